@@ -1,0 +1,118 @@
+"""SWAHR training losses: scale-adaptive, weight-adaptive heatmap regression and associative embedding.
+
+Luo et al., "Rethinking the Heatmap Regression for Bottom-up Human Pose Estimation", CVPR 2021, write the
+target of a joint with a predicted scale s as h ** s (sec. 3.2, SAHR) and weight the squared error so that easy
+background does not drown the joints (sec. 3.3, WAHR). The `scale` maps here are the network's raw output
+x = s - 1 (up to the paper's reparametrisation), so a network that knows nothing outputs about zero, i.e. h itself.
+
+Every function returns one value per image; the trainer chooses how to weight and average them.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+WEIGHT_GAMMA = 0.01
+"""Exponent of the soft foreground weight; Luo et al. 2021, sec. 3.3."""
+
+
+def scaled_target(target: Tensor, scale: Tensor) -> Tensor:
+    """Return `target ** (1 + scale)` in its second-order Taylor form (Luo et al. 2021, sec. 3.2).
+
+    The polynomial h * (1 + t + t^2 / 2), t = scale * log h, keeps the gradient bounded where h is nearly 0.
+    Where `target` is exactly 0 the result is 0 and no gradient reaches `scale`.
+
+    Args:
+        target: (..., H, W) float, unscaled Gaussian heatmaps in 0..1.
+        scale: same shape, float, raw scale maps.
+
+    Returns:
+        Same shape and dtype as `scale`.
+    """
+    background = target <= 0
+    exponent = scale * target.masked_fill(background, 1.0).log()
+    return target * (1.0 + exponent + 0.5 * exponent.square())
+
+
+def heatmap_loss(prediction: Tensor, target: Tensor, mask: Tensor, scale: Tensor) -> Tensor:
+    """Return the scale- and weight-adaptive squared error of heatmaps (Luo et al. 2021, sec. 3.2 and 3.3).
+
+    Each pixel weighs |1 - p| where its target h is foreground and |p| where it is background, softly:
+    w = h^gamma |1 - p| + (1 - h^gamma) |p|, with h before scaling as in the official code, where the gradient
+    flows through the weight too.
+
+    Args:
+        prediction: (B, K, H, W) float, predicted heatmaps p.
+        target: (B, K, H, W) float, unscaled Gaussians in 0..1.
+        mask: (B, H, W) or (B, K, H, W), any dtype, 1 where the loss counts and 0 where it does not.
+        scale: (B, K, H, W) float, raw scale maps; zeros leave the target as it is.
+
+    Returns:
+        (B,) float, the mean over joints and pixels (masked pixels count as zero loss).
+    """
+    scaled = scaled_target(target, scale)
+    foreground = target.pow(WEIGHT_GAMMA)
+    weight = foreground * (1.0 - prediction).abs() + (1.0 - foreground) * prediction.abs()
+    loss = (prediction - scaled).square() * weight * _per_joint(mask, prediction)
+    return loss.mean(dim=(1, 2, 3))
+
+
+def scale_loss(mask: Tensor, scale: Tensor) -> Tensor:
+    """Return the regulariser that keeps the scales near 1 (Luo et al. 2021, sec. 3.2).
+
+    Args:
+        mask: (B, H, W) or (B, K, H, W), any dtype, 1 where the regulariser counts.
+        scale: (B, K, H, W) float, raw scale maps.
+
+    Returns:
+        (B,) float, the mean over joints and pixels of scale ** 2.
+    """
+    return (scale.square() * _per_joint(mask, scale)).mean(dim=(1, 2, 3))
+
+
+def tag_loss(tags: Tensor, joints: Tensor, kind: Literal["exp", "max"] = "exp") -> tuple[Tensor, Tensor]:
+    """Return the associative-embedding push and pull losses (Newell et al. 2017, sec. 3.2).
+
+    Pull draws the tags of one person's visible joints to their mean; push drives the means of two people apart.
+    No loop runs over people: everybody is gathered at once and absent people weigh nothing.
+
+    Args:
+        tags: (B, K, H, W) or (B, K * H * W) float, the tag maps.
+        joints: (B, P, K, 2) integer, [flat index into one image's tags, 1 if visible else 0] per joint.
+        kind: "exp" pushes with exp(-d^2), "max" with the hinge max(0, 1 - |d|); d is a difference of means.
+
+    Returns:
+        push and pull, each (B,) float; both 0 for an image without visible joints, push 0 for a single person.
+    """
+    flat = tags.flatten(1)
+    batch, people, num_joints, _ = joints.shape
+    visible = (joints[..., 1] > 0).to(flat.dtype)
+    index = joints[..., 0].long().reshape(batch, -1)
+    values = flat.gather(1, index).reshape(batch, people, num_joints)
+
+    count = visible.sum(dim=2)
+    present = (count > 0).to(flat.dtype)
+    persons = present.sum(dim=1)
+    mean = (values * visible).sum(dim=2) / count.clamp_min(1)
+    spread = ((values - mean[..., None]).square() * visible).sum(dim=2) / count.clamp_min(1)
+    pull = spread.sum(dim=1) / persons.clamp_min(1)
+
+    difference = mean[:, :, None] - mean[:, None, :]
+    if kind == "exp":
+        closeness = torch.exp(-difference.square())
+    elif kind == "max":
+        closeness = (1.0 - difference.abs()).clamp_min(0)
+    else:
+        raise ValueError(f"tag_loss: expected kind 'exp' or 'max', got {kind!r}; choose one of the two")
+    pairs = present[:, :, None] * present[:, None, :]
+    total = (closeness * pairs).sum(dim=(1, 2)) - persons  # a person's distance to itself is 0, its closeness 1
+    push = 0.5 * total / (persons * (persons - 1)).clamp_min(1)
+    return push, pull
+
+
+def _per_joint(mask: Tensor, like: Tensor) -> Tensor:
+    """Return `mask` as a float tensor that broadcasts over (B, K, H, W)."""
+    return (mask[:, None] if mask.dim() == like.dim() - 1 else mask).to(like.dtype)
