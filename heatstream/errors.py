@@ -1,0 +1,79 @@
+"""The one family of exceptions that heatstream raises on purpose.
+
+::
+
+    HeatstreamError                exit code 2 on the command line
+    ├── MissingExtraError          an optional library is needed and not installed
+    ├── UnknownNameError           no model, skeleton or device of that name
+    ├── ModelFileError             a model file is damaged, not ours, or of another shape
+    ├── CheckpointError            a torch checkpoint does not fit the network
+    ├── EngineError                the network could not be run on this machine
+    ├── SourceError                frames could not be read
+    ├── SinkError                  results could not be written
+    └── InputError                 an argument has the wrong shape, dtype or range
+
+Every message says what was wrong, with which file or device, and what to do next, on one line.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CheckpointError",
+    "EngineError",
+    "HeatstreamError",
+    "InputError",
+    "MissingExtraError",
+    "ModelFileError",
+    "SinkError",
+    "SourceError",
+    "UnknownNameError",
+]
+
+
+class HeatstreamError(Exception):
+    """Base of every error that heatstream raises on purpose; the message is one line for a person."""
+
+
+class MissingExtraError(HeatstreamError, ImportError):
+    """An optional library is needed for what was asked and is not installed.
+
+    Args:
+        library: import name of the library, for example ``"torch"``.
+        extra: the extra of the package that brings it, for example ``"train"``.
+        purpose: what it is needed for, as it reads after "for", for example ``"exporting networks"``.
+    """
+
+    def __init__(self, library: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{library} is needed for {purpose} and is not installed: pip install 'heatstream[{extra}]'"
+        )
+        self.library = library
+        self.extra = extra
+
+
+class UnknownNameError(HeatstreamError, LookupError):
+    """There is no model, skeleton or device of that name."""
+
+
+class ModelFileError(HeatstreamError):
+    """A model file is missing, damaged, not made by heatstream, or of another shape."""
+
+
+class CheckpointError(HeatstreamError):
+    """A checkpoint could not be read, or does not fit the network."""
+
+
+class EngineError(HeatstreamError):
+    """The network could not be loaded or run on this machine."""
+
+
+class SourceError(HeatstreamError):
+    """Frames could not be read from a camera, file or stream."""
+
+
+class SinkError(HeatstreamError):
+    """Results could not be written."""
+
+
+class InputError(HeatstreamError, ValueError):
+    """An argument has the wrong shape, dtype or range."""

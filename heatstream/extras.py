@@ -1,0 +1,33 @@
+"""Optional libraries: found when they are needed, explained when they are not there."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from heatstream.errors import MissingExtraError
+
+__all__ = ["require"]
+
+
+def require(library: str, *, extra: str, purpose: str) -> Any:
+    """Import an optional library on first use.
+
+    Args:
+        library: import name, for example ``"torch"`` or ``"onnxscript"``.
+        extra: the extra that brings it.
+        purpose: what it is needed for, as it reads after "for".
+
+    Returns:
+        The module.
+
+    Raises:
+        MissingExtraError: it is not installed. A library that is there but fails inside is not hidden: its own
+            ImportError comes through.
+    """
+    try:
+        return importlib.import_module(library)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] != library.split(".")[0]:
+            raise
+        raise MissingExtraError(library, extra, purpose) from None

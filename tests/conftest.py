@@ -1,0 +1,67 @@
+"""Fixtures of the whole suite: where reference numbers and photographs are found, and what was not.
+
+The suite carries a small subset of the reference numbers (``tests/golden``). Where the full files lie in
+``shared/golden`` in a folder above the repository they are used instead, and photographs and clips likewise from
+``shared/data``. Whatever a test asked for and did not get is named at the end of the run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+OWN_GOLDEN = Path(__file__).resolve().parent / "golden"
+
+_not_found: dict[str, str] = {}
+
+
+def _shared(*parts: str) -> Path | None:
+    for folder in REPOSITORY.parents:
+        path = folder.joinpath("shared", *parts)
+        if path.exists():
+            return path
+    return None
+
+
+@pytest.fixture(scope="session")
+def golden() -> Callable[[str], Any]:
+    """``golden(name)``: a reference file, ``.npz`` as a mapping of arrays, ``.json`` parsed; full or own subset."""
+
+    def find(name: str) -> Any:
+        path = _shared("golden", name)
+        if path is None:
+            path = OWN_GOLDEN / name
+            if not path.exists():
+                _not_found[f"golden/{name}"] = "no file and no subset of it in tests/golden"
+                pytest.skip(f"reference file {name} was not found")
+            _not_found.setdefault(f"golden/{name}", "the subset in tests/golden was used")
+        return json.loads(path.read_text()) if path.suffix == ".json" else np.load(path)
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Callable[[str], Path]:
+    """``shared_data("video/x.avi")``: the path of a photograph, clip or annotation file beside the repository."""
+
+    def find(name: str) -> Path:
+        path = _shared("data", *name.split("/"))
+        if path is None:
+            _not_found[f"data/{name}"] = "the tests that need it were skipped"
+            pytest.skip(f"{name} was not found beside the repository")
+        return path
+
+    return find
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _not_found:
+        terminalreporter.section("not found beside the repository")
+        for name, consequence in sorted(_not_found.items()):
+            terminalreporter.write_line(f"shared/{name}: {consequence}")
