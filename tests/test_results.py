@@ -1,0 +1,147 @@
+"""Poses: shapes checked once, and what is written is what was found."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from heatstream.errors import InputError, UnknownNameError
+from heatstream.results import Poses
+
+
+def some_poses(people: int, *, seed: int = 0, **kwargs: Any) -> Poses:
+    """COCO people with random keypoints, a tenth of them missing."""
+    rng = np.random.default_rng(seed)
+    scores = rng.uniform(0.1, 1, (people, 17)).astype(np.float32)
+    keypoints = rng.uniform(0, 1000, (people, 17, 2)).astype(np.float32)
+    missing = rng.random((people, 17)) < 0.1
+    scores[missing] = 0
+    keypoints[missing] = 0
+    return Poses(keypoints, scores, scores.mean(axis=1), "coco-17", **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("field", "shape"),
+    [
+        ("keypoints", (2, 17)),
+        ("keypoints", (2, 16, 2)),
+        ("keypoints", (2, 17, 3)),
+        ("keypoints", (0,)),
+        ("keypoint_scores", (2, 16)),
+        ("keypoint_scores", (3, 17)),
+        ("keypoint_scores", (2, 17, 1)),
+        ("scores", (3,)),
+        ("scores", (2, 1)),
+        ("ids", (1,)),
+        ("ids", (2, 1)),
+    ],
+)
+def test_a_wrong_shape_is_refused_by_name(field: str, shape: tuple[int, ...]) -> None:
+    right: dict[str, Any] = {
+        "keypoints": np.zeros((2, 17, 2)),
+        "keypoint_scores": np.zeros((2, 17)),
+        "scores": np.zeros(2),
+        "ids": np.zeros(2, int),
+    }
+    with pytest.raises(InputError, match=r"^Poses\.") as caught:
+        Poses(**{**right, field: np.zeros(shape)}, skeleton="coco-17")
+    assert f"got {shape}" in str(caught.value)
+    assert "coco-17" in str(caught.value)
+
+
+def test_an_unknown_skeleton_is_refused() -> None:
+    with pytest.raises(UnknownNameError, match="coco-17"):
+        Poses.empty("coco-16")
+
+
+def test_arrays_become_the_documented_dtypes() -> None:
+    poses = Poses(np.ones((1, 17, 2)), np.ones((1, 17)), np.ones(1), "coco-17", ids=np.array([7], np.int32))
+    assert (poses.keypoints.dtype, poses.keypoint_scores.dtype) == (np.float32, np.float32)
+    assert (poses.scores.dtype, poses.ids.dtype) == (np.float32, np.int64)
+
+
+def test_ids_left_out_are_minus_one() -> None:
+    assert some_poses(3).ids.tolist() == [-1, -1, -1]
+
+
+def test_empty_is_nobody_with_every_shape_kept() -> None:
+    poses = Poses.empty("crowdpose-14", frame_index=4, capture_time=0.5)
+    assert len(poses) == 0
+    assert poses.keypoints.shape == (0, 14, 2)
+    assert poses.keypoint_scores.shape == (0, 14)
+    assert (poses.scores.shape, poses.ids.shape) == ((0,), (0,))
+    assert poses.boxes().shape == (0, 4)
+    assert poses.to_coco() == []
+    assert json.loads(poses.to_json()) == {
+        "frame_index": 4,
+        "capture_time": 0.5,
+        "skeleton": "crowdpose-14",
+        "people": [],
+    }
+
+
+def test_at_changes_the_stamp_alone() -> None:
+    poses = some_poses(2, ids=np.array([3, 5]))
+    stamped = poses.at(frame_index=9, capture_time=1.25)
+    assert (stamped.frame_index, stamped.capture_time) == (9, 1.25)
+    assert (poses.frame_index, poses.capture_time) == (0, 0.0)
+    assert stamped.keypoints is poses.keypoints
+    assert stamped.ids.tolist() == [3, 5]
+
+
+def test_boxes_hold_the_seen_keypoints_alone() -> None:
+    keypoints = np.zeros((2, 17, 2), np.float32)
+    scores = np.zeros((2, 17), np.float32)
+    keypoints[0, 3], keypoints[0, 9], keypoints[0, 5] = (10, 40), (30, 20), (999, 999)
+    scores[0, 3] = scores[0, 9] = 0.5
+    boxes = Poses(keypoints, scores, scores.mean(axis=1), "coco-17").boxes()
+    assert boxes.dtype == np.float32
+    assert boxes.tolist() == [[10, 20, 30, 40], [0, 0, 0, 0]]
+
+
+def test_to_coco_is_the_results_format() -> None:
+    poses = some_poses(2, frame_index=6)
+    entries = poses.to_coco()
+    assert [entry["image_id"] for entry in entries] == [6, 6]
+    assert [entry["category_id"] for entry in entries] == [1, 1]
+    assert poses.to_coco(image_id=0)[0]["image_id"] == 0
+    for person, entry in enumerate(entries):
+        triples = np.array(entry["keypoints"]).reshape(17, 3)
+        np.testing.assert_allclose(triples[:, :2], poses.keypoints[person], atol=1e-4)
+        np.testing.assert_allclose(triples[:, 2], poses.keypoint_scores[person], atol=1e-4)
+        assert entry["score"] == pytest.approx(poses.scores[person], abs=1e-6)
+    json.dumps(entries)
+
+
+def test_pycocotools_takes_to_coco() -> None:
+    coco = pytest.importorskip("pycocotools.coco", reason="pycocotools comes with the extra test")
+    poses = some_poses(2)
+    truth = coco.COCO()
+    truth.dataset = {"images": [{"id": 0}], "annotations": [], "categories": [{"id": 1}]}
+    truth.createIndex()
+    assert len(truth.loadRes(poses.to_coco()).anns) == 2
+
+
+def test_to_json_reads_back_as_the_same_people() -> None:
+    poses = some_poses(3, ids=np.array([0, -1, 12]), frame_index=3, capture_time=0.1)
+    line = poses.to_json()
+    assert "\n" not in line
+    read = json.loads(line)
+    people = read["people"]
+    assert [person["id"] for person in people] == [0, None, 12]
+    triples = np.array([person["keypoints"] for person in people], np.float32)
+    again = Poses(
+        triples[:, :, :2],
+        triples[:, :, 2],
+        np.array([person["score"] for person in people], np.float32),
+        read["skeleton"],
+        frame_index=read["frame_index"],
+        capture_time=read["capture_time"],
+    )
+    np.testing.assert_allclose(again.keypoints, poses.keypoints, atol=6e-4)
+    np.testing.assert_allclose(again.keypoint_scores, poses.keypoint_scores, atol=6e-4)
+    np.testing.assert_allclose(again.scores, poses.scores, atol=6e-6)
+    assert (again.frame_index, again.capture_time) == (3, 0.1)
