@@ -37,7 +37,7 @@ def scaled_target(target: Tensor, scale: Tensor) -> Tensor:
     return target * (1.0 + exponent + 0.5 * exponent.square())
 
 
-def heatmap_loss(prediction: Tensor, target: Tensor, mask: Tensor, scale: Tensor) -> Tensor:
+def heatmap_loss(prediction: Tensor, target: Tensor, mask: Tensor, scale: Tensor | None) -> Tensor:
     """Return the scale- and weight-adaptive squared error of heatmaps (Luo et al. 2021, sec. 3.2 and 3.3).
 
     Each pixel weighs |1 - p| where its target h is foreground and |p| where it is background, softly:
@@ -48,12 +48,12 @@ def heatmap_loss(prediction: Tensor, target: Tensor, mask: Tensor, scale: Tensor
         prediction: (B, K, H, W) float, predicted heatmaps p.
         target: (B, K, H, W) float, unscaled Gaussians in 0..1.
         mask: (B, H, W) or (B, K, H, W), any dtype, 1 where the loss counts and 0 where it does not.
-        scale: (B, K, H, W) float, raw scale maps; zeros leave the target as it is.
+        scale: (B, K, H, W) float, raw scale maps; None (or zeros, slower) leaves the target as it is.
 
     Returns:
         (B,) float, the mean over joints and pixels (masked pixels count as zero loss).
     """
-    scaled = scaled_target(target, scale)
+    scaled = target if scale is None else scaled_target(target, scale)
     foreground = target.pow(WEIGHT_GAMMA)
     weight = foreground * (1.0 - prediction).abs() + (1.0 - foreground) * prediction.abs()
     loss = (prediction - scaled).square() * weight * _per_joint(mask, prediction)
