@@ -1,0 +1,198 @@
+"""Reading torch checkpoints: our own, the official SWAHR and HigherHRNet ones, ImageNet HRNet backbones.
+
+Files are read with ``weights_only=True``: a checkpoint can hold tensors and plain containers and can run
+nothing. What does not fit is refused before the network is touched, in one sentence.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from heatstream.errors import CheckpointError
+from heatstream.extras import require
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+__all__ = ["LoadReport", "load_checkpoint"]
+
+Coverage = Literal["network", "network without scale heads", "backbone"]
+
+WRAPPERS = ("state_dict", "model", "model_state_dict", "best_state_dict")
+"""Keys under which training programs keep the weights, beside the optimiser and the rest."""
+
+PREFIXES = ("module.", "1.", "_orig_mod.")
+"""What DataParallel, FP16 training (a converter, then the network) and torch.compile put in front of keys."""
+
+SCALE_HEADS = ("conv_scale_layers.", "quarter_scales.", "half_scales.")
+"""Modules that only SWAHR training needs; a HigherHRNet checkpoint has none."""
+
+POSE_HEADS = ("final_layers.", "deconv_layers.", *SCALE_HEADS)
+"""Modules of the HRNet networks that an ImageNet backbone has not got."""
+
+OTHER_HEADS = ("incre_modules.", "downsamp_modules.", "final_layer.", "classifier.", "stage4.2.fuse_layers.")
+"""What an HRNet trained for something else has on top: these are left behind."""
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What a checkpoint gave.
+
+    Attributes:
+        coverage: how much of the network it filled.
+        missing: keys of the network that it did not hold; they keep the values they had.
+        unexpected: keys of the checkpoint that the network has no place for (the heads of another task).
+    """
+
+    coverage: Coverage
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+
+    def __str__(self) -> str:
+        modules = sorted({key.split(".")[0] for key in self.missing})
+        rest = f"; not in it: {', '.join(modules)} ({len(self.missing)} entries)" if modules else ""
+        return f"loaded the {self.coverage}{rest}"
+
+
+def load_checkpoint(model: nn.Module, path: str | Path) -> LoadReport:
+    """Fill a network from a torch checkpoint.
+
+    A SWAHR checkpoint (or one of our own training) must fill every entry; a HigherHRNet one may lack the
+    scale heads; an HRNet trained on ImageNet or for single persons must fill the backbone and nothing else.
+    Wrappers such as ``{"state_dict": ...}`` and prefixes such as ``module.`` are taken off.
+
+    Args:
+        model: the network; left as it was if anything is raised.
+        path: the checkpoint.
+
+    Returns:
+        What was filled and what was missing.
+
+    Raises:
+        CheckpointError: the file cannot be read, is no checkpoint, holds more than tensors and plain
+            containers, or belongs to another network.
+        MissingExtraError: torch is not installed.
+    """
+    path = Path(path)
+    found = _unprefixed(_state_dict(_read(path), path))
+    wanted = model.state_dict()
+    report = _coverage(found, wanted, path)
+    matched = {key: found[key] for key in wanted if key in found}
+    for key, value in matched.items():
+        _check_entry(key, value, wanted[key], path)
+    model.load_state_dict(matched, strict=False)
+    return report
+
+
+def _read(path: Path) -> object:
+    """The unpickled content, tensors on the CPU."""
+    torch = require("torch", extra="train", purpose="reading checkpoints")
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise CheckpointError(f"checkpoint {path} {what}: give the path of a .pth file")
+    if path.stat().st_size == 0:
+        raise CheckpointError(f"checkpoint {path} is empty: download or save it again")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the pickle's version: what matters is whether it loads
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged pickle or zip fails in more ways than torch documents
+        if forbidden := re.search(r"GLOBAL ([\w.]+)", str(error)):
+            raise CheckpointError(
+                f"checkpoint {path} holds an object ({forbidden[1]}) besides tensors, which could run code "
+                "and is never loaded: save it again as torch.save(model.state_dict(), path)"
+            ) from error
+        raise CheckpointError(
+            f"checkpoint {path} is damaged, cut short or no torch checkpoint: download or save it again"
+        ) from error
+
+
+def _state_dict(content: object, path: Path) -> dict[str, Tensor]:
+    """The tensors by key, taken out of a training program's wrapper."""
+    if isinstance(content, Mapping):
+        for inner in (content, *(content.get(wrapper) for wrapper in WRAPPERS)):
+            if isinstance(inner, Mapping) and _holds_tensors(inner):
+                return dict(inner)
+    raise CheckpointError(
+        f"checkpoint {path} holds no state dict (a mapping of names to tensors): "
+        "save it as torch.save(model.state_dict(), path)"
+    )
+
+
+def _holds_tensors(mapping: Mapping[Any, Any]) -> bool:
+    from torch import Tensor
+
+    items = mapping.items()
+    return bool(items) and all(isinstance(key, str) and isinstance(value, Tensor) for key, value in items)
+
+
+def _unprefixed(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Take off the prefixes that every key shares, as often as they come."""
+    while prefix := next((p for p in PREFIXES if all(key.startswith(p) for key in state)), None):
+        state = {key[len(prefix) :]: value for key, value in state.items()}
+    return state
+
+
+def _coverage(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], path: Path) -> LoadReport:
+    """Say what kind of checkpoint this is by the keys it has and lacks."""
+    missing = tuple(key for key in wanted if key not in found)
+    unexpected = tuple(key for key in found if key not in wanted)
+    # Batch norms older than torch 0.4.1 do not count their batches; only a momentum of None needs the count.
+    lacking = [key for key in missing if not key.endswith(".num_batches_tracked")]
+    if not lacking and not unexpected:
+        return LoadReport("network", missing, unexpected)
+    if not unexpected and all(key.startswith(SCALE_HEADS) for key in lacking):
+        return LoadReport("network without scale heads", missing, unexpected)
+    heads = {key for key in wanted if key.startswith(POSE_HEADS)}
+    is_backbone = heads.issuperset(lacking) and heads.isdisjoint(found)
+    if heads and is_backbone and all(key.startswith(OTHER_HEADS) for key in unexpected):
+        return LoadReport("backbone", missing, unexpected)
+    examples = f"{len(lacking)} entries are missing" + (f" (the first is {lacking[0]})" if lacking else "")
+    extra = f"{len(unexpected)} are not of it" + (f" (the first is {unexpected[0]})" if unexpected else "")
+    raise CheckpointError(
+        f"checkpoint {path} is of another network: {examples} and {extra}; "
+        "give a checkpoint of the network that was asked for"
+    )
+
+
+def _check_entry(key: str, value: Tensor, wanted: Tensor, path: Path) -> None:
+    """Refuse what `load_state_dict` would refuse less clearly, or would not refuse."""
+    import torch
+
+    if value.shape != wanted.shape:
+        raise CheckpointError(_shape_message(key, tuple(value.shape), tuple(wanted.shape), path))
+    plain = value.layout is torch.strided and value.device.type == "cpu" and not value.is_quantized
+    if not plain or value.is_floating_point() != wanted.is_floating_point():
+        raise CheckpointError(
+            f"checkpoint {path} holds {key} as {value.dtype} ({value.layout}, {value.device}), expected "
+            f"{wanted.dtype}: save plain floating-point weights"
+        )
+    if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+        raise CheckpointError(
+            f"checkpoint {path} holds values in {key} that are not finite: the training diverged, use an "
+            "earlier checkpoint"
+        )
+
+
+def _shape_message(key: str, shape: tuple[int, ...], wanted: tuple[int, ...], path: Path) -> str:
+    """Say what differs in words where the key tells: the width of an HRNet, or the number of joints."""
+    if key == "transition1.0.0.weight" and len(shape) == len(wanted):
+        return (
+            f"checkpoint {path} is an HRNet of width {shape[0]}, expected {wanted[0]}: choose the network of "
+            "that width or another checkpoint"
+        )
+    if key.startswith("final_layers.") and len(shape) == len(wanted):
+        maps_per_joint = 2 if key.startswith("final_layers.0.") else 1  # the first predicts tags too
+        return (
+            f"checkpoint {path} predicts {shape[0] // maps_per_joint} keypoints, expected "
+            f"{wanted[0] // maps_per_joint}: choose the network for its skeleton or another checkpoint"
+        )
+    return (
+        f"checkpoint {path} holds {key} of shape {shape}, expected {wanted}: it is of another network, give "
+        "a checkpoint of the one that was asked for"
+    )

@@ -1,0 +1,207 @@
+"""Checkpoints: what loads, how much of the network it fills, and what is refused."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from heatstream import models  # noqa: E402
+from heatstream.errors import CheckpointError  # noqa: E402
+from heatstream.models.hrnet import HRNet, SwahrHRNet  # noqa: E402
+
+State = dict[str, Any]
+
+
+def small(num_keypoints: int = 5, width: int = 8) -> SwahrHRNet:
+    """The smallest network of the family; its fourth stage has three modules, as in the official ones."""
+    return SwahrHRNet(num_keypoints, width=width, modules=(1, 1, 3), blocks=1)
+
+
+def trained(num_keypoints: int = 5, width: int = 8) -> State:
+    """A full state dict with values that no fresh network has."""
+    return {key: torch.full_like(value, 7) for key, value in small(num_keypoints, width).state_dict().items()}
+
+
+def without(state: State, *prefixes: str) -> State:
+    return {key: value for key, value in state.items() if not key.startswith(prefixes)}
+
+
+def prefixed(state: State, prefix: str) -> State:
+    return {prefix + key: value for key, value in state.items()}
+
+
+def imagenet() -> State:
+    """An HRNet with every branch updated at the end and a classifier on top."""
+    state = HRNet(width=8, modules=(1, 1, 3), blocks=1, coarse_outputs=True).state_dict()
+    state = {key: torch.full_like(value, 7) for key, value in state.items()}
+    return {**state, "incre_modules.0.0.conv1.weight": torch.ones(2), "classifier.weight": torch.ones(2)}
+
+
+HEADS = ("final_layers", "deconv_layers", "conv_scale_layers")
+
+
+@pytest.mark.parametrize(
+    ("content", "coverage", "missing"),
+    [
+        pytest.param(trained(), "network", set(), id="official SWAHR"),
+        pytest.param(prefixed(trained(), "module."), "network", set(), id="DataParallel"),
+        pytest.param(prefixed(trained(), "module.1."), "network", set(), id="FP16 training in parallel"),
+        pytest.param(
+            {"epoch": 3, "model": "pose_higher_hrnet", "state_dict": trained()},
+            "network",
+            set(),
+            id="official wrapper",
+        ),
+        pytest.param(
+            {"model": trained(), "optimizer": {"lr": 0.1}}, "network", set(), id="our trainer's wrapper"
+        ),
+        pytest.param(
+            {key: value for key, value in trained().items() if not key.endswith("num_batches_tracked")},
+            "network",
+            set(),
+            id="saved before torch counted batches",
+        ),
+        pytest.param(
+            without(trained(), "conv_scale_layers."),
+            "network without scale heads",
+            {"conv_scale_layers"},
+            id="HigherHRNet",
+        ),
+        pytest.param(imagenet(), "backbone", set(HEADS), id="ImageNet"),
+        pytest.param(without(trained(), *HEADS), "backbone", set(HEADS), id="bare backbone"),
+    ],
+)
+def test_known_checkpoints_load(tmp_path: Path, content: State, coverage: str, missing: set[str]) -> None:
+    torch.save(content, tmp_path / "weights.pth")
+    model = small()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+
+    report = models.load_checkpoint(model, tmp_path / "weights.pth")
+
+    assert report.coverage == coverage
+    lacking = {key.split(".")[0] for key in report.missing if not key.endswith("num_batches_tracked")}
+    assert lacking == missing
+    assert all(module in str(report) for module in missing)
+    for key, value in model.state_dict().items():
+        expected = before[key] if key in report.missing else torch.full_like(value, 7)
+        assert torch.equal(value, expected), key
+
+
+def test_a_strict_load_of_what_was_saved_gives_the_same_outputs(tmp_path: Path) -> None:
+    source, target = small().eval(), small().eval()
+    torch.save(source.state_dict(), tmp_path / "weights.pth")
+    assert models.load_checkpoint(target, tmp_path / "weights.pth").missing == ()
+    images = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        assert torch.equal(source(images).heatmaps[1], target(images).heatmaps[1])
+
+
+class Bomb:
+    """Runs a command when it is unpickled by an unwary reader."""
+
+    def __init__(self, proof: Path) -> None:
+        self.proof = proof
+
+    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+        return os.mkdir, (str(self.proof),)  # type: ignore[return-value]
+
+
+def _with(key: str, value: Any) -> State:
+    return {**trained(), key: value}
+
+
+def _nan_in(key: str) -> State:
+    return _with(key, torch.full_like(trained()[key], float("nan")))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        pytest.param(trained(num_keypoints=3), "predicts 3 keypoints, expected 5", id="other skeleton"),
+        pytest.param(trained(width=16), "HRNet of width 16, expected 8", id="other width"),
+        pytest.param(
+            without(trained(), "stage3."), r"of another network: \d+ entries are missing", id="hole in it"
+        ),
+        pytest.param(without(trained(), "final_layers."), "of another network", id="half a head"),
+        pytest.param(
+            {"fc.weight": torch.ones(3)}, r"1 are not of it \(the first is fc.weight\)", id="foreign"
+        ),
+        pytest.param(_with("extra", torch.ones(1)), "not of it", id="one more"),
+        pytest.param(
+            _with("layer1.0.conv2.weight", torch.ones(2)), r"of shape \(2,\), expected", id="other shape"
+        ),
+        pytest.param(_with("bn1.weight", torch.ones(64, dtype=torch.int64)), "as torch.int64", id="integers"),
+        pytest.param(_with("bn1.weight", torch.ones(64).to_sparse()), "as torch.float32", id="sparse"),
+        pytest.param(_nan_in("bn1.bias"), "bn1.bias that are not finite", id="NaN"),
+        pytest.param([torch.ones(3)], "holds no state dict", id="list"),
+        pytest.param({}, "holds no state dict", id="empty mapping"),
+        pytest.param({"state_dict": {"a": 1}}, "holds no state dict", id="numbers"),
+        pytest.param(small(), "besides tensors", id="whole module"),
+    ],
+)
+def test_what_does_not_fit_is_refused_and_changes_nothing(tmp_path: Path, content: Any, words: str) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save(content, path)
+    assert_refused(path, words)
+
+
+def test_a_pickle_bomb_is_refused_and_does_not_go_off(tmp_path: Path) -> None:
+    proof = tmp_path / "exploded"
+    torch.save({**trained(), "bomb": Bomb(proof)}, tmp_path / "bomb.pth")
+    assert_refused(tmp_path / "bomb.pth", "besides tensors")
+    assert not proof.exists()
+
+
+def _text(path: Path) -> None:
+    path.write_text("these are no weights\n")
+
+
+def _empty(path: Path) -> None:
+    path.touch()
+
+
+def _cut(path: Path) -> None:
+    torch.save(trained(), path)
+    path.write_bytes(path.read_bytes()[:2000])
+
+
+def _folder(path: Path) -> None:
+    path.mkdir()
+
+
+def _nothing(path: Path) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (_text, "no torch checkpoint"),
+        (_empty, "is empty"),
+        (_cut, "cut short"),
+        (_folder, "is a folder"),
+        (_nothing, "does not exist"),
+    ],
+)
+def test_what_is_no_checkpoint_is_refused(tmp_path: Path, make: Callable[[Path], None], words: str) -> None:
+    make(tmp_path / "weights.pth")
+    assert_refused(tmp_path / "weights.pth", words)
+
+
+def assert_refused(path: Path, words: str) -> None:
+    """One line that names the file, its reason and a remedy, and a network that is as it was."""
+    model = small()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    with pytest.raises(CheckpointError, match=words) as caught:
+        models.load_checkpoint(model, path)
+    message = str(caught.value)
+    assert str(path) in message
+    assert "\n" not in message
+    assert any(verb in message for verb in ("give", "save", "choose", "use"))
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
