@@ -22,8 +22,8 @@ def require(library: str, *, extra: str, purpose: str) -> Any:
         The module.
 
     Raises:
-        MissingExtraError: it is not installed. A library that is there but fails inside is not hidden: its own
-            ImportError comes through.
+        MissingExtraError: it is not installed. A library that is there but fails inside keeps its own
+            ImportError.
     """
     try:
         return importlib.import_module(library)

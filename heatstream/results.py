@@ -61,9 +61,7 @@ class Poses:
         }
         for name, (array, expected) in arrays.items():
             if array.shape != expected:
-                raise InputError(
-                    f"Poses.{name} must have shape {expected} for {self.skeleton}, got {array.shape}"
-                )
+                raise InputError(f"Poses.{name} must have shape {expected} for {self.skeleton}, got {array.shape}")
             object.__setattr__(self, name, array)
 
     @classmethod

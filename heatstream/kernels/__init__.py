@@ -1,0 +1,17 @@
+"""From network outputs to people: the CPU form of every step, and the specification of its CUDA form."""
+
+from heatstream.kernels.aggregate import aggregate, merge_flipped, merge_scales
+from heatstream.kernels.decode import decode_poses
+from heatstream.kernels.geometry import Geometry
+from heatstream.kernels.letterbox import letterbox
+from heatstream.kernels.settings import DecodeSettings
+
+__all__ = [
+    "DecodeSettings",
+    "Geometry",
+    "aggregate",
+    "decode_poses",
+    "letterbox",
+    "merge_flipped",
+    "merge_scales",
+]

@@ -1,0 +1,128 @@
+"""From heatmaps and tags to people: the specification of the GPU kernels, and the product where there is no GPU.
+
+The steps are peaks, tags, grouping, sub-pixel, refine, in the order of the official SWAHR parser (Luo et al. 2021;
+the parser is that of HigherHRNet, Cheng et al. 2020, after associative embedding, Newell et al. 2017).
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heatstream.errors import InputError
+from heatstream.kernels.group import group_by_tag
+from heatstream.kernels.peaks import find_peaks
+from heatstream.kernels.refine import find_missing
+from heatstream.kernels.settings import DecodeSettings
+from heatstream.kernels.subpixel import refine_positions
+from heatstream.results import Poses
+from heatstream.skeletons import Skeleton
+
+__all__ = ["decode_poses"]
+
+
+def decode_poses(
+    heatmaps: NDArray[np.float32], tags: NDArray[np.float32], settings: DecodeSettings | None = None
+) -> list[Poses]:
+    """Find the people in a batch of maps.
+
+    Gives what the official parser gives wherever its result is determined, including these of its habits: with
+    ``adjust`` other than ``"none"`` positions have pixel centres at +0.5, without it they are pixel indices;
+    joints found by ``refine`` are always adjusted, may have any positive score, and do not count in the person's
+    score; a joint may be refined onto another person's joint if no pixel fits the tag better. Where the official
+    result is left to chance, ours is defined: see :func:`heatstream.kernels.group.group_by_tag`.
+
+    Args:
+        heatmaps: (B, K, H, W) float32, one map per joint, 1 at a certain joint.
+        tags: (B, K, H, W, T) float32, T = 1, or 2 with the tags of the mirrored image.
+        settings: how to decode; the official defaults when left out.
+
+    Returns:
+        B results, coordinates in map px. People are in the order in which the grouping started them. An image
+        whose maps hold a NaN or an infinity gives nobody and a RuntimeWarning.
+
+    Raises:
+        InputError: the arrays' shapes disagree, or no skeleton has K keypoints.
+    """
+    settings = settings or DecodeSettings()
+    heatmaps = np.ascontiguousarray(heatmaps, np.float32)
+    tags = np.ascontiguousarray(tags, np.float32)
+    if heatmaps.ndim != 4 or 0 in heatmaps.shape[1:]:
+        raise InputError(f"heatmaps must have shape (B, K, H, W) and hold pixels, got {heatmaps.shape}")
+    if tags.ndim != 5 or tags.shape[:4] != heatmaps.shape or tags.shape[4] < 1:
+        raise InputError(f"tags must have shape (B, K, H, W, T) as heatmaps {heatmaps.shape}, got {tags.shape}")
+    skeleton = settings.skeleton_of(heatmaps.shape[1])
+    return [_decode_image(*maps, settings, skeleton) for maps in zip(heatmaps, tags, strict=True)]
+
+
+def _decode_image(
+    heatmaps: NDArray[np.float32], tags: NDArray[np.float32], settings: DecodeSettings, skeleton: Skeleton
+) -> Poses:
+    # A sum meets every value once and keeps any NaN or infinity.
+    with np.errstate(invalid="ignore", over="ignore"):
+        finite = np.isfinite(heatmaps.sum()) and np.isfinite(tags.sum())
+    if not finite:
+        warnings.warn(
+            "the network's maps hold NaN or infinite values, so nobody was found in this frame; "
+            "check the model file, or use its FP32 export",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+        return Poses.empty(skeleton.name)
+
+    candidates = find_peaks(
+        heatmaps,
+        threshold=settings.detection_threshold,
+        nms_kernel=settings.nms_kernel,
+        capacity=settings.max_people,
+    )
+    every_joint = np.arange(len(heatmaps))
+    x, y = candidates.pixels[..., 0], candidates.pixels[..., 1]
+    candidate_tags = tags[every_joint[:, None], y, x]  # (K, C, T)
+    members = group_by_tag(
+        candidates,
+        candidate_tags,
+        skeleton.grouping_order,
+        max_people=settings.max_people,
+        tag_threshold=settings.tag_threshold,
+        use_detection_score=settings.use_detection_score,
+    )
+
+    keypoints = np.zeros((*members.shape, 2), np.float32)
+    scores = np.zeros(members.shape, np.float32)
+    person, joint = np.nonzero(members >= 0)
+    slot = members[person, joint]
+    keypoints[person, joint] = refine_positions(heatmaps, joint, candidates.pixels[joint, slot], settings.adjust)
+    scores[person, joint] = candidates.scores[joint, slot]
+    person_scores = scores.mean(axis=1)
+
+    if settings.refine and len(members):
+        present = members >= 0
+        held = np.where(present[:, :, None], candidate_tags[every_joint, members], 0)
+        mean_tags = held.sum(axis=1) / present.sum(axis=1, dtype=np.float32)[:, None]
+        _fill_in(heatmaps, tags, mean_tags, keypoints, scores, settings)
+    return Poses(keypoints, scores, person_scores, skeleton.name)
+
+
+def _fill_in(
+    heatmaps: NDArray[np.float32],
+    tags: NDArray[np.float32],
+    mean_tags: NDArray[np.float32],
+    keypoints: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    settings: DecodeSettings,
+) -> None:
+    """Write the joints that people lack into ``keypoints`` and ``scores``, where the best pixel is positive."""
+    width = heatmaps.shape[2]
+    missing = scores == 0
+    place = find_missing(heatmaps, tags, missing, mean_tags)
+    person, joint = np.nonzero(missing)
+    pixels = np.stack([place[person, joint] % width, place[person, joint] // width], axis=1)
+    values = heatmaps[joint, pixels[:, 1], pixels[:, 0]]
+    positive = values > 0
+    person, joint, pixels = person[positive], joint[positive], pixels[positive]
+    adjust = "quarter" if settings.adjust == "none" else settings.adjust
+    keypoints[person, joint] = refine_positions(heatmaps, joint, pixels, adjust)
+    scores[person, joint] = values[positive]

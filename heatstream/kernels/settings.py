@@ -1,0 +1,73 @@
+"""What the decode may be told, in one frozen dataclass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from heatstream import skeletons
+from heatstream.errors import InputError
+
+__all__ = ["Adjust", "DecodeSettings"]
+
+Adjust = Literal["quarter", "h3r", "none"]
+
+
+@dataclass(frozen=True)
+class DecodeSettings:
+    """How peaks become people. The defaults are those of the official SWAHR configuration.
+
+    Attributes:
+        max_people: how many people a joint's detections are matched against, and how many detections are taken
+            per joint, strongest first. Detections that match nobody start people of their own beyond this number,
+            as in the official parser.
+        nms_kernel: side of the square in map px in which a detection must be the maximum; odd.
+        detection_threshold: a detection's heatmap value must exceed this.
+        tag_threshold: a detection joins a person if its tag is nearer than this to the mean tag of that person.
+        use_detection_score: let the tag distance, rounded to integers, decide first and the detection's score
+            second, as the official parser does; otherwise the plain tag distance decides alone.
+        adjust: sub-pixel position: ``"quarter"`` moves a quarter pixel towards the larger neighbour (SWAHR),
+            ``"h3r"`` takes the expectation over the strongest pixels around the peak (H3R), ``"none"`` keeps the
+            pixel's index.
+        refine: look for the joints that a person lacks where heatmap and tag fit best.
+        skeleton: name of the keypoint layout; when left out it follows from the number of maps.
+
+    Raises:
+        InputError: a value is out of its range.
+    """
+
+    max_people: int = 30
+    nms_kernel: int = 5
+    detection_threshold: float = 0.1
+    tag_threshold: float = 1.0
+    use_detection_score: bool = True
+    adjust: Adjust = "quarter"
+    refine: bool = True
+    skeleton: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_people < 1:
+            raise InputError(f"max_people must be at least 1, got {self.max_people}")
+        if self.nms_kernel < 1 or self.nms_kernel % 2 == 0:
+            raise InputError(f"nms_kernel must be odd and positive, got {self.nms_kernel}")
+        if self.adjust not in get_args(Adjust):
+            raise InputError(f"adjust must be one of {', '.join(get_args(Adjust))}, got {self.adjust!r}")
+        if self.skeleton is not None:
+            skeletons.get(self.skeleton)
+
+    def skeleton_of(self, num_maps: int) -> skeletons.Skeleton:
+        """The skeleton of ``num_maps`` heatmaps.
+
+        Raises:
+            InputError: the chosen skeleton has another number of keypoints, or no skeleton has this number.
+        """
+        if self.skeleton is not None:
+            skeleton = skeletons.get(self.skeleton)
+            if skeleton.num_keypoints != num_maps:
+                raise InputError(f"{skeleton.name} has {skeleton.num_keypoints} keypoints, got {num_maps} heatmaps")
+            return skeleton
+        for skeleton in skeletons.SKELETONS.values():
+            if skeleton.num_keypoints == num_maps:
+                return skeleton
+        known = ", ".join(skeletons.SKELETONS)
+        raise InputError(f"no skeleton has {num_maps} keypoints; the known ones are {known}")
