@@ -1,0 +1,1 @@
+"""The streaming runtime: sources -> pipeline -> sinks, with an engine in the middle."""

@@ -1,0 +1,109 @@
+"""Results as text: JSON Lines while they come, COCO json at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from heatstream.runtime.sinks.base import check_writable, write_trouble
+from heatstream.runtime.stream import StreamResult
+
+__all__ = ["CocoSink", "JsonLinesSink"]
+
+
+class JsonLinesSink:
+    """One line of JSON per frame, as :meth:`heatstream.results.Poses.to_json` gives it; of a picture also its name.
+
+    Every line is handed to the system whole and at once, so a run that is killed leaves complete lines.
+
+    Args:
+        path: the file, which is replaced.
+
+    Raises:
+        SinkError: it cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        check_writable(path)
+        try:
+            self._file = path.open("wb", buffering=0)
+        except OSError as error:
+            raise write_trouble(path, error) from None
+
+    def write(self, result: StreamResult) -> None:
+        """Write one line.
+
+        Raises:
+            SinkError: the disk is full or gone.
+        """
+        line = _line(result).encode() + b"\n"
+        start = self._file.tell() if self._file.seekable() else None
+        try:
+            written = self._file.write(line)
+            while written < len(line):  # a disk that fills up takes a part first
+                written += self._file.write(line[written:])
+        except OSError as error:
+            if start is not None:
+                with contextlib.suppress(OSError):
+                    self._file.truncate(start)  # leave whole lines only
+            raise write_trouble(self._path, error) from None
+
+    def close(self) -> None:
+        """Close the file."""
+        try:
+            self._file.close()
+        except OSError as error:
+            raise write_trouble(self._path, error) from None
+
+
+class CocoSink:
+    """All people in one array of COCO keypoint results, ready for pycocotools.
+
+    The file appears whole when the sink is closed. A picture whose name is a number, as COCO's are, gives its
+    people that number as ``image_id``; all others get the frame index.
+
+    Args:
+        path: the file, which is replaced.
+
+    Raises:
+        SinkError: it cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._entries: list[dict[str, Any]] = []
+        self._closed = False
+        check_writable(path)
+
+    def write(self, result: StreamResult) -> None:
+        """Remember one frame's people."""
+        stem = Path(result.picture or "").stem
+        self._entries += result.poses.to_coco(int(stem) if stem.isdecimal() else None)
+
+    def close(self) -> None:
+        """Write the file.
+
+        Raises:
+            SinkError: the disk is full or gone; an earlier file of that name is still there.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        partial = self._path.with_name(f"{self._path.name}.{os.getpid()}.part")
+        try:
+            with partial.open("w", encoding="utf-8") as file:
+                json.dump(self._entries, file)
+            os.replace(partial, self._path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise write_trouble(self._path, error) from None
+
+
+def _line(result: StreamResult) -> str:
+    line = result.poses.to_json()
+    return line if result.picture is None else f'{{"picture": {json.dumps(result.picture)}, {line[1:]}'

@@ -1,0 +1,188 @@
+"""Results as pictures: an annotated video, or the best annotated picture."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from heatstream.errors import SinkError
+from heatstream.runtime.sinks.base import Draw, Sink, check_writable, write_trouble
+from heatstream.runtime.sources.opencv import quiet
+from heatstream.runtime.stream import StreamResult
+
+__all__ = ["PictureSink", "VideoSink", "save_sink"]
+
+VIDEO_CODECS = {".mp4": "mp4v", ".avi": "MJPG"}
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
+DEFAULT_FPS = 25.0
+# OpenCV does not say when the disk is full, and an mp4 needs room for its index at the end to be playable.
+ROOM_NEEDED = 8 * 2**20  # bytes
+FRAMES_BETWEEN_CHECKS = 16
+
+
+def save_sink(path: Path, draw: Draw, *, fps: float | None, live: bool) -> Sink:
+    """The sink that a file's name asks for: a video, or a picture.
+
+    Args:
+        path: ``.mp4`` or ``.avi`` for a video, ``.jpg`` or ``.png`` for a picture.
+        draw: gives the picture of people on a frame.
+        fps: frames per second of the source, if it has such a thing.
+        live: whether the source is live; see :class:`VideoSink`.
+
+    Raises:
+        SinkError: the name ends otherwise, or the file cannot be written.
+    """
+    suffix = path.suffix.lower()
+    if suffix in VIDEO_CODECS:
+        return VideoSink(path, draw, fps=fps, live=live)
+    if suffix in PICTURE_SUFFIXES:
+        return PictureSink(path, draw)
+    known = ", ".join([*VIDEO_CODECS, *PICTURE_SUFFIXES])
+    raise SinkError(f"{path} does not end in a kind that can be saved: use one of {known}")
+
+
+class VideoSink:
+    """An annotated video.
+
+    Frames of another size than the first one are brought to its size, aspect kept. For a live source, frames are
+    repeated or left out so that the video plays at the pace of the world, whatever was dropped.
+
+    Args:
+        path: ``.mp4`` (MPEG-4) or ``.avi`` (Motion JPEG), which is replaced.
+        draw: gives the picture of people on a frame.
+        fps: frames per second of the video; 25 when None.
+        live: pace the video by the frames' capture times.
+
+    Raises:
+        SinkError: the name ends otherwise, or the file cannot be written.
+    """
+
+    def __init__(self, path: Path, draw: Draw, *, fps: float | None = None, live: bool = False) -> None:
+        self._path = path
+        self._draw = draw
+        self._fps = fps or DEFAULT_FPS
+        self._live = live
+        self._writer: cv2.VideoWriter | None = None
+        self._size = (0, 0)  # (height, width) px
+        self._start = 0.0
+        self._written = 0
+        if path.suffix.lower() not in VIDEO_CODECS:
+            raise SinkError(f"{path} is not named as a video: use one of {', '.join(VIDEO_CODECS)}")
+        check_writable(path)
+
+    def write(self, result: StreamResult) -> None:
+        """Draw and write one frame.
+
+        Raises:
+            SinkError: the video cannot be begun, or the disk is nearly full; the video up to here will play.
+        """
+        if self._writer is None:
+            self._size = (result.frame.shape[0], result.frame.shape[1])
+            self._start = result.poses.capture_time
+            self._writer = self._begin()
+        if self._written % FRAMES_BETWEEN_CHECKS == 0:
+            self._check_room()
+        copies = 1
+        if self._live:
+            elapsed = result.poses.capture_time - self._start
+            copies = max(0, int(elapsed * self._fps) + 1 - self._written)
+        if not copies:
+            return
+        picture = _fitted(self._draw(result.frame, result.poses), self._size)
+        for _ in range(copies):
+            self._writer.write(picture)
+            self._written += 1
+
+    def close(self) -> None:
+        """Finish the video, so that it plays.
+
+        Raises:
+            SinkError: nothing arrived on the disk.
+        """
+        if self._writer is None:
+            return
+        self._writer.release()
+        self._writer = None
+        try:
+            empty = self._path.stat().st_size == 0
+        except OSError as error:
+            raise write_trouble(self._path, error) from None
+        if empty:
+            raise SinkError(f"nothing of {self._path} reached the disk: make room or write elsewhere")
+
+    def _begin(self) -> cv2.VideoWriter:
+        height, width = self._size
+        codec = cv2.VideoWriter.fourcc(*VIDEO_CODECS[self._path.suffix.lower()])
+        with quiet():
+            writer = cv2.VideoWriter(str(self._path.absolute()), codec, self._fps, (width, height))
+        if not writer.isOpened():
+            raise SinkError(f"OpenCV cannot write a video of {width}x{height} px to {self._path}: try .avi or .mp4")
+        return writer
+
+    def _check_room(self) -> None:
+        free = shutil.disk_usage(self._path.absolute().parent).free
+        if free < ROOM_NEEDED:
+            raise SinkError(f"the disk is full, {self._path} ends after {self._written} frames: make room")
+
+
+class PictureSink:
+    """One annotated picture: of all frames the one with most people, weighed by their scores.
+
+    Args:
+        path: ``.jpg`` or ``.png``, which is replaced when the sink is closed.
+        draw: gives the picture of people on a frame.
+
+    Raises:
+        SinkError: the file cannot be written.
+    """
+
+    def __init__(self, path: Path, draw: Draw) -> None:
+        self._path = path
+        self._draw = draw
+        self._best: StreamResult | None = None
+        check_writable(path)
+
+    def write(self, result: StreamResult) -> None:
+        """Keep the frame if it is the best so far."""
+        if self._best is None or result.poses.scores.sum() > self._best.poses.scores.sum():
+            self._best = result
+
+    def close(self) -> None:
+        """Write the picture.
+
+        Raises:
+            SinkError: the disk is full or gone; an earlier file of that name is still there.
+        """
+        best, self._best = self._best, None
+        if best is None:
+            return
+        done, data = cv2.imencode(self._path.suffix, self._draw(best.frame, best.poses))
+        if not done:
+            raise SinkError(f"OpenCV cannot write a picture of the kind of {self._path}: use .jpg or .png")
+        partial = self._path.with_name(f"{self._path.name}.{os.getpid()}.part")
+        try:
+            partial.write_bytes(data.tobytes())
+            os.replace(partial, self._path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise write_trouble(self._path, error) from None
+
+
+def _fitted(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """A picture at (height, width), aspect kept, black around it."""
+    height, width = picture.shape[:2]
+    if (height, width) == size:
+        return picture
+    factor = min(size[0] / height, size[1] / width)
+    inner = max(1, round(height * factor)), max(1, round(width * factor))
+    top, left = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
+    fitted = np.zeros((*size, 3), np.uint8)
+    fitted[top : top + inner[0], left : left + inner[1]] = cv2.resize(picture, inner[::-1])
+    return fitted

@@ -1,0 +1,10 @@
+"""Where frames come from: cameras, video files, pictures, folders of pictures, network streams, GStreamer.
+
+:func:`open_source` takes what a person would type and gives a :class:`Source`; every trouble that can be known
+beforehand is a :class:`heatstream.errors.SourceError` within :data:`OPEN_SECONDS`.
+"""
+
+from heatstream.runtime.sources.base import OPEN_SECONDS, Frame, Source
+from heatstream.runtime.sources.resolve import open_source
+
+__all__ = ["OPEN_SECONDS", "Frame", "Source", "open_source"]

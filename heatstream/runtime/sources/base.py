@@ -1,0 +1,121 @@
+"""What a source is, and the deadline that opening one is held to."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heatstream.errors import SourceError
+
+__all__ = ["OPEN_SECONDS", "Frame", "Source", "within"]
+
+OPEN_SECONDS = 4.5  # a person waits this long for a camera or an address before being told
+
+Opened = TypeVar("Opened")
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One picture of a source.
+
+    Attributes:
+        image: (H, W, 3) uint8, BGR; the frame's own memory.
+        index: number of the frame in its source, from 0. A picture of a folder that could not be read leaves a gap.
+        capture_time: seconds, since the epoch for live sources, since the start of the clip for files.
+        picture: file name of a picture; None for frames of a video or camera.
+    """
+
+    image: NDArray[np.uint8]
+    index: int
+    capture_time: float
+    picture: str | None = None
+
+
+class Source(Protocol):
+    """A camera, file or stream that is open. Iterate over it once, then close it, on the same thread.
+
+    Iterating raises SourceError when a source fails with nothing more to come; every frame up to there was given.
+    """
+
+    @property
+    def name(self) -> str:
+        """The source, for people; passwords left out."""
+        ...
+
+    @property
+    def live(self) -> bool:
+        """Whether frames come at their own pace, and are lost when nobody takes them."""
+        ...
+
+    @property
+    def fps(self) -> float | None:
+        """Frames per second as announced, None where there is no such thing."""
+        ...
+
+    @property
+    def frame_count(self) -> int | None:
+        """How many frames it announces, None where it cannot know."""
+        ...
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(height, width) in px, None where pictures differ."""
+        ...
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What went wrong so far without ending the stream, one sentence each."""
+        ...
+
+    def __iter__(self) -> Iterator[Frame]: ...
+
+    def close(self) -> None:
+        """Give the device or file back; harmless when repeated."""
+        ...
+
+
+def within(seconds: float, work: Callable[[], Opened], *, late: str, discard: Callable[[Opened], None]) -> Opened:
+    """Do something that may hang in a library, and stop waiting for it after ``seconds``.
+
+    Args:
+        work: what to do; it keeps its thread when it hangs, and must not matter to anybody then.
+        late: the error's message when time is up.
+        discard: takes care of a result that comes too late.
+
+    Raises:
+        SourceError: time is up; or whatever ``work`` raised.
+    """
+    outcomes: queue.SimpleQueue[tuple[Opened | None, BaseException | None]] = queue.SimpleQueue()
+    lock = threading.Lock()
+    abandoned = False
+
+    def run() -> None:
+        try:
+            result = work()
+        except BaseException as error:
+            outcomes.put((None, error))
+            return
+        with lock:
+            if not abandoned:
+                outcomes.put((result, None))
+                return
+        discard(result)
+
+    threading.Thread(target=run, name="heatstream-open", daemon=True).start()
+    try:
+        result, error = outcomes.get(timeout=seconds)
+    except queue.Empty:
+        with lock:
+            abandoned = True
+            if outcomes.empty():
+                raise SourceError(late) from None
+        result, error = outcomes.get()
+    if error is not None:
+        raise error
+    return result  # type: ignore[return-value]  # the result of work, whose type may include None

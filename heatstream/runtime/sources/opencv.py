@@ -1,0 +1,76 @@
+"""OpenCV's capture, kept quiet: what goes wrong is told once, by us."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["VideoCapture", "backend_for_files", "open_capture", "quiet", "read"]
+
+VideoCapture = cv2.VideoCapture
+
+FFMPEG_LOG_LEVEL = "OPENCV_FFMPEG_LOGLEVEL"  # OpenCV reads it when FFmpeg is first used in the process
+FFMPEG_QUIET = "-8"
+
+_lock = threading.Lock()
+_users = 0
+_level_before = 0
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence OpenCV's and FFmpeg's own messages for as long as anybody is in here."""
+    global _users, _level_before
+    with _lock:
+        _users += 1
+        if _users == 1:
+            _level_before = cv2.utils.logging.getLogLevel()
+            cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        with _lock:
+            _users -= 1
+            if _users == 0:
+                cv2.utils.logging.setLogLevel(_level_before)
+
+
+def open_capture(target: str | int, backend: int, params: Sequence[int] = ()) -> VideoCapture | None:
+    """An open capture, or None if OpenCV cannot open it."""
+    set_by_user = FFMPEG_LOG_LEVEL in os.environ
+    with quiet():
+        if not set_by_user:
+            os.environ[FFMPEG_LOG_LEVEL] = FFMPEG_QUIET
+        try:
+            capture = cv2.VideoCapture(target, backend, list(params))
+        except cv2.error:
+            return None
+        finally:
+            if not set_by_user:
+                os.environ.pop(FFMPEG_LOG_LEVEL, None)
+        return capture if capture.isOpened() else None
+
+
+def read(capture: VideoCapture) -> NDArray[np.uint8] | None:
+    """The next frame, (H, W, 3) uint8 BGR in memory of its own, or None if there is none."""
+    with quiet():
+        try:
+            there, image = capture.read()
+        except cv2.error:
+            return None
+    if not there or image is None or image.size == 0:
+        return None
+    if image.ndim == 2 or image.shape[2] == 1:
+        image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+    return np.asarray(image, np.uint8)
+
+
+def backend_for_files() -> int:
+    """FFmpeg, or whatever OpenCV has where it was built without it."""
+    return cv2.CAP_FFMPEG if cv2.videoio_registry.hasBackend(cv2.CAP_FFMPEG) else cv2.CAP_ANY

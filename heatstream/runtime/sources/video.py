@@ -1,0 +1,123 @@
+"""Video files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from heatstream.errors import SourceError
+from heatstream.runtime.sources import opencv
+from heatstream.runtime.sources.base import Frame
+
+__all__ = ["VideoFile", "open_video"]
+
+# After a damaged stretch FFmpeg often finds the next whole frame; at the true end all these attempts fail at once.
+ATTEMPTS = 16
+# Containers that store one entry per frame. Others announce a duration, from which OpenCV works out a number.
+EXACT_COUNTS = frozenset({".avi", ".m4v", ".mov", ".mp4"})
+
+
+def open_video(path: Path) -> VideoFile:
+    """Open a video file and read its first frame.
+
+    Raises:
+        SourceError: it is no video, or holds no frame that can be read.
+    """
+    # An absolute path cannot be taken for a URL, whatever characters it has.
+    capture = opencv.open_capture(str(path.absolute()), opencv.backend_for_files())
+    if capture is None:
+        raise SourceError(
+            f"{path} cannot be opened as a video: it is damaged, cut off, or of a kind that OpenCV does not know; "
+            "try `ffmpeg -i FILE new.mp4` or record it again"
+        )
+    first = _read_on(capture)[0]
+    if first is None:
+        capture.release()
+        raise SourceError(f"{path} is cut off or damaged before its first frame: record or copy it again")
+    return VideoFile(capture, first, str(path), exact=path.suffix.lower() in EXACT_COUNTS)
+
+
+class VideoFile:
+    """A video of finite length, read frame by frame at the reader's pace.
+
+    Args:
+        capture: open, its first frame already taken.
+        first: that frame.
+        name: for people.
+        exact: whether the announced number of frames counts frames, rather than being worked out from a duration.
+    """
+
+    live = False
+
+    def __init__(self, capture: opencv.VideoCapture, first: NDArray[np.uint8], name: str, *, exact: bool) -> None:
+        self._capture = capture
+        self._first: NDArray[np.uint8] | None = first
+        self._exact = exact
+        self._warnings: tuple[str, ...] = ()
+        self.name = name
+        self.size: tuple[int, int] | None = (first.shape[0], first.shape[1])
+        announced = capture.get(cv2.CAP_PROP_FPS)
+        self.fps: float | None = float(announced) if 0 < announced < 1000 else None
+        frames = capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        self.frame_count: int | None = int(frames) if 0 < frames < 1e9 else None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Empty, or one sentence on what of the file was missing, once the end is reached."""
+        return self._warnings
+
+    def __iter__(self) -> Iterator[Frame]:
+        image, self._first = self._first, None
+        index, time, gaps = 0, 0.0, 0
+        while image is not None:
+            time = self._time(index, time)
+            yield Frame(image, index, time)
+            index += 1
+            image, failures = _read_on(self._capture)
+            gaps += image is not None and failures > 0
+        self._warnings = self._verdict(index, time, gaps)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._capture.release()
+
+    def _time(self, index: int, before: float) -> float:
+        """Seconds since the start: the container's where they make sense, else from the frame rate."""
+        seconds = float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000
+        if index == 0 or seconds > before:
+            return max(seconds, 0.0)
+        return before + 1 / (self.fps or 25.0)
+
+    def _verdict(self, read: int, last: float, gaps: int) -> tuple[str, ...]:
+        """Whether the file gave what it announced.
+
+        Announced numbers are often off by a frame or two. Numbers worked out from a duration are far off for
+        variable frame rates; there the time of the last frame has to fall short of the duration as well.
+        """
+        count = self.frame_count
+        if gaps:
+            share = f"{read} of {count} frames" if count and count > read else f"{read} frames"
+            return (f"{self.name} is damaged in the middle: {share} could be read, their results are kept",)
+        if count is None or count - read <= max(2, count // 100):
+            return ()
+        if not self._exact and self.fps:
+            duration = count / self.fps
+            if duration - last <= max(0.5, duration / 100):
+                return ()
+        return (
+            f"{self.name} is cut off or damaged: it announces {count} frames and only {read} could be read, "
+            "their results are kept",
+        )
+
+
+def _read_on(capture: opencv.VideoCapture) -> tuple[NDArray[np.uint8] | None, int]:
+    """The next frame that can be read, None at the end, and how many attempts failed before it."""
+    for failures in range(ATTEMPTS):
+        image = opencv.read(capture)
+        if image is not None:
+            return image, failures
+    return None, ATTEMPTS
