@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, TimeoutError
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -84,38 +84,24 @@ def within(seconds: float, work: Callable[[], Opened], *, late: str, discard: Ca
     """Do something that may hang in a library, and stop waiting for it after ``seconds``.
 
     Args:
-        work: what to do; it keeps its thread when it hangs, and must not matter to anybody then.
+        work: what to do; when it hangs it keeps a thread, which ends with the process.
         late: the error's message when time is up.
         discard: takes care of a result that comes too late.
 
     Raises:
         SourceError: time is up; or whatever ``work`` raised.
     """
-    outcomes: queue.SimpleQueue[tuple[Opened | None, BaseException | None]] = queue.SimpleQueue()
-    lock = threading.Lock()
-    abandoned = False
+    future: Future[Opened] = Future()
 
     def run() -> None:
         try:
-            result = work()
-        except BaseException as error:
-            outcomes.put((None, error))
-            return
-        with lock:
-            if not abandoned:
-                outcomes.put((result, None))
-                return
-        discard(result)
+            future.set_result(work())
+        except BaseException as error:  # it is raised where the result is awaited
+            future.set_exception(error)
 
     threading.Thread(target=run, name="heatstream-open", daemon=True).start()
     try:
-        result, error = outcomes.get(timeout=seconds)
-    except queue.Empty:
-        with lock:
-            abandoned = True
-            if outcomes.empty():
-                raise SourceError(late) from None
-        result, error = outcomes.get()
-    if error is not None:
-        raise error
-    return result  # type: ignore[return-value]  # the result of work, whose type may include None
+        return future.result(timeout=seconds)
+    except TimeoutError:
+        future.add_done_callback(lambda done: None if done.exception() else discard(done.result()))
+        raise SourceError(late) from None

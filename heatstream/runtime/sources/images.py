@@ -20,6 +20,7 @@ PICTURE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
 )
 JPEG_START, JPEG_SCAN, JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
+PNG_START, PNG_END = b"\x89PNG", b"IEND"
 
 
 def open_picture(path: Path) -> Pictures:
@@ -43,7 +44,7 @@ def open_folder(folder: Path) -> Pictures:
         raise SourceError(f"{folder} cannot be read: {error.strerror}") from None
     if not paths:
         raise SourceError(
-            f"{folder} holds no pictures ({', '.join(sorted(PICTURE_SUFFIXES))}): give a folder that does, or a file"
+            f"{folder} holds no pictures (.jpg, .png, .webp and the like): give a folder that does, or a file"
         )
     return Pictures(tuple(paths), first=None, name=str(folder))
 
@@ -74,8 +75,7 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
         raise SourceError(f"{path} cannot be read: {error.strerror}") from None
     if not data:
         raise SourceError(f"{path} is empty: copy it again")
-    # libjpeg would paint the missing rest grey and call it a picture. Inside its scan a JPEG cannot hold the end mark.
-    if data.startswith(JPEG_START) and data.rfind(JPEG_END) < data.rfind(JPEG_SCAN):
+    if _is_cut_off(data):
         raise SourceError(f"{path} is cut off: copy it again")
     with opencv.quiet():
         try:
@@ -127,6 +127,13 @@ class Pictures:
 
     def close(self) -> None:
         """Nothing is held open."""
+
+
+def _is_cut_off(data: bytes) -> bool:
+    """Whether a JPEG or PNG lacks its end; libjpeg would paint the missing rest grey and call it a picture."""
+    if data.startswith(JPEG_START):
+        return data.rfind(JPEG_END) < data.rfind(JPEG_SCAN)  # inside a scan the end mark cannot occur
+    return data.startswith(PNG_START) and PNG_END not in data
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

@@ -40,14 +40,13 @@ class Live:
     frame_count: int | None = None
     warnings: tuple[str, ...] = ()
 
-    def __init__(self, capture: opencv.VideoCapture, first: NDArray[np.uint8], *, name: str, remedy: str) -> None:
+    def __init__(self, capture: opencv.Capture, first: NDArray[np.uint8], *, name: str, remedy: str) -> None:
         self._capture = capture
         self._first: NDArray[np.uint8] | None = first
         self._remedy = remedy
         self.name = name
         self.size: tuple[int, int] | None = (first.shape[0], first.shape[1])
-        announced = capture.get(cv2.CAP_PROP_FPS)
-        self.fps: float | None = float(announced) if 0 < announced < 1000 else None
+        self.fps: float | None = capture.rate()
 
     def __iter__(self) -> Iterator[Frame]:
         image, self._first = self._first, None
@@ -55,12 +54,12 @@ class Live:
         while image is not None:
             yield Frame(image, index, time.time())
             index += 1
-            image = opencv.read(self._capture)
+            image = self._capture.read()
         raise SourceError(f"{self.name} stopped after {index} frames: {self._remedy}; results so far are kept")
 
     def close(self) -> None:
         """Give the device or connection back."""
-        self._capture.release()
+        self._capture.close()
 
 
 def open_camera(index: int) -> Live:
@@ -101,8 +100,8 @@ def open_url(url: str) -> Source:
         refused=f"{name} does not answer with a video: check the address, the network, user name and password",
         silent=f"{name} sends no picture within {OPEN_SECONDS:.0f} s: check the address and the network",
     )
-    if url.lower().startswith(("http:", "https:")) and capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0:
-        return VideoFile(capture, first, name, exact=False)
+    if url.lower().startswith(("http:", "https:")) and capture.property(cv2.CAP_PROP_FRAME_COUNT) > 0:
+        return VideoFile(capture, first, name, exact=False, attempts=1)
     return Live(capture, first, name=name, remedy="the other side or the network went away, start again")
 
 
@@ -136,20 +135,20 @@ def list_cameras() -> list[int]:
 
 def _open_live(
     target: str | int, backend: int, params: tuple[int, ...] = (), *, refused: str, silent: str
-) -> tuple[opencv.VideoCapture, NDArray[np.uint8]]:
+) -> tuple[opencv.Capture, NDArray[np.uint8]]:
     """An open capture and its first frame, within the time a person waits."""
 
-    def work() -> tuple[opencv.VideoCapture, NDArray[np.uint8]]:
-        capture = opencv.open_capture(target, backend, params)
+    def work() -> tuple[opencv.Capture, NDArray[np.uint8]]:
+        capture = opencv.Capture.open(target, backend, params)
         if capture is None:
             raise SourceError(refused)
-        first = opencv.read(capture)
+        first = capture.read()
         if first is None:
-            capture.release()
+            capture.close()
             raise SourceError(silent)
         return capture, first
 
-    return within(OPEN_SECONDS, work, late=silent, discard=lambda opened: opened[0].release())
+    return within(OPEN_SECONDS, work, late=silent, discard=lambda opened: opened[0].close())
 
 
 def _check_camera_device(index: int) -> None:

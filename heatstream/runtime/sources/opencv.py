@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["VideoCapture", "backend_for_files", "open_capture", "quiet", "read"]
-
-VideoCapture = cv2.VideoCapture
+__all__ = ["Capture", "backend_for_files", "quiet"]
 
 FFMPEG_LOG_LEVEL = "OPENCV_FFMPEG_LOGLEVEL"  # OpenCV reads it when FFmpeg is first used in the process
 FFMPEG_QUIET = "-8"
+MOST_FPS = 1000.0
+CLOSE_SECONDS = 0.5
 
 _lock = threading.Lock()
 _users = 0
@@ -41,34 +41,59 @@ def quiet() -> Iterator[None]:
                 cv2.utils.logging.setLogLevel(_level_before)
 
 
-def open_capture(target: str | int, backend: int, params: Sequence[int] = ()) -> VideoCapture | None:
-    """An open capture, or None if OpenCV cannot open it."""
-    set_by_user = FFMPEG_LOG_LEVEL in os.environ
-    with quiet():
-        if not set_by_user:
-            os.environ[FFMPEG_LOG_LEVEL] = FFMPEG_QUIET
-        try:
-            capture = cv2.VideoCapture(target, backend, list(params))
-        except cv2.error:
-            return None
-        finally:
+class Capture:
+    """An open ``cv2.VideoCapture`` that may be closed by any thread, even while another one hangs in a read."""
+
+    def __init__(self, capture: cv2.VideoCapture) -> None:
+        self._capture = capture
+        self._busy = threading.Lock()
+
+    @classmethod
+    def open(cls, target: str | int, backend: int, params: Sequence[int] = ()) -> Capture | None:
+        """Open a file, device or address, or give None if OpenCV cannot."""
+        set_by_user = FFMPEG_LOG_LEVEL in os.environ
+        with quiet():
             if not set_by_user:
-                os.environ.pop(FFMPEG_LOG_LEVEL, None)
-        return capture if capture.isOpened() else None
+                os.environ[FFMPEG_LOG_LEVEL] = FFMPEG_QUIET
+            try:
+                capture = cv2.VideoCapture(target, backend, list(params))
+            except cv2.error:
+                return None
+            finally:
+                if not set_by_user:
+                    os.environ.pop(FFMPEG_LOG_LEVEL, None)
+        return cls(capture) if capture.isOpened() else None
 
-
-def read(capture: VideoCapture) -> NDArray[np.uint8] | None:
-    """The next frame, (H, W, 3) uint8 BGR in memory of its own, or None if there is none."""
-    with quiet():
-        try:
-            there, image = capture.read()
-        except cv2.error:
+    def read(self) -> NDArray[np.uint8] | None:
+        """The next frame, (H, W, 3) uint8 BGR in memory of its own, or None if there is none."""
+        with self._busy, quiet():
+            try:
+                there, image = self._capture.read()
+            except cv2.error:
+                return None
+        if not there or image is None or image.size == 0:
             return None
-    if not there or image is None or image.size == 0:
-        return None
-    if image.ndim == 2 or image.shape[2] == 1:
-        image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
-    return np.asarray(image, np.uint8)
+        if image.ndim == 2 or image.shape[2] == 1:
+            image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+        return np.asarray(image, np.uint8)
+
+    def property(self, number: int) -> float:
+        """One of OpenCV's ``CAP_PROP_`` values."""
+        with self._busy:
+            return float(self._capture.get(number))
+
+    def rate(self) -> float | None:
+        """Frames per second as announced, None if that is missing or senseless."""
+        fps = self.property(cv2.CAP_PROP_FPS)
+        return fps if 0 < fps < MOST_FPS else None
+
+    def close(self) -> None:
+        """Give the file or device back; one that hangs in a read keeps it until the process ends."""
+        if self._busy.acquire(timeout=CLOSE_SECONDS):
+            try:
+                self._capture.release()
+            finally:
+                self._busy.release()
 
 
 def backend_for_files() -> int:

@@ -16,7 +16,7 @@ from heatstream.runtime.sources.base import Frame
 __all__ = ["VideoFile", "open_video"]
 
 # After a damaged stretch FFmpeg often finds the next whole frame; at the true end all these attempts fail at once.
-ATTEMPTS = 16
+FILE_ATTEMPTS = 16
 # Containers that store one entry per frame. Others announce a duration, from which OpenCV works out a number.
 EXACT_COUNTS = frozenset({".avi", ".m4v", ".mov", ".mp4"})
 
@@ -28,17 +28,18 @@ def open_video(path: Path) -> VideoFile:
         SourceError: it is no video, or holds no frame that can be read.
     """
     # An absolute path cannot be taken for a URL, whatever characters it has.
-    capture = opencv.open_capture(str(path.absolute()), opencv.backend_for_files())
+    capture = opencv.Capture.open(str(path.absolute()), opencv.backend_for_files())
     if capture is None:
         raise SourceError(
             f"{path} cannot be opened as a video: it is damaged, cut off, or of a kind that OpenCV does not know; "
             "try `ffmpeg -i FILE new.mp4` or record it again"
         )
-    first = _read_on(capture)[0]
+    first, _ = _read_on(capture, FILE_ATTEMPTS)
     if first is None:
-        capture.release()
+        capture.close()
         raise SourceError(f"{path} is cut off or damaged before its first frame: record or copy it again")
-    return VideoFile(capture, first, str(path), exact=path.suffix.lower() in EXACT_COUNTS)
+    exact = path.suffix.lower() in EXACT_COUNTS
+    return VideoFile(capture, first, str(path), exact=exact, attempts=FILE_ATTEMPTS)
 
 
 class VideoFile:
@@ -49,20 +50,23 @@ class VideoFile:
         first: that frame.
         name: for people.
         exact: whether the announced number of frames counts frames, rather than being worked out from a duration.
+        attempts: how often to try for a frame before the end is believed; 1 where each may wait for a network.
     """
 
     live = False
 
-    def __init__(self, capture: opencv.VideoCapture, first: NDArray[np.uint8], name: str, *, exact: bool) -> None:
+    def __init__(
+        self, capture: opencv.Capture, first: NDArray[np.uint8], name: str, *, exact: bool, attempts: int
+    ) -> None:
         self._capture = capture
         self._first: NDArray[np.uint8] | None = first
         self._exact = exact
+        self._attempts = attempts
         self._warnings: tuple[str, ...] = ()
         self.name = name
         self.size: tuple[int, int] | None = (first.shape[0], first.shape[1])
-        announced = capture.get(cv2.CAP_PROP_FPS)
-        self.fps: float | None = float(announced) if 0 < announced < 1000 else None
-        frames = capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        self.fps: float | None = capture.rate()
+        frames = capture.property(cv2.CAP_PROP_FRAME_COUNT)
         self.frame_count: int | None = int(frames) if 0 < frames < 1e9 else None
 
     @property
@@ -77,17 +81,17 @@ class VideoFile:
             time = self._time(index, time)
             yield Frame(image, index, time)
             index += 1
-            image, failures = _read_on(self._capture)
+            image, failures = _read_on(self._capture, self._attempts)
             gaps += image is not None and failures > 0
         self._warnings = self._verdict(index, time, gaps)
 
     def close(self) -> None:
         """Close the file."""
-        self._capture.release()
+        self._capture.close()
 
     def _time(self, index: int, before: float) -> float:
         """Seconds since the start: the container's where they make sense, else from the frame rate."""
-        seconds = float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000
+        seconds = self._capture.property(cv2.CAP_PROP_POS_MSEC) / 1000
         if index == 0 or seconds > before:
             return max(seconds, 0.0)
         return before + 1 / (self.fps or 25.0)
@@ -114,10 +118,10 @@ class VideoFile:
         )
 
 
-def _read_on(capture: opencv.VideoCapture) -> tuple[NDArray[np.uint8] | None, int]:
+def _read_on(capture: opencv.Capture, attempts: int) -> tuple[NDArray[np.uint8] | None, int]:
     """The next frame that can be read, None at the end, and how many attempts failed before it."""
-    for failures in range(ATTEMPTS):
-        image = opencv.read(capture)
+    for failures in range(attempts):
+        image = capture.read()
         if image is not None:
             return image, failures
-    return None, ATTEMPTS
+    return None, attempts
