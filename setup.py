@@ -1,0 +1,51 @@
+"""The package's metadata and its extras; build system and tool settings are in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'^__version__ = "(.+)"$', (HERE / "heatstream/version.py").read_text(), re.MULTILINE)
+assert VERSION is not None
+
+TRAIN = ["torch>=2.6", "onnx>=1.17", "onnxscript>=0.5", "pycocotools>=2.0.8"]
+
+setup(
+    name="heatstream",
+    version=VERSION.group(1),
+    description="Body keypoints of everyone in view, in real time: SWAHR and H3R from camera to results",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.10",
+    packages=find_packages(include=["heatstream", "heatstream.*"]),
+    package_data={"heatstream": ["py.typed", "weights/*.onnx", "weights/*.md"]},
+    install_requires=[
+        "numpy>=1.26",
+        "opencv-python>=4.10",
+        "scipy>=1.11",
+        "onnxruntime>=1.18",
+        "rich>=13.7",
+        "typer>=0.12",
+    ],
+    extras_require={
+        "demo": ["scikit-image>=0.22"],
+        "train": TRAIN,
+        "gpu": ["cupy-cuda13x", "tensorrt-cu13"],
+        "rtx": ["cupy-cuda13x", "tensorrt-rtx-cu13"],
+        # TensorRT itself comes with JetPack.
+        "jetson": ["cupy-cuda12x", "pycuda"],
+        "test": [*TRAIN, "scikit-image>=0.22", "pytest>=8", "hypothesis>=6.100", "ruff>=0.11", "mypy>=1.14"],
+    },
+    entry_points={"console_scripts": ["heatstream = heatstream.demo.cli:main"]},
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+        "Typing :: Typed",
+    ],
+)
