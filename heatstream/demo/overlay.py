@@ -6,6 +6,8 @@ few people.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
@@ -17,7 +19,7 @@ from heatstream import skeletons
 from heatstream.errors import InputError
 from heatstream.results import Poses
 
-__all__ = ["MIN_SCORE", "draw_poses", "draw_text"]
+__all__ = ["MIN_SCORE", "Overlay", "draw_poses", "draw_text"]
 
 Color = tuple[int, int, int]
 
@@ -32,6 +34,29 @@ _PEOPLE: tuple[Color, ...] = (  # Okabe and Ito's palette, BGR, without black
     *((233, 180, 86), (0, 159, 230), (115, 158, 0), (167, 121, 204)),
     *((66, 228, 240), (0, 94, 213), (178, 114, 0)),
 )
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """What a sink calls to get the picture of people on a frame; the frame itself stays as it is.
+
+    Attributes:
+        min_score: see :func:`draw_poses`.
+        colors: see :func:`draw_poses`.
+        text: gives a line for the upper left corner; none is written when left out.
+    """
+
+    min_score: float = MIN_SCORE
+    colors: Literal["side", "person"] = "side"
+    text: Callable[[], str] | None = None
+
+    def __call__(self, frame: NDArray[np.uint8], poses: Poses) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 BGR, a new array. Raises InputError as :func:`draw_poses` does."""
+        picture: NDArray[np.uint8] = frame.copy()
+        draw_poses(picture, poses, min_score=self.min_score, colors=self.colors)
+        if self.text is not None:
+            draw_text(picture, self.text())
+        return picture
 
 
 def draw_poses(
@@ -53,9 +78,7 @@ def draw_poses(
         InputError: the frame is not a writable (H, W, 3) uint8 array.
     """
     if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or not frame.flags.writeable:
-        raise InputError(
-            f"the overlay draws on a writable (H, W, 3) uint8 frame, got {frame.shape} {frame.dtype}"
-        )
+        raise InputError(f"the overlay draws on a writable (H, W, 3) uint8 frame, got {frame.shape} {frame.dtype}")
     skeleton = skeletons.get(poses.skeleton)
     visible = poses.keypoint_scores >= max(min_score, np.finfo(np.float32).tiny)
     # OpenCV counts pixel centres from 0, heatstream from 0.5. Far outside points would overflow its integers.
@@ -74,9 +97,7 @@ def draw_poses(
             draw_text(frame, str(own), at=(int(low[0]), int(low[1]) - 3 * width), color=single or _WHITE)
 
 
-def draw_text(
-    frame: NDArray[np.uint8], text: str, *, at: tuple[int, int] | None = None, color: Color = _WHITE
-) -> None:
+def draw_text(frame: NDArray[np.uint8], text: str, *, at: tuple[int, int] | None = None, color: Color = _WHITE) -> None:
     """Write one line on a darkened box, at (x, y) of its lower left corner, or in the upper left corner."""
     scale = max(0.4, frame.shape[0] / 1000)
     width = max(1, round(2 * scale))
@@ -101,9 +122,7 @@ def _limb_colors(name: str) -> tuple[Color, ...]:
     """A limb takes the colour of its outer end; limbs between the sides have their own."""
     skeleton = skeletons.get(name)
     across = {frozenset(pair) for pair in skeleton.flip_pairs}
-    return tuple(
-        _ACROSS if frozenset(limb) in across else skeleton.colors[limb[1]] for limb in skeleton.limbs
-    )
+    return tuple(_ACROSS if frozenset(limb) in across else skeleton.colors[limb[1]] for limb in skeleton.limbs)
 
 
 def _draw_person(

@@ -18,9 +18,7 @@ def canvas(height: int = 200, width: int = 300) -> NDArray[np.uint8]:
     return np.zeros((height, width, 3), np.uint8)
 
 
-def person(
-    keypoints: dict[int, tuple[float, float, float]], *, identity: int = -1, skeleton: str = "coco-17"
-) -> Poses:
+def person(keypoints: dict[int, tuple[float, float, float]], *, identity: int = -1, skeleton: str = "coco-17") -> Poses:
     """One person from {keypoint: (x, y, score)}; the others are missing."""
     count = skeletons.get(skeleton).num_keypoints
     points, scores = np.zeros((1, count, 2), np.float32), np.zeros((1, count), np.float32)

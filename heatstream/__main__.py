@@ -1,0 +1,5 @@
+"""``python -m heatstream``."""
+
+from heatstream.demo.cli import main
+
+main()

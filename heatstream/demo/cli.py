@@ -1,0 +1,70 @@
+"""The ``heatstream`` command: what it offers, and how its errors and warnings reach a person.
+
+Exit codes: 0 done; 2 wrong use or an error heatstream knows, told in one line on stderr; 130 ended by Ctrl-C and 143
+by SIGTERM, with every result so far written.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import NoReturn, TextIO
+
+import typer
+
+from heatstream.demo.demo import demo
+from heatstream.demo.doctor import doctor
+from heatstream.demo.export import export
+from heatstream.demo.messages import tell
+from heatstream.demo.models import models
+from heatstream.demo.run import run
+from heatstream.errors import HeatstreamError
+
+__all__ = ["app", "main"]
+
+EXIT_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="heatstream",
+    help="Find people and their keypoints in camera frames and videos, in real time.",
+    epilog="Start with: heatstream demo, heatstream run 0, heatstream doctor",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (run, export, models, doctor, demo):
+    app.command()(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit; the entry point of ``heatstream`` and ``python -m heatstream``.
+
+    Args:
+        arguments: as on the command line, without the program's name; those of the process when left out.
+    """
+    warnings.showwarning = _show_warning
+    try:
+        app(arguments, prog_name="heatstream")
+    except HeatstreamError as error:
+        tell(str(error))
+    except ImportError as error:
+        # A core library that is installed but does not load, such as OpenCV on a system without libGL.
+        tell(f"{error}: `heatstream doctor` says how to get it")
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
+    sys.exit(EXIT_ERROR)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """One line for a person, without the place in the source."""
+    tell(f"warning: {message}")

@@ -1,0 +1,83 @@
+"""``heatstream run``: people in a camera, video, picture, folder or stream."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["run"]
+
+
+def run(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A camera number (0 is the first), a video, a picture, a folder of pictures, an RTSP or HTTP URL, "
+            "or a GStreamer pipeline that ends in appsink.",
+        ),
+    ],
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="A name that `heatstream models` lists, or a model file.")
+    ] = "swahr-mobile",
+    save: Annotated[
+        Path | None,
+        typer.Option("--save", help="Write the annotated video (.mp4, .avi), or the best picture (.jpg, .png)."),
+    ] = None,
+    jsonl: Annotated[
+        Path | None, typer.Option("--jsonl", help="Write one line of JSON per frame, while it runs.")
+    ] = None,
+    coco: Annotated[Path | None, typer.Option("--coco", help="Write all people as COCO keypoint results.")] = None,
+    window: Annotated[
+        bool | None,
+        typer.Option("--window/--no-window", help="Show a window; by default where there is a display."),
+    ] = None,
+    frames: Annotated[int | None, typer.Option("--frames", min=1, help="Stop after so many frames.")] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="CPU threads per frame; by default all cores.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto or cpu.")] = "auto",
+    min_score: Annotated[
+        float, typer.Option("--min-score", min=0, max=1, help="Draw keypoints of at least this score.")
+    ] = 0.2,
+    color_people: Annotated[
+        bool, typer.Option("--color-people", help="Give each person a colour, instead of left and right.")
+    ] = False,
+) -> None:
+    """Find people in SOURCE, show them, and write them down.
+
+    A table of speed and latency is printed at the end. Ctrl-C, q in the window
+    or closing it ends the run; the results up to there are kept.
+
+    Examples:
+
+        heatstream run 0
+
+        heatstream run clip.mp4 --save out.mp4 --jsonl out.jsonl
+
+        heatstream run photos/ --no-window --coco results.json
+
+        heatstream run rtsp://camera.local/stream --model my-model.onnx
+    """
+    from heatstream.demo.job import Job, run_job
+    from heatstream.demo.overlay import Overlay
+    from heatstream.runtime.load import load
+    from heatstream.runtime.sources import open_source
+
+    job = Job(
+        saves=() if save is None else (save,),
+        jsonl=jsonl,
+        coco=coco,
+        window=window,
+        frames=frames,
+        overlay=Overlay(min_score=min_score, colors="person" if color_people else "side"),
+    )
+    pipeline = load(model, device, threads)
+    try:
+        opened = open_source(source)
+    except BaseException:
+        pipeline.close()
+        raise
+    run_job(opened, pipeline, job)

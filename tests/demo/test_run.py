@@ -1,0 +1,311 @@
+"""`heatstream run`, from the command line down to the files it leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from heatstream.demo.cli import main
+from tests.demo.conftest import CLIP_FRAMES, SIZE, spot, spot_place, write_model
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Ended]
+
+
+@pytest.fixture
+def heatstream(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Runs the command line in this process, without a display."""
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: str | Path) -> Ended:
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        out, err = capfd.readouterr()
+        return Ended(ended.value.code if isinstance(ended.value.code, int) else -1, out, err)
+
+    return run
+
+
+def in_a_process(*arguments: str | Path) -> Ended:
+    """Run the command line in a process of its own, where messages of OpenCV and FFmpeg would show too."""
+    result = subprocess.run(
+        [sys.executable, "-m", "heatstream", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+        timeout=60,
+        check=False,
+    )
+    return Ended(result.returncode, result.stdout, result.stderr)
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    text = path.read_text()
+    assert text.endswith("\n")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def count_frames(path: Path) -> int:
+    capture = cv2.VideoCapture(str(path))
+    count = 0
+    while capture.read()[0]:
+        count += 1
+    capture.release()
+    return count
+
+
+def test_every_output_at_once(heatstream: Command, clip: Path, tiny_model: Path, tmp_path: Path) -> None:
+    video, lines, coco = tmp_path / "out.mp4", tmp_path / "out.jsonl", tmp_path / "out.json"
+    ended = heatstream(
+        *("run", clip, "--model", tiny_model, "--no-window"),
+        *("--save", video, "--jsonl", lines, "--coco", coco),
+    )
+    assert (ended.code, ended.err) == (0, "")
+    results = read_lines(lines)
+    assert [result["frame_index"] for result in results] == list(range(CLIP_FRAMES))
+    for index, result in enumerate(results):
+        (person,) = result["people"]
+        x, y, score = person["keypoints"][0]
+        assert score > 0.8
+        # A map pixel is two pixels of the frame, and the clip is JPEG.
+        assert (x, y) == pytest.approx(spot_place(index), abs=2)
+    assert count_frames(video) == CLIP_FRAMES
+    assert [entry["image_id"] for entry in json.loads(coco.read_text())] == list(range(CLIP_FRAMES))
+
+
+def test_the_table_tells_frames_speed_stages_and_files(
+    heatstream: Command, clip: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    lines = tmp_path / "out.jsonl"
+    ended = heatstream("run", clip, "-m", tiny_model, "--no-window", "--jsonl", lines, "--frames", "7")
+    assert ended.code == 0
+    assert len(read_lines(lines)) == 7
+    words = ended.out.split()
+    assert words[words.index("frames") + 1] == "7"
+    assert float(words[words.index("FPS") + 1]) > 0
+    assert words[words.index("written") + 1] == str(lines)
+    for stage in ("capture", "preprocess", "engine", "decode", "latency"):
+        assert stage in words
+    assert "dropped frames" in ended.out
+
+
+def test_a_picture_is_annotated(heatstream: Command, tiny_model: Path, tmp_path: Path) -> None:
+    source, saved = tmp_path / "spot.png", tmp_path / "out.png"
+    cv2.imwrite(str(source), spot(100, 60))
+    ended = heatstream("run", source, "-m", tiny_model, "--save", saved, "--no-window")
+    assert (ended.code, ended.err) == (0, "")
+    picture = cv2.imread(str(saved))
+    assert picture is not None
+    assert picture.shape == (*SIZE, 3)
+    assert len(np.unique(picture[60, 100])) > 1, "a coloured keypoint lies on the grey spot"
+
+
+def test_a_folder_of_pictures_keeps_their_order_and_names(
+    heatstream: Command, tiny_model: Path, tmp_path: Path
+) -> None:
+    folder, lines = tmp_path / "pictures", tmp_path / "out.jsonl"
+    folder.mkdir()
+    for number in (10, 2, 1):
+        cv2.imwrite(str(folder / f"{number}.png"), spot(10.0 * number + 20, 60))
+    ended = heatstream("run", folder, "-m", tiny_model, "--jsonl", lines, "--no-window")
+    assert ended.code == 0
+    assert [result["picture"] for result in read_lines(lines)] == ["1.png", "2.png", "10.png"]
+
+
+def test_without_a_display_it_says_so_and_goes_on(heatstream: Command, clip: Path, tiny_model: Path) -> None:
+    ended = heatstream("run", clip, "-m", tiny_model, "--frames", "2")
+    assert ended.code == 0
+    assert ended.err == (
+        "heatstream: no window: there is no display; add --save out.mp4 or --jsonl out.jsonl to keep the results\n"
+    )
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Files by name (None for a folder), the arguments, and what the one line must name."""
+
+    files: dict[str, bytes | None]
+    arguments: tuple[str, ...]
+    named: tuple[str, ...]
+
+
+REFUSALS = {
+    "missing file": Refusal({}, ("absent.mp4",), ("absent.mp4", "check the path")),
+    "empty file": Refusal({"empty.mp4": b""}, ("empty.mp4",), ("empty.mp4", "is empty")),
+    "text as picture": Refusal({"a.jpg": b"not a picture\n"}, ("a.jpg",), ("a.jpg", "not a picture")),
+    "text as video": Refusal({"a.mp4": b"words, no pictures\n" * 9}, ("a.mp4",), ("a.mp4", "text")),
+    "empty folder": Refusal({"folder": None}, ("folder",), ("folder", "no pictures")),
+    "absent camera": Refusal({}, ("97",), ("camera 97",)),
+    "unknown model": Refusal({}, ("CLIP", "-m", "swahr-mobil"), ("swahr-mobil", "did you mean")),
+    "missing model file": Refusal({}, ("CLIP", "-m", "absent.onnx"), ("absent.onnx", "heatstream models")),
+    "model file that is none": Refusal({"a.onnx": b"words"}, ("CLIP", "-m", "a.onnx"), ("a.onnx", "export")),
+    "empty model file": Refusal({"a.onnx": b""}, ("CLIP", "-m", "a.onnx"), ("a.onnx", "empty")),
+    "no folder to write to": Refusal(
+        {}, ("CLIP", "-m", "TINY", "--jsonl", "absent/out.jsonl"), ("absent/out.jsonl", "folder")
+    ),
+    "folder as output": Refusal({"out.mp4": None}, ("CLIP", "-m", "TINY", "--save", "out.mp4"), ("out.mp4", "folder")),
+    "unknown kind of output": Refusal({}, ("CLIP", "-m", "TINY", "--save", "out.gif"), ("out.gif", ".mp4, .avi")),
+    "one file for two outputs": Refusal(
+        {}, ("CLIP", "-m", "TINY", "--jsonl", "out.json", "--coco", "./out.json"), ("out.json", "two kinds")
+    ),
+    "unknown device": Refusal({}, ("CLIP", "-m", "TINY", "--device", "abacus"), ("abacus", "cpu")),
+    "window without a display": Refusal({}, ("CLIP", "-m", "TINY", "--window"), ("no display", "--no-window")),
+}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
+def test_a_refusal_is_one_line_with_a_remedy_and_exit_code_2(
+    heatstream: Command,
+    clip: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    refusal: Refusal,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, content in refusal.files.items():
+        if content is None:
+            Path(name).mkdir()
+        else:
+            Path(name).write_bytes(content)
+    if refusal.arguments[0] not in ("CLIP",) and "-m" not in refusal.arguments:
+        refusal = Refusal({}, (*refusal.arguments, "-m", "TINY"), refusal.named)
+    stand_for = {"CLIP": str(clip), "TINY": str(tiny_model)}
+    before = time.perf_counter()
+    ended = heatstream("run", *(stand_for.get(argument, argument) for argument in refusal.arguments))
+    assert time.perf_counter() - before < 5
+    assert ended.code == 2
+    assert ended.out == ""
+    (line,) = ended.err.splitlines()
+    assert line.startswith("heatstream: ")
+    for name in refusal.named:
+        assert name in line
+
+
+def test_a_video_cut_off_before_its_first_frame_is_refused(
+    heatstream: Command, clip: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    cut = tmp_path / "cut.avi"
+    data = clip.read_bytes()
+    cut.write_bytes(data[: data.index(b"movi") + 4])
+    ended = heatstream("run", cut, "-m", tiny_model)
+    assert ended.code == 2
+    (line,) = ended.err.splitlines()
+    assert str(cut) in line
+
+
+@pytest.mark.parametrize("kind", ["without metadata", "wrong shape"])
+def test_a_foreign_network_is_refused(heatstream: Command, clip: Path, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "foreign.onnx"
+    if kind == "wrong shape":
+        write_model(path, claims="crowdpose-14")
+    else:
+        write_model(path, metadata=False)
+    ended = heatstream("run", clip, "-m", path)
+    assert (ended.code, ended.out) == (2, "")
+    (line,) = ended.err.splitlines()
+    assert str(path) in line
+    assert "export" in line
+
+
+@pytest.mark.parametrize(
+    "arguments", [("run",), ("run", "x", "--frames", "0"), ("walk",), ("run", "x", "--speed", "9")]
+)
+def test_wrong_use_ends_with_code_2(heatstream: Command, arguments: tuple[str, ...]) -> None:
+    ended = heatstream(*arguments)
+    assert ended.code == 2
+    assert "Usage: heatstream" in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_the_source_is_never_overwritten(heatstream: Command, clip: Path, tiny_model: Path) -> None:
+    before = clip.read_bytes()
+    ended = heatstream("run", clip, "-m", tiny_model, "--save", clip)
+    assert ended.code == 2
+    assert "the source itself" in ended.err
+    assert clip.read_bytes() == before
+
+
+def test_a_video_that_breaks_in_the_middle_keeps_what_came_before(clip: Path, tiny_model: Path, tmp_path: Path) -> None:
+    broken, lines = tmp_path / "broken.avi", tmp_path / "out.jsonl"
+    data = clip.read_bytes()
+    broken.write_bytes(data[: len(data) // 2])
+    ended = in_a_process("run", broken, "-m", tiny_model, "--jsonl", lines, "--no-window")
+    assert ended.code == 0
+    results = read_lines(lines)
+    assert 5 < len(results) < CLIP_FRAMES
+    assert [result["frame_index"] for result in results] == list(range(len(results)))
+    (line,) = ended.err.splitlines()
+    assert line.startswith("heatstream: warning: ")
+    assert str(broken) in line
+
+
+def test_a_network_gone_mad_finds_nobody_and_is_named_once(clip: Path, tmp_path: Path) -> None:
+    lines = tmp_path / "out.jsonl"
+    model = write_model(tmp_path / "nan.onnx", scale=float("nan"))
+    ended = in_a_process("run", clip, "-m", model, "--jsonl", lines, "--no-window")
+    assert ended.code == 0
+    assert [line["people"] for line in read_lines(lines)] == [[]] * CLIP_FRAMES
+    (line,) = ended.err.splitlines()
+    assert line.startswith("heatstream: warning: ")
+    assert "NaN" in line
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of this kind exist on POSIX systems alone")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_well(tiny_model: Path, tmp_path: Path, number: signal.Signals, code: int) -> None:
+    source, video, lines, coco = (tmp_path / name for name in ("long.avi", "out.mp4", "out.jsonl", "out.json"))
+    writer = cv2.VideoWriter(str(source), cv2.VideoWriter.fourcc(*"MJPG"), 25, SIZE[::-1])
+    for _ in range(5000):
+        writer.write(spot(90, 60))
+    writer.release()
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "heatstream", "run", str(source), "-m", str(tiny_model), "--no-window"),
+            *("--save", str(video), "--jsonl", str(lines), "--coco", str(coco)),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
+    )
+    deadline = time.monotonic() + 30
+    while not (lines.exists() and lines.read_bytes().count(b"\n") > 20):
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=10)
+    assert process.returncode == code
+    assert err == ""
+    results = read_lines(lines)
+    assert 20 < len(results) < 5000
+    assert [result["frame_index"] for result in results] == list(range(len(results)))
+    assert count_frames(video) == len(results)
+    assert len(json.loads(coco.read_text())) == len(results)
+    assert "p99" in out
