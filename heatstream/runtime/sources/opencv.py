@@ -21,17 +21,24 @@ CLOSE_SECONDS = 0.5
 _lock = threading.Lock()
 _users = 0
 _level_before = 0
+_ffmpeg_is_ours = False
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence OpenCV's and FFmpeg's own messages for as long as anybody is in here."""
-    global _users, _level_before
+    """Silence OpenCV's own messages for as long as anybody is in here, and FFmpeg's if this is its first use.
+
+    A level that the user set for FFmpeg in the environment is left alone.
+    """
+    global _users, _level_before, _ffmpeg_is_ours
     with _lock:
         _users += 1
         if _users == 1:
             _level_before = cv2.utils.logging.getLogLevel()
             cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+            _ffmpeg_is_ours = FFMPEG_LOG_LEVEL not in os.environ
+            if _ffmpeg_is_ours:
+                os.environ[FFMPEG_LOG_LEVEL] = FFMPEG_QUIET
     try:
         yield
     finally:
@@ -39,6 +46,8 @@ def quiet() -> Iterator[None]:
             _users -= 1
             if _users == 0:
                 cv2.utils.logging.setLogLevel(_level_before)
+                if _ffmpeg_is_ours:
+                    os.environ.pop(FFMPEG_LOG_LEVEL, None)
 
 
 class Capture:
@@ -51,17 +60,11 @@ class Capture:
     @classmethod
     def open(cls, target: str | int, backend: int, params: Sequence[int] = ()) -> Capture | None:
         """Open a file, device or address, or give None if OpenCV cannot."""
-        set_by_user = FFMPEG_LOG_LEVEL in os.environ
         with quiet():
-            if not set_by_user:
-                os.environ[FFMPEG_LOG_LEVEL] = FFMPEG_QUIET
             try:
                 capture = cv2.VideoCapture(target, backend, list(params))
             except cv2.error:
                 return None
-            finally:
-                if not set_by_user:
-                    os.environ.pop(FFMPEG_LOG_LEVEL, None)
         return cls(capture) if capture.isOpened() else None
 
     def read(self) -> NDArray[np.uint8] | None:

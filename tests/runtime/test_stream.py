@@ -1,0 +1,194 @@
+"""The stream: order, drops, errors from every stage, and that it always ends."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import heatstream
+from heatstream.errors import InputError, SourceError
+from heatstream.runtime.pipeline import Pipeline
+from heatstream.runtime.stream import StreamResult, stream
+from tests.runtime.fakes import FakeEngine, FakeSource, write_video
+
+CLOSE_SECONDS = 5.0  # a busy machine; the promise is one second
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left() -> object:
+    """Every test ends with no thread of a stream running."""
+    yield
+    deadline = time.monotonic() + CLOSE_SECONDS
+    while time.monotonic() < deadline and _threads():
+        time.sleep(0.01)
+    assert _threads() == []
+
+
+def _threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("heatstream-")]
+
+
+@pytest.mark.parametrize("workers", [None, 1, 2, 5])
+def test_files_lose_nothing_and_keep_order(workers: int | None) -> None:
+    source = FakeSource(50)
+    results = list(stream(source, Pipeline(FakeEngine()), workers=workers))
+    assert [result.frame_index for result in results] == list(range(50))
+    assert [int(result.frame[0, 0, 0]) for result in results] == list(range(50))
+    assert [result.poses.frame_index for result in results] == list(range(50))
+    assert results[-1].poses.capture_time == pytest.approx(49 / 25)
+    assert results[-1].dropped == 0
+    assert source.closed.is_set()
+
+
+def test_two_frames_of_a_file_are_in_the_engine_at_once() -> None:
+    both = threading.Barrier(2, timeout=10)
+    engine = FakeEngine()
+    run = engine.run
+
+    def meet(images: object) -> object:
+        both.wait()
+        return run(images)  # type: ignore[arg-type]
+
+    engine.run = meet  # type: ignore[method-assign, assignment]
+    assert len(list(stream(FakeSource(4), Pipeline(engine)))) == 4
+
+
+def test_a_live_source_keeps_the_newest_and_counts_the_rest() -> None:
+    gate = threading.Event()
+    source = FakeSource(20, live=True)
+    results = stream(source, Pipeline(FakeEngine(gate=gate)))
+    assert source.closed.wait(10)  # all 20 were read while the engine was busy with the first it took
+    gate.set()
+    indices = [result.frame_index for result in results]
+    summary = results.summary()
+    assert indices[-1] == 19
+    assert indices == sorted(set(indices))
+    assert len(indices) + summary.dropped == 20
+    assert summary.dropped >= 17
+    assert summary.frames == len(indices)
+
+
+def test_frames_limits_the_results() -> None:
+    results = stream(FakeSource(None, pace=0.001), Pipeline(FakeEngine()), frames=7)
+    assert [result.frame_index for result in results] == list(range(7))
+    assert results.summary().frames == 7
+
+
+def test_the_summary_has_every_stage() -> None:
+    results = stream(FakeSource(10), Pipeline(FakeEngine()))
+    assert results.summary().stages == {}
+    times = [result.timing for result in results]
+    summary = results.summary()
+    assert list(summary.stages) == ["capture", "preprocess", "engine", "decode", "latency"]
+    assert summary.stages["engine"].p50 == pytest.approx(float(np.median([time.engine for time in times])))
+    assert summary.stages["latency"].p99 >= summary.stages["latency"].p50 > 0
+    assert summary.fps == pytest.approx(10 / summary.seconds)
+    for time_of_one in times:
+        assert time_of_one.latency >= time_of_one.preprocess + time_of_one.engine + time_of_one.decode
+
+
+def test_an_engine_that_raises_ends_it_once_after_the_results_before() -> None:
+    source = FakeSource(None)
+    engine = FakeEngine(fail_on=5)
+    results = stream(source, Pipeline(engine), workers=1)
+    given: list[StreamResult] = []
+    with pytest.raises(RuntimeError, match="the device fell off"):
+        given.extend(results)
+    assert [result.frame_index for result in given] == list(range(5))
+    assert list(results) == []
+    assert source.closed.wait(CLOSE_SECONDS)
+    assert not engine.closed  # the pipeline stays the caller's
+
+
+def test_a_camera_that_dies_keeps_the_results_so_far() -> None:
+    source = FakeSource(None, fail_after=5, error=SourceError("lost the camera"), pace=0.001)
+    given: list[StreamResult] = []
+    with pytest.raises(SourceError, match="lost the camera"):
+        given.extend(stream(source, Pipeline(FakeEngine())))
+    assert given
+    assert given[-1].frame_index == 4  # the newest one was still worked on
+
+
+def test_a_bad_frame_ends_it_with_a_reason() -> None:
+    source = FakeSource(3)
+    pipeline = Pipeline(FakeEngine())
+
+    def refuse(frame: object) -> object:
+        raise InputError("a frame must hold pixels")
+
+    pipeline.prepare = refuse  # type: ignore[method-assign, assignment]
+    with pytest.raises(InputError, match="must hold pixels"):
+        list(stream(source, pipeline))
+
+
+def test_broken_maps_do_not_end_it() -> None:
+    with pytest.warns(RuntimeWarning, match="NaN or infinite"):
+        results = list(stream(FakeSource(6), Pipeline(FakeEngine(poison=np.nan))))
+    assert [len(result.poses) for result in results] == [0] * 6
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_a_consumer_that_leaves_early_stops_everything(live: bool) -> None:
+    source = FakeSource(None, live=live)
+    start = time.monotonic()
+    with pytest.raises(ZeroDivisionError), stream(source, Pipeline(FakeEngine())) as results:
+        _ = next(results).frame_index / 0
+    assert time.monotonic() - start < CLOSE_SECONDS
+    assert source.closed.wait(CLOSE_SECONDS)
+
+
+def test_ctrl_c_while_waiting_stops_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = FakeSource(None)
+    results = stream(source, Pipeline(FakeEngine()))
+    next(results)
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(results._belt, "next", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        next(results)
+    assert source.closed.wait(CLOSE_SECONDS)
+    assert list(results) == []
+
+
+def test_a_stream_that_is_thrown_away_stops() -> None:
+    source = FakeSource(None)
+    results = stream(source, Pipeline(FakeEngine()))
+    next(results)
+    del results
+    gc.collect()
+    assert source.closed.wait(CLOSE_SECONDS)
+
+
+def test_a_reader_that_hangs_does_not_hold_up_the_end() -> None:
+    gate = threading.Event()
+    source = FakeSource(None, live=True, gate=gate)
+    results = stream(source, Pipeline(FakeEngine()))
+    next(results)
+    start = time.monotonic()
+    results.close()
+    assert time.monotonic() - start < CLOSE_SECONDS
+    assert not source.closed.is_set()
+    gate.set()
+    assert source.closed.wait(CLOSE_SECONDS)
+
+
+@pytest.mark.parametrize("changes", [{"frames": 0}, {"workers": 0}])
+def test_numbers_must_be_positive(changes: dict[str, int]) -> None:
+    with pytest.raises(InputError, match="at least 1"):
+        stream(FakeSource(), Pipeline(FakeEngine()), **changes)
+
+
+def test_it_opens_what_a_person_types(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.avi", frames=12)
+    results = heatstream.stream(str(path), Pipeline(FakeEngine()))
+    assert [result.frame_index for result in results] == list(range(12))
+    assert results.summary().warnings == ()
+    with pytest.raises(SourceError, match="there is no file"):
+        heatstream.stream(tmp_path / "none.avi", Pipeline(FakeEngine()))
