@@ -4,6 +4,10 @@ The schedule follows the wall clock, not a step count: learning rate, image size
 the elapsed fraction of --minutes, so a busy machine costs steps but never the end of the schedule.
 
     python tools/train_swahr_mobile.py --data coco_people --data lspet --out runs/a --minutes 90
+    torchrun --nproc-per-node 2 tools/train_swahr_mobile.py --threads 1 ...
+
+Under torchrun every process takes its share of the batch and gradients are averaged once a step. On a CPU with
+other work on it, two processes of one thread wait far less than one process of two threads.
 
 --out receives latest.pt (averaged weights, for use), stage<n>.pt (the same at each stage's end) and resume.pt
 (everything; starting again with the same --out continues there).
@@ -18,12 +22,13 @@ import random
 import time
 from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
@@ -52,16 +57,20 @@ class Stage:
     batch: int
     crops: float
     """Share of samples drawn from single-person crops."""
+    by_person: float
+    """Share of photos scaled by one of their people instead of by their short side."""
     scales: bool
     """Whether SAHR's scale maps are trained; off, targets keep their own size."""
 
 
 STAGES = (
-    Stage(until=0.10, size=160, short_side=176, batch=32, crops=0.35, scales=False),
-    Stage(until=0.42, size=160, short_side=184, batch=32, crops=0.25, scales=False),
-    Stage(until=0.68, size=192, short_side=216, batch=32, crops=0.15, scales=False),
-    Stage(until=1.00, size=256, short_side=256, batch=24, crops=0.06, scales=True),
+    Stage(until=0.15, size=128, short_side=160, batch=32, crops=0.35, by_person=0.6, scales=False),
+    Stage(until=0.45, size=128, short_side=168, batch=32, crops=0.22, by_person=0.4, scales=False),
+    Stage(until=0.70, size=160, short_side=216, batch=32, crops=0.12, by_person=0.25, scales=False),
+    Stage(until=0.90, size=192, short_side=248, batch=32, crops=0.06, by_person=0.1, scales=True),
+    Stage(until=1.00, size=256, short_side=264, batch=24, crops=0.04, by_person=0.05, scales=True),
 )
+"""Small windows first, where a second shows more people; the last ones look like the frames of use."""
 
 
 class SampleStream(IterableDataset[Sample]):
@@ -76,7 +85,8 @@ class SampleStream(IterableDataset[Sample]):
         rng = np.random.default_rng((self.seed, info.id if info else 0))
         while True:
             source = self.crops if self.crops and (not self.photos or rng.random() < self.stage.crops) else self.photos
-            yield draw_sample(source[rng.integers(len(source))], self.stage.size, self.stage.short_side, rng)
+            photo, stage = source[rng.integers(len(source))], self.stage
+            yield draw_sample(photo, stage.size, stage.short_side, rng, by_person=stage.by_person)
 
 
 def main() -> None:
@@ -88,10 +98,15 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=90.0, help="the whole schedule's wall-clock time")
     parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate of AdamW")
     parser.add_argument("--limit", type=int, help="photos per set; a handful shows whether the chain can overfit")
-    parser.add_argument("--only-stage", type=int, help="train in this stage's setting (0-3) all the time")
+    parser.add_argument("--only-stage", type=int, help="train in this stage's setting (0-4) all the time")
     parser.add_argument("--threads", type=int, default=2, help="threads of the network")
     parser.add_argument("--seed", type=int, default=0)
-    Trainer(parser.parse_args()).run()
+    options = parser.parse_args()
+    if "RANK" in os.environ:
+        dist.init_process_group("gloo")
+    Trainer(options).run()
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 class Trainer:
@@ -101,15 +116,17 @@ class Trainer:
         self.options = options
         self.out: Path = options.out
         self.out.mkdir(parents=True, exist_ok=True)
+        self.rank, self.world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
         random.seed(options.seed)
         torch.manual_seed(options.seed)
         torch.set_num_threads(options.threads)
         loaded = [photo for root in options.data for photo in load_photos(root, options.limit)]
         self.photos = [p for p in loaded if not p.crop and len(p.people)]
         self.crops = [p for p in loaded if p.crop and len(p.people)]
-        print(f"{len(self.photos)} photos, {len(self.crops)} single-person crops", flush=True)
+        self._say(f"{len(self.photos)} photos, {len(self.crops)} single-person crops")
 
-        self.network = SwahrMobile().to(memory_format=torch.channels_last)
+        self.network = SwahrMobile()
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = deepcopy(self.network).eval()
         decayed = [p for p in self.network.parameters() if p.dim() > 1]
         plain = [p for p in self.network.parameters() if p.dim() <= 1]
@@ -124,16 +141,17 @@ class Trainer:
 
     def run(self) -> None:
         """Train until the time is used up."""
-        columns = (TextColumn("stage {task.fields[stage]}"), BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-        with Progress(*columns, redirect_stdout=False) as bar:
+        stage_column, step_column = TextColumn("stage {task.fields[stage]}"), TextColumn("{task.description}")
+        columns = (stage_column, BarColumn(), TimeElapsedColumn(), step_column)
+        with Progress(*columns, redirect_stdout=False, disable=self.rank > 0) as bar:
             task = bar.add_task("", total=1.0, stage=0)
             for number, stage in enumerate(STAGES):
                 if self.options.only_stage is not None:
                     if number != self.options.only_stage:
                         continue
-                    stage = Stage(1.0, stage.size, stage.short_side, stage.batch, stage.crops, stage.scales)
+                    stage = replace(stage, until=1.0)
                 if self.fraction < stage.until:
-                    print(f"stage {number}: {stage}", flush=True)
+                    self._say(f"stage {number}: {stage}")
                     bar.update(task, stage=number)
                     self._run_stage(number, stage, bar, task)
                     self.save(self.out / f"stage{number}.pt")
@@ -141,11 +159,12 @@ class Trainer:
     @property
     def fraction(self) -> float:
         """The share of the schedule that is over, 0..1."""
-        return self.elapsed / (self.options.minutes * 60)
+        return self.elapsed / float(self.options.minutes * 60)
 
     def _run_stage(self, number: int, stage: Stage, bar: Progress, task: Any) -> None:
-        stream = SampleStream(self.photos, self.crops, stage, self.options.seed * 1000 + number + self.step)
-        loader = iter(DataLoader(stream, stage.batch, num_workers=1, prefetch_factor=6))
+        seed = (self.options.seed * 1000 + number + self.step) * self.world + self.rank
+        stream = SampleStream(self.photos, self.crops, stage, seed)
+        loader = iter(DataLoader(stream, stage.batch // self.world, num_workers=1, prefetch_factor=6))
         sums: dict[str, float] = {}
         last_log = self.step
         clock = last_save = time.monotonic()
@@ -155,14 +174,14 @@ class Trainer:
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + value
             now = time.monotonic()
-            self.elapsed += now - clock
+            self._agree_on_time(self.elapsed + now - clock)
             clock = now
             bar.update(task, completed=self.fraction, description=f"step {self.step}")
             if self.step - last_log >= 50:
                 count = self.step - last_log
                 speed = count * stage.batch / (now - log_clock)
                 text = " ".join(f"{name} {value / count:.4f}" for name, value in sums.items())
-                print(f"{self.elapsed / 60:6.1f} min step {self.step} {speed:5.1f} img/s {text}", flush=True)
+                self._say(f"{self.elapsed / 60:6.1f} min step {self.step} {speed:5.1f} img/s {text}")
                 sums, last_log, log_clock = {}, self.step, now
             if now - last_save > 240:
                 self.save(self.out / "latest.pt")
@@ -191,18 +210,42 @@ class Trainer:
         push, pull = tag_loss(output.tags.float(), batch.joints, "exp")
         terms["push"], terms["pull"] = push.mean(), pull.mean()
         torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
+        self._average_gradients()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 30.0)
         if bool(torch.isfinite(norm)):
             self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         self.step += 1
-        self.images += len(pixels)
-        self._update_average()
+        self.images += len(pixels) * self.world
+        if self.rank == 0:
+            self._update_average()
         if self.step % 50 == 0:
             joints = targets[1] > 0.95
             self.peak = float(output.heatmaps[1].detach()[joints].float().mean())
         values = {name: float(v.detach()) for name, v in terms.items()}
         return values | {"peak": self.peak, "norm": float(norm), "lr1000": rate * 1000}
+
+    def _average_gradients(self) -> None:
+        """Average the gradients of all processes; one message a step, however many tensors."""
+        if self.world == 1:
+            return
+        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        flat = torch.cat([g.flatten() for g in gradients])  # flatten keeps logical order in any memory format
+        dist.all_reduce(flat)
+        parts = torch.split(flat.div_(self.world), [g.numel() for g in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view(gradient.shape))
+
+    def _agree_on_time(self, elapsed: float) -> None:
+        """Take over the first process's clock, so that all end a stage at the same step."""
+        clock = torch.tensor(elapsed, dtype=torch.float64)
+        if self.world > 1:
+            dist.broadcast(clock, 0)
+        self.elapsed = float(clock)
+
+    def _say(self, text: str) -> None:
+        if self.rank == 0:
+            print(text, flush=True)
 
     def _heatmap_terms(self, prediction: Tensor, target: Tensor, mask: Tensor, scale: Tensor | None) -> Tensor:
         terms = heatmap_terms if scale is None else self._compiled_terms
@@ -222,6 +265,8 @@ class Trainer:
 
     def save(self, path: Path) -> None:
         """Write the averaged weights to `path`, all of them or none."""
+        if self.rank:
+            return
         write_atomically(path, {
             "model": {k: v.contiguous() for k, v in self.average.state_dict().items()},
             "config": {"name": "swahr-mobile", "num_joints": self.network.num_joints},
@@ -229,6 +274,8 @@ class Trainer:
         })  # fmt: skip
 
     def _save_resume(self) -> None:
+        if self.rank:
+            return
         write_atomically(self.out / "resume.pt", {
             "network": self.network.state_dict(), "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -244,7 +291,7 @@ class Trainer:
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.images, self.elapsed = state["step"], state["images"], state["elapsed"]
-        print(f"continuing at step {self.step}, {self.elapsed / 60:.1f} min", flush=True)
+        self._say(f"continuing at step {self.step}, {self.elapsed / 60:.1f} min")
 
 
 def heatmap_terms(prediction: Tensor, target: Tensor, mask: Tensor, scale: Tensor | None) -> Tensor:

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
-from torch import Tensor
+from heatstream.models.torch_import import Tensor, torch
 
 WEIGHT_GAMMA = 0.01
 """Exponent of the soft foreground weight; Luo et al. 2021, sec. 3.3."""
@@ -57,7 +56,7 @@ def heatmap_loss(prediction: Tensor, target: Tensor, mask: Tensor, scale: Tensor
     foreground = target.pow(WEIGHT_GAMMA)
     weight = foreground * (1.0 - prediction).abs() + (1.0 - foreground) * prediction.abs()
     loss = (prediction - scaled).square() * weight * _per_joint(mask, prediction)
-    return loss.mean(dim=(1, 2, 3))
+    return _mean_per_image(loss)
 
 
 def scale_loss(mask: Tensor, scale: Tensor) -> Tensor:
@@ -70,7 +69,7 @@ def scale_loss(mask: Tensor, scale: Tensor) -> Tensor:
     Returns:
         (B,) float, the mean over joints and pixels of scale ** 2.
     """
-    return (scale.square() * _per_joint(mask, scale)).mean(dim=(1, 2, 3))
+    return _mean_per_image(scale.square() * _per_joint(mask, scale))
 
 
 def tag_loss(tags: Tensor, joints: Tensor, kind: Literal["exp", "max"] = "exp") -> tuple[Tensor, Tensor]:
@@ -111,6 +110,15 @@ def tag_loss(tags: Tensor, joints: Tensor, kind: Literal["exp", "max"] = "exp") 
     total = (closeness * pairs).sum(dim=(1, 2)) - persons  # a person's distance to itself is 0, its closeness 1
     push = 0.5 * total / (persons * (persons - 1)).clamp_min(1)
     return push, pull
+
+
+def _mean_per_image(values: Tensor) -> Tensor:
+    """Return the (B,) means of (B, K, H, W).
+
+    Summed first, divided after: the gradient of `mean` is a new contiguous tensor, and every product of it with
+    channels-last maps is then some ten times slower than it need be.
+    """
+    return values.sum(dim=(1, 2, 3)) / values[0].numel()
 
 
 def _per_joint(mask: Tensor, like: Tensor) -> Tensor:

@@ -12,10 +12,8 @@ into FP16 engines without special cases.
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
-
 from heatstream.models.output import SwahrOutput
+from heatstream.models.torch_import import Tensor, nn, torch
 
 
 class SwahrMobile(nn.Module):
@@ -33,14 +31,14 @@ class SwahrMobile(nn.Module):
         num_joints: int = 17,
         *,
         stem: int = 16,
-        widths: tuple[int, int, int, int] = (32, 56, 96, 160),
-        depths: tuple[int, int, int, int] = (1, 2, 5, 4),
+        widths: tuple[int, int, int, int] = (24, 48, 88, 144),
+        depths: tuple[int, int, int, int] = (1, 2, 5, 3),
     ) -> None:
         super().__init__()
         self.num_joints = num_joints
         quarter, eighth, sixteenth, last = widths
 
-        self.stem = nn.Sequential(conv_bn_relu(3, stem, 3, stride=2), conv_bn_relu(stem, stem, 3))
+        self.stem = conv_bn_relu(3, stem, 3, stride=2)
         self.stage4 = _stage(FusedInvertedResidual, stem, quarter, depths[0], expand=2, first_expand=4)
         self.stage8 = _stage(FusedInvertedResidual, quarter, eighth, depths[1], expand=2, first_expand=4)
         self.stage16 = _stage(InvertedResidual, eighth, sixteenth, depths[2], expand=4, first_expand=3)
@@ -49,19 +47,18 @@ class SwahrMobile(nn.Module):
         self.top = nn.Sequential(nn.Conv2d(last, sixteenth, 1, bias=False), nn.BatchNorm2d(sixteenth))
         self.merge16 = TopDown(sixteenth, sixteenth, eighth, InvertedResidual(sixteenth, sixteenth, expand=4))
         self.merge8 = TopDown(eighth, eighth, quarter, FusedInvertedResidual(eighth, eighth, expand=2))
-        self.merge4 = nn.Sequential(
-            FusedInvertedResidual(quarter, quarter, expand=2), FusedInvertedResidual(quarter, quarter, expand=2)
-        )
+        self.merge4 = FusedInvertedResidual(quarter, quarter, expand=2)
         self.lateral4 = nn.Sequential(nn.Conv2d(quarter, quarter, 1, bias=False), nn.BatchNorm2d(quarter))
         self.upsample = nn.Upsample(scale_factor=2, mode="nearest")
 
-        self.quarter_features = conv_bn_relu(quarter, quarter + 16, 3)
-        self.quarter_head = nn.Conv2d(quarter + 16, 2 * num_joints, 1)
-        self.quarter_scales = ScaleHead(quarter + 16, num_joints)
+        features = 2 * quarter
+        self.quarter_features = conv_bn_relu(quarter, features, 3)
+        self.quarter_head = nn.Conv2d(features, 2 * num_joints, 1)
+        self.quarter_scales = ScaleHead(features, num_joints)
 
-        half = 24
+        half = stem
         self.half_project = nn.Sequential(
-            nn.Conv2d(quarter + 16 + 2 * num_joints, half, 1, bias=False), nn.BatchNorm2d(half)
+            nn.Conv2d(features + 2 * num_joints, half, 1, bias=False), nn.BatchNorm2d(half)
         )
         self.half_skip = nn.Conv2d(stem, half, 1)
         self.half_features = nn.Sequential(nn.ReLU(inplace=True), conv_bn_relu(half, half, 3))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from torch import Tensor
+from heatstream.models.torch_import import Tensor
 
 
 class SwahrOutput(NamedTuple):

@@ -26,6 +26,9 @@ SIGMA_MAP_PX = 2.0
 """Standard deviation of a target in map pixels at both resolutions, as in the reference."""
 
 MAX_PEOPLE = 30
+LARGEST_ZOOM = 2.5
+"""Input pixels per source pixel beyond which a small person is only blur."""
+
 TARGET_VISIBLE = 0.01
 """A pixel whose target exceeds this is always trained on, even inside an ignored region."""
 
@@ -110,7 +113,9 @@ def load_photos(root: Path, limit: int | None = None) -> list[Photo]:
     return photos
 
 
-def draw_sample(photo: Photo, size: int, short_side: float, rng: np.random.Generator) -> Sample:
+def draw_sample(
+    photo: Photo, size: int, short_side: float, rng: np.random.Generator, *, by_person: float = 0.0
+) -> Sample:
     """Return one augmented sample.
 
     Args:
@@ -119,8 +124,10 @@ def draw_sample(photo: Photo, size: int, short_side: float, rng: np.random.Gener
         short_side: the photo's short side in input pixels before the random scale; crops are scaled by their
             person instead.
         rng: the source of all randomness.
+        by_person: probability of scaling a photo by one of its people, as crops always are, which shows early
+            training people large enough to learn from.
     """
-    matrix, flipped = _random_similarity(photo, size, short_side, rng)
+    matrix, flipped = _random_similarity(photo, size, short_side, rng, by_person)
     # warpAffine counts pixel centres as whole numbers, we count them at +0.5.
     warp = matrix.copy()
     warp[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
@@ -152,14 +159,15 @@ def draw_sample(photo: Photo, size: int, short_side: float, rng: np.random.Gener
 
 
 def _random_similarity(
-    photo: Photo, size: int, short_side: float, rng: np.random.Generator
+    photo: Photo, size: int, short_side: float, rng: np.random.Generator, by_person: float
 ) -> tuple[NDArray[np.float64], bool]:
     """Return a 2x3 matrix from source to input pixels (centres at +0.5) and whether it mirrors."""
     height, width = photo.image.shape[:2]
     person = int(rng.integers(len(photo.boxes)))
     x, y, box_width, box_height = photo.boxes[person]
-    if photo.crop:
+    if photo.crop or rng.random() < by_person:
         scale = size * math.exp(rng.uniform(math.log(0.4), math.log(0.95))) / max(box_width, box_height)
+        scale = min(scale, LARGEST_ZOOM)
     else:
         scale = short_side / min(height, width) * math.exp(rng.uniform(math.log(0.7), math.log(1.5)))
     window = size / scale  # the sample's side in source pixels

@@ -1,0 +1,118 @@
+"""Losses against the reference's values and gradients, and the properties they must have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from heatstream.models.losses import heatmap_loss, scale_loss, scaled_target, tag_loss  # noqa: E402
+
+GoldenFile = Callable[[str], Any]
+
+FILES = ("loss_people_0_1.npz", "loss_people_2_5.npz")
+
+ROUNDING = {"rtol": 1e-5, "atol": 1e-8}
+"""Both sides are float32; sums run over 17 x 32 x 32 terms in another order."""
+
+
+def close(actual: Any, expected: np.ndarray) -> None:
+    np.testing.assert_allclose(actual.detach().numpy(), expected, **ROUNDING)
+
+
+def quarter_maps(arrays: Any) -> tuple[Any, Any, Any]:
+    """Scale maps, heatmaps and tags of the 32x32 stage, in the reference's channel order."""
+    maps = torch.from_numpy(arrays["out0"].astype(np.float32))
+    return tuple(part.clone().requires_grad_() for part in maps.split(17, dim=1))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_heatmap_loss_equals_the_reference(golden: GoldenFile, name: str) -> None:
+    arrays = golden(name)
+    scale, prediction, _ = quarter_maps(arrays)
+    loss = heatmap_loss(prediction, torch.from_numpy(arrays["gt0"]), torch.from_numpy(arrays["mask0"]), scale)
+    close(loss, arrays["heatmap_loss"])
+    loss.sum().backward()
+    close(prediction.grad, arrays["heatmap_grad_pred"])
+    close(scale.grad, arrays["heatmap_grad_scale"])
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_scale_loss_equals_the_reference(golden: GoldenFile, name: str) -> None:
+    arrays = golden(name)
+    scale, _, _ = quarter_maps(arrays)
+    loss = scale_loss(torch.from_numpy(arrays["mask0"]), scale)
+    close(loss, arrays["scale_loss"])
+    loss.sum().backward()
+    close(scale.grad, arrays["scale_grad"])
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("kind", ["exp", "max"])
+def test_tag_loss_equals_the_reference(golden: GoldenFile, name: str, kind: Any) -> None:
+    arrays = golden(name)
+    _, _, tags = quarter_maps(arrays)
+    push, pull = tag_loss(tags, torch.from_numpy(arrays["joints0"]), kind)
+    close(push, arrays[f"ae_{kind}_push"])
+    close(pull, arrays[f"ae_{kind}_pull"])
+    (push + 2 * pull).sum().backward()
+    close(tags.grad, arrays[f"ae_{kind}_grad_1push_2pull"])
+
+
+def test_a_scale_of_zero_is_no_scale() -> None:
+    torch.manual_seed(0)
+    prediction, target = torch.rand(2, 3, 4, 4), torch.rand(2, 3, 4, 4)
+    mask = torch.ones(2, 4, 4, dtype=torch.uint8)
+    torch.testing.assert_close(
+        heatmap_loss(prediction, target, mask, torch.zeros_like(target)),
+        heatmap_loss(prediction, target, mask, None),
+    )
+
+
+def test_scaling_is_a_power_for_small_exponents() -> None:
+    target = torch.tensor([0.0, 0.1, 0.5, 0.9, 1.0])
+    scale = torch.full((5,), 0.1)
+    # The third-order term of h ** 0.1 that Taylor's form leaves out is largest at h = 0.1: 0.1 * 0.23^3 / 6.
+    torch.testing.assert_close(scaled_target(target, scale), target**1.1, rtol=0, atol=3e-4)
+
+
+def test_background_sends_no_gradient_to_the_scale() -> None:
+    scale = torch.full((1, 1, 2, 2), 0.3, requires_grad=True)
+    heatmap_loss(torch.rand(1, 1, 2, 2), torch.zeros(1, 1, 2, 2), torch.ones(1, 2, 2), scale).sum().backward()
+    assert not scale.grad.any()
+
+
+def test_a_mask_per_joint_silences_that_joint() -> None:
+    mask = torch.ones(1, 2, 4, 4, dtype=torch.uint8)
+    mask[:, 1] = 0
+    prediction = torch.rand(1, 2, 4, 4, requires_grad=True)
+    heatmap_loss(prediction, torch.zeros(1, 2, 4, 4), mask, None).sum().backward()
+    assert prediction.grad[:, 0].any()
+    assert not prediction.grad[:, 1].any()
+
+
+def test_order_of_people_does_not_matter() -> None:
+    torch.manual_seed(0)
+    tags = torch.randn(1, 3, 4, 4)
+    joints = torch.stack((torch.randint(0, 48, (1, 5, 3)), torch.randint(0, 2, (1, 5, 3))), dim=-1)
+    for kind in ("exp", "max"):
+        shuffled = tag_loss(tags, joints[:, [3, 1, 4, 0, 2]], kind)
+        torch.testing.assert_close(tag_loss(tags, joints, kind), shuffled)
+
+
+def test_nobody_costs_nothing() -> None:
+    tags = torch.randn(2, 3, 4, 4, requires_grad=True)
+    push, pull = tag_loss(tags, torch.zeros(2, 5, 3, 2, dtype=torch.int32))
+    (push + pull).sum().backward()
+    assert not push.any()
+    assert not pull.any()
+    assert not tags.grad.any()
+
+
+def test_unknown_kind_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="'exp' or 'max', got 'min'"):
+        tag_loss(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 1, 2, dtype=torch.int64), "min")  # type: ignore[arg-type]
