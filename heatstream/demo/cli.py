@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import NoReturn, TextIO
+from typing import Annotated, NoReturn, TextIO
 
 import typer
 
@@ -20,21 +20,39 @@ from heatstream.demo.messages import tell
 from heatstream.demo.models import models
 from heatstream.demo.run import run
 from heatstream.errors import HeatstreamError
+from heatstream.version import __version__
 
 __all__ = ["app", "main"]
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
 
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"heatstream {__version__}")
+        raise typer.Exit
+
+
 app = typer.Typer(
     name="heatstream",
-    help="Find people and their keypoints in camera frames and videos, in real time.",
     epilog="Start with: heatstream demo, heatstream run 0, heatstream doctor",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    """Find people and their keypoints in camera frames and videos, in real time."""
+
+
 for command in (run, export, models, doctor, demo):
     app.command()(command)
 

@@ -93,12 +93,12 @@ def _camera() -> Source | None:
     from heatstream.runtime.sources import open_source
 
     if display_trouble() is not None:
-        tell("no display here: the demo uses its own clip and writes files")
+        tell("there is no display, so the demo uses its own clip and writes files")
         return None
     try:
         return open_source(0)
     except SourceError as error:
-        tell(f"no camera to use ({str(error).partition(':')[0]}): the demo uses its own clip and writes files")
+        tell(f"{str(error).partition(':')[0]}, so the demo uses its own clip and writes files")
         return None
 
 

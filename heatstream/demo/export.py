@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["export"]
 
 RANDOM = "random"
+"""What a model file says of weights that nobody trained."""
 
 
 class PrecisionChoice(str, Enum):
@@ -78,8 +79,6 @@ def export(
     chosen = _parse_size(size)
     network = create(name)
     weights = RANDOM if checkpoint is None else _load(network, checkpoint)
-    if checkpoint is None:
-        tell(f"no --checkpoint given: {name} is written with random weights and will find nobody")
     report = export_model(
         network,
         entry.info(weights=weights),
@@ -89,19 +88,27 @@ def export(
         dynamic_batch=dynamic_batch,
     )
     _print(report)
+    if RANDOM in weights:
+        tell(f"warning: the weights of {report.path} are {weights}: it will find nobody; give a --checkpoint")
 
 
 def _parse_size(text: str | None) -> tuple[int, int] | Literal["any"] | None:
     """(height, width) px, ``"any"``, or None for the network's own."""
     if text is None:
         return None
+    from heatstream.engine_builder.model_file import SIZE_MULTIPLE
+
     if text.lower() == "any":
         return "any"
     match = re.fullmatch(r"(\d{1,5})(?:[xX×](\d{1,5}))?", text.strip())
     if match is None:
         raise InputError(f"--size {text!r} is not understood: give HEIGHTxWIDTH such as 256x448, or any")
     height = int(match[1])
-    return height, int(match[2] or height)
+    width = int(match[2] or height)
+    nearest = [max(1, round(side / SIZE_MULTIPLE)) * SIZE_MULTIPLE for side in (height, width)]
+    if nearest != [height, width]:
+        raise InputError(f"--size {text!r} is not made of multiples of {SIZE_MULTIPLE}: try {nearest[0]}x{nearest[1]}")
+    return height, width
 
 
 def _load(network: nn.Module, checkpoint: Path) -> str:
@@ -110,8 +117,7 @@ def _load(network: nn.Module, checkpoint: Path) -> str:
 
     report = load_checkpoint(network, checkpoint)
     if report.coverage == "backbone":
-        tell(f"{checkpoint} fills the backbone alone: the heads are random and the network will find nobody")
-        return f"{checkpoint.name} (backbone), heads {RANDOM}"
+        return f"{checkpoint.name} (backbone alone) and {RANDOM} (heads)"
     return checkpoint.name
 
 

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from heatstream.demo.cli import main
 from heatstream.engine_builder.model_file import ModelInfo
 from heatstream.skeletons import COCO_17
+from tests.demo.helpers import Command, Ended
 
 CLIP_FRAMES = 30
 CLIP_FPS = 25.0
@@ -31,6 +33,22 @@ def spot(x: float, y: float) -> NDArray[np.uint8]:
 def spot_place(index: int) -> tuple[float, float]:
     """Where the spot of the clip is in a frame, px: to the right, and never midway between two pixels of a map."""
     return 40.35 + 3.1 * index, 62.7
+
+
+@pytest.fixture
+def heatstream(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Runs the command line in this process, without a display."""
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: str | Path) -> Ended:
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        out, err = capfd.readouterr()
+        return Ended(ended.value.code if isinstance(ended.value.code, int) else -1, out, err)
+
+    return run
 
 
 @pytest.fixture(scope="session")
