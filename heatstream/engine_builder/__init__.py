@@ -1,0 +1,12 @@
+"""From a network to a file that runs: the self-describing model file, ONNX export and precision.
+
+Only the export needs the `train` extra; reading model files needs nothing.
+"""
+
+from __future__ import annotations
+
+from heatstream.engine_builder.catalog import CATALOG, CatalogEntry, bundled_path
+from heatstream.engine_builder.export import ExportReport, export_model
+from heatstream.engine_builder.model_file import ModelInfo
+
+__all__ = ["CATALOG", "CatalogEntry", "ExportReport", "ModelInfo", "bundled_path", "export_model"]

@@ -1,0 +1,127 @@
+"""The networks that heatstream knows by name: what each is for, how large it is, and where weights come from."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from types import MappingProxyType
+
+from heatstream.engine_builder.model_file import ModelInfo
+from heatstream.errors import ModelFileError, UnknownNameError
+
+__all__ = ["CATALOG", "CatalogEntry", "bundled_path", "get"]
+
+OWN_WEIGHTS = "bring a checkpoint; its authors' terms hold"
+
+
+@dataclass(frozen=True)
+class CatalogEntry:
+    """One network.
+
+    Attributes:
+        name: how it is asked for.
+        description: one line for people.
+        skeleton: name of its keypoint layout.
+        input_size: (height, width) in px that it is exported at unless told otherwise.
+        parameters: number of trained values, the scale heads that only training needs included.
+        licence: of the weights.
+        bundled: a model file with trained weights comes with the package.
+    """
+
+    name: str
+    description: str
+    skeleton: str
+    input_size: tuple[int, int]
+    parameters: int
+    licence: str = OWN_WEIGHTS
+    bundled: bool = False
+
+    def info(self, *, weights: str = "random", licence: str | None = None) -> ModelInfo:
+        """What an export of this network starts from.
+
+        Args:
+            weights: where the weights came from, for people.
+            licence: of the weights; the one in the catalogue when left out.
+        """
+        return ModelInfo(
+            name=self.name,
+            skeleton=self.skeleton,
+            input_size=self.input_size,
+            weights=weights,
+            licence=self.licence if licence is None else licence,
+        )
+
+
+CATALOG: Mapping[str, CatalogEntry] = MappingProxyType(
+    {
+        entry.name: entry
+        for entry in (
+            CatalogEntry(
+                name="swahr-mobile",
+                description="the default: small and quick, for CPUs and small boards",
+                skeleton="coco-17",
+                input_size=(256, 256),
+                parameters=1_493_563,
+                licence="Apache-2.0",
+                bundled=True,
+            ),
+            CatalogEntry(
+                name="swahr-w32",
+                description="SWAHR with HRNet-W32, the official network for COCO",
+                skeleton="coco-17",
+                input_size=(512, 512),
+                parameters=28_649_309,
+            ),
+            CatalogEntry(
+                name="swahr-w48",
+                description="SWAHR with HRNet-W48, the most accurate official network for COCO",
+                skeleton="coco-17",
+                input_size=(640, 640),
+                parameters=63_831_661,
+            ),
+            CatalogEntry(
+                name="swahr-w48-crowdpose",
+                description="SWAHR with HRNet-W48, the official network for crowds (CrowdPose)",
+                skeleton="crowdpose-14",
+                input_size=(640, 640),
+                parameters=63_825_814,
+            ),
+        )
+    }
+)
+"""Every network by name, the default first."""
+
+
+def get(name: str) -> CatalogEntry:
+    """The network of that name.
+
+    Raises:
+        UnknownNameError: there is none; the message names the nearest.
+    """
+    try:
+        return CATALOG[name]
+    except KeyError:
+        nearest = difflib.get_close_matches(name, CATALOG, n=1)
+        hint = f"did you mean {nearest[0]!r}" if nearest else f"the known ones are {', '.join(CATALOG)}"
+        raise UnknownNameError(f"no model is called {name!r}: {hint}") from None
+
+
+def bundled_path(name: str) -> Path:
+    """The model file with trained weights that comes with the package.
+
+    Raises:
+        UnknownNameError: there is no network of that name.
+        ModelFileError: no weights come with it, or its file is missing from the installation.
+    """
+    if not get(name).bundled:
+        raise ModelFileError(
+            f"{name} comes without weights: export it with 'heatstream export {name} --checkpoint FILE -o "
+            f"{name}.onnx' and give that file"
+        )
+    path = Path(str(files("heatstream") / "weights" / f"{name}.onnx"))
+    if not path.is_file():
+        raise ModelFileError(f"the weights of {name} are missing at {path}: install heatstream again")
+    return path

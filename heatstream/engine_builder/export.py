@@ -1,0 +1,312 @@
+"""A torch network as a model file: ONNX, batch norms folded, FP16 if asked for, checked, self-describing.
+
+The network is any torch module whose call gives ``heatmaps=(quarter, half)`` and ``tags``, as those of
+:mod:`heatstream.models` do; this room never imports that one.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heatstream.engine_builder.atomic import replacing
+from heatstream.engine_builder.half_precision import cast_to_half, peak_values
+from heatstream.engine_builder.model_file import (
+    FREE_SIZE_MULTIPLE,
+    INPUT_NAME,
+    POSE_OUTPUTS,
+    ModelInfo,
+    Precision,
+)
+from heatstream.errors import EngineError
+from heatstream.extras import require
+from heatstream.version import __version__
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+__all__ = ["DRIFT_LIMITS", "ExportReport", "export_model"]
+
+OPSET = 18
+"""ONNX operator set: the newest that TensorRT 10.3 (JetPack 6.1) and ONNX Runtime both read in full."""
+
+DRIFT_LIMITS: Mapping[str, float] = {"fp32": 1e-4, "fp16": 1e-2}
+"""How far an output may drift from torch, relative to its range, per precision."""
+
+CHECK_SEED = 0
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What an export made.
+
+    Attributes:
+        path: of the model file.
+        info: what the file says of itself.
+        drift: largest difference from torch relative to the output's range, per output.
+        float32_operators: how many operators of an FP16 network stayed in float32 because they could overflow.
+    """
+
+    path: Path
+    info: ModelInfo
+    drift: Mapping[str, float]
+    float32_operators: int = 0
+
+
+def export_model(
+    module: nn.Module,
+    info: ModelInfo,
+    path: str | Path,
+    *,
+    precision: Precision = "fp32",
+    size: tuple[int, int] | Literal["any"] | None = None,
+    dynamic_batch: bool = False,
+) -> ExportReport:
+    """Write a network to a model file and check the file against torch.
+
+    The check runs the file in ONNX Runtime on images with the spectrum of photographs: two images for a dynamic
+    batch, a second size where the size is free.
+
+    Args:
+        module: the network; left as it is, on any device.
+        info: what is known of it (name, skeleton, size, normalisation, weights).
+        path: of the file, replaced only once the new one is complete and checked.
+        precision: what the network computes in; inputs and outputs are float32 either way.
+        size: (height, width) in px, multiples of 32; ``"any"`` leaves both free, in multiples of 64; the size in
+            `info` when left out.
+        dynamic_batch: leave the number of images per run free.
+
+    Returns:
+        What was written, and how far it drifts from torch.
+
+    Raises:
+        InputError: the size is no multiple of 32 px.
+        SinkError: the file cannot be written; known before the work starts.
+        EngineError: the network cannot be exported, or the exported one drifts too far.
+        MissingExtraError: torch, onnx or onnxscript is not installed.
+    """
+    for library in ("torch", "onnx", "onnxscript"):
+        require(library, extra="train", purpose="exporting networks")
+    path = Path(path)
+    info = _described(info, precision=precision, size=size, dynamic_batch=dynamic_batch)
+    with replacing(path) as temporary:
+        network = _exportable(module)
+        batches = list(_check_batches(info))
+        model = _to_onnx(network, info, batches[0])
+        left = cast_to_half(model, peak_values(model, batches[0])) if precision == "fp16" else 0
+        drift = _drift(model, network, info, batches)
+        info = replace(info, drift=max(drift.values()))
+        _describe(model, info)
+        temporary.write_bytes(model.SerializeToString())
+        _check_file(temporary, info)
+    return ExportReport(path=path, info=info, drift=drift, float32_operators=left)
+
+
+def _described(
+    info: ModelInfo, *, precision: Precision, size: tuple[int, int] | str | None, dynamic_batch: bool
+) -> ModelInfo:
+    """The description with what the caller chose."""
+    shape: dict[str, Any] = {}
+    if size == "any":
+        shape = {"any_size": True}
+    elif size is not None:
+        shape = {"any_size": False, "input_size": size}
+    return replace(
+        info,
+        **shape,
+        precision=precision,
+        batch=None if dynamic_batch else 1,
+        outputs=dict(POSE_OUTPUTS),
+        heatstream_version=__version__,
+    )
+
+
+def _exportable(module: nn.Module) -> nn.Module:
+    """A copy in evaluation mode on the CPU, in float32, with the outputs of a model file and no others."""
+    from torch import nn
+
+    class PoseNetwork(nn.Module):
+        def __init__(self, network: nn.Module) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            out = self.network(images)
+            return out.heatmaps[0], out.heatmaps[1], out.tags
+
+    return PoseNetwork(copy.deepcopy(module)).cpu().float().eval()
+
+
+def _check_batches(info: ModelInfo) -> Iterator[NDArray[np.float32]]:
+    """What the network is traced and checked with."""
+    count = 2 if info.batch is None else info.batch
+    height, width = info.input_size
+    sizes = [(height, width)]
+    if info.any_size:
+        sizes.append((max(height // 2 // FREE_SIZE_MULTIPLE, 1) * FREE_SIZE_MULTIPLE, width + FREE_SIZE_MULTIPLE))
+    for size in sizes:
+        yield _natural_images(count, size, info)
+
+
+def _natural_images(count: int, size: tuple[int, int], info: ModelInfo) -> NDArray[np.float32]:
+    """Normalised images whose spectrum falls with 1 / frequency, as that of photographs does.
+
+    Field, "Relations between the statistics of natural images and the response properties of cortical cells",
+    JOSA A 1987. White noise would be averaged away by the first layers and would hide overflows behind them.
+    """
+    import cv2
+
+    random = np.random.default_rng(CHECK_SEED)
+    height, width = size
+    images = np.zeros((count, height, width, 3), np.float32)
+    for image in images:
+        step = 1
+        while step <= max(height, width):
+            coarse = random.standard_normal((-(-height // step), -(-width // step), 3), np.float32)
+            image += step**0.5 * cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+            step *= 2
+        image *= 60.0 / image.std()
+    pixels = np.clip(np.rint(images + 118.0), 0, 255)
+    normalised = (pixels / 255.0 - np.asarray(info.mean)) / np.asarray(info.std)
+    return np.ascontiguousarray(normalised.transpose(0, 3, 1, 2), np.float32)
+
+
+def _to_onnx(network: nn.Module, info: ModelInfo, images: NDArray[np.float32]) -> Any:
+    """The network as an onnx.ModelProto: float32, batch norms folded into the convolutions before them."""
+    import torch
+
+    free: dict[int, Any] = {}
+    if info.batch is None:
+        free[0] = torch.export.Dim("batch")
+    if info.any_size:
+        free[2] = torch.export.Dim("height") * FREE_SIZE_MULTIPLE
+        free[3] = torch.export.Dim("width") * FREE_SIZE_MULTIPLE
+    with _quiet():
+        try:
+            program = torch.onnx.export(
+                network,
+                (torch.from_numpy(images),),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=[INPUT_NAME],
+                output_names=list(info.outputs),
+                dynamic_shapes={"images": free} if free else None,
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            cause = error.__cause__ or error
+            reason = next(iter(str(cause).splitlines()), type(cause).__name__)
+            raise EngineError(
+                f"torch could not export {info.name} to ONNX ({reason[:200]}): its forward must not branch on values"
+            ) from error
+    assert program is not None
+    model = program.model_proto
+    left = [node.name for node in model.graph.node if node.op_type == "BatchNormalization"]
+    if left:
+        raise EngineError(
+            f"{info.name} has batch norms that follow no convolution ({', '.join(left)}) and cannot be folded: "
+            "put each after the convolution it belongs to"
+        )
+    _strip(model)
+    _name_dimensions(model, info)
+    return model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep torch's exporter from warning about itself: deprecations inside it, operators of absent libraries."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _strip(model: Any) -> None:
+    """Remove what the exporter notes for debugging: source lines with the paths of this machine among it."""
+    graph = model.graph
+    model.ClearField("metadata_props")
+    graph.ClearField("metadata_props")
+    graph.ClearField("value_info")
+    for item in [*graph.node, *graph.input, *graph.output, *graph.initializer]:
+        item.ClearField("metadata_props")
+        item.ClearField("doc_string")
+
+
+def _name_dimensions(model: Any, info: ModelInfo) -> None:
+    """Give free dimensions names for people, in place of the exporter's formulas."""
+    strides = {INPUT_NAME: 1} | dict(info.outputs)
+    for value in [*model.graph.input, *model.graph.output]:
+        batch, _, height, width = value.type.tensor_type.shape.dim
+        stride = strides[value.name]
+        if info.batch is None:
+            batch.dim_param = "batch"
+        if info.any_size:
+            height.dim_param = "height" if stride == 1 else f"height/{stride}"
+            width.dim_param = "width" if stride == 1 else f"width/{stride}"
+
+
+def _drift(model: Any, network: nn.Module, info: ModelInfo, batches: list[NDArray[np.float32]]) -> dict[str, float]:
+    """Run the model in ONNX Runtime and in torch, and refuse it if they differ too much."""
+    import onnxruntime
+    import torch
+
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    drift = dict.fromkeys(info.outputs, 0.0)
+    for images in batches:
+        with torch.inference_mode():
+            expected = [maps.numpy() for maps in network(torch.from_numpy(images))]
+        for name, want, got in zip(
+            info.outputs, expected, session.run(list(info.outputs), {INPUT_NAME: images}), strict=True
+        ):
+            if not np.isfinite(want).all():
+                raise EngineError(
+                    f"{info.name} gives values that are not finite on the check image: its weights are damaged, "
+                    "use another checkpoint"
+                )
+            difference = float(np.abs(got - want).max())
+            # An output that is the same everywhere has no range; then only being equal will do.
+            relative = difference / max(float(np.ptp(want)), np.finfo(np.float32).tiny)
+            drift[name] = max(drift[name], relative if np.isfinite(relative) else np.inf)
+    worst = max(drift, key=lambda name: drift[name])
+    if not drift[worst] <= DRIFT_LIMITS[info.precision]:
+        advice = "export it with precision fp32" if info.precision == "fp16" else "check its weights"
+        raise EngineError(
+            f"{info.name} exported in {info.precision} drifts from torch by {drift[worst]:.2g} of the range of "
+            f"{worst}, at most {DRIFT_LIMITS[info.precision]:g} is allowed: {advice}"
+        )
+    return drift
+
+
+def _describe(model: Any, info: ModelInfo) -> None:
+    """Write the description into the metadata."""
+    model.producer_name = "heatstream"
+    model.producer_version = __version__
+    model.graph.name = info.name
+    for key, value in info.to_metadata().items():
+        model.metadata_props.add(key=key, value=value)
+
+
+def _check_file(path: Path, info: ModelInfo) -> None:
+    """Read the file back as a runtime would: it must describe itself, and truly."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    read = ModelInfo.from_metadata(session.get_modelmeta().custom_metadata_map, path=path)
+    assert read == info, f"{path} does not read back as it was written: {read} != {info}"
+    read.check_io(session.get_inputs(), session.get_outputs(), path=path)
