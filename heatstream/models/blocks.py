@@ -14,9 +14,7 @@ BN_MOMENTUM = 0.1
 """Share of a new batch in the running statistics; the official value."""
 
 
-def conv_bn(
-    inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1, relu: bool = False
-) -> list[nn.Module]:
+def conv_bn(inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1, relu: bool = False) -> list[nn.Module]:
     """Convolution without bias (`stride` divides the size), batch norm and, if asked for, ReLU."""
     layers: list[nn.Module] = [
         nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False),

@@ -138,9 +138,7 @@ class _ExchangeModule(nn.Module):
 
     def __init__(self, channels: Sequence[int], *, blocks: int, outputs: int) -> None:
         super().__init__()
-        self.branches = nn.ModuleList(
-            nn.Sequential(*(BasicBlock(count) for _ in range(blocks))) for count in channels
-        )
+        self.branches = nn.ModuleList(nn.Sequential(*(BasicBlock(count) for _ in range(blocks))) for count in channels)
         self.fuse_layers = nn.ModuleList(
             nn.ModuleList(_resampler(channels, source, target) for source in range(len(channels)))
             for target in range(outputs)
@@ -157,9 +155,7 @@ class _ExchangeModule(nn.Module):
         return fused
 
 
-def _stage(
-    channels: Sequence[int], *, modules: int, blocks: int, coarse_outputs: bool = True
-) -> nn.Sequential:
+def _stage(channels: Sequence[int], *, modules: int, blocks: int, coarse_outputs: bool = True) -> nn.Sequential:
     """Exchange modules in a row; without `coarse_outputs` the last gives the finest branch alone."""
     outputs = [len(channels)] * modules
     if not coarse_outputs:
@@ -193,10 +189,7 @@ def _resampler(channels: Sequence[int], source: int, target: int) -> nn.Module:
         upsample = nn.Upsample(scale_factor=2 ** (source - target), mode="nearest")
         return nn.Sequential(*conv_bn(channels[source], channels[target], kernel=1), upsample)
     steps = target - source
-    keep = [
-        nn.Sequential(*conv_bn(channels[source], channels[source], stride=2, relu=True))
-        for _ in range(steps - 1)
-    ]
+    keep = [nn.Sequential(*conv_bn(channels[source], channels[source], stride=2, relu=True)) for _ in range(steps - 1)]
     return nn.Sequential(*keep, nn.Sequential(*conv_bn(channels[source], channels[target], stride=2)))
 
 
@@ -219,9 +212,7 @@ def _scale_head(inputs: int, num_keypoints: int) -> nn.Sequential:
         nn.Conv2d(inputs, num_keypoints, kernel_size=1),
         nn.BatchNorm2d(num_keypoints, momentum=BN_MOMENTUM),
         nn.ReLU(inplace=True),
-        _zero_at_first(
-            nn.Conv2d(num_keypoints, num_keypoints, kernel_size=9, padding=4, groups=num_keypoints)
-        ),
+        _zero_at_first(nn.Conv2d(num_keypoints, num_keypoints, kernel_size=9, padding=4, groups=num_keypoints)),
     )
 
 

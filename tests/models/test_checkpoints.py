@@ -58,9 +58,7 @@ HEADS = ("final_layers", "deconv_layers", "conv_scale_layers")
             set(),
             id="official wrapper",
         ),
-        pytest.param(
-            {"model": trained(), "optimizer": {"lr": 0.1}}, "network", set(), id="our trainer's wrapper"
-        ),
+        pytest.param({"model": trained(), "optimizer": {"lr": 0.1}}, "network", set(), id="our trainer's wrapper"),
         pytest.param(
             {key: value for key, value in trained().items() if not key.endswith("num_batches_tracked")},
             "network",
@@ -125,17 +123,11 @@ def _nan_in(key: str) -> State:
     [
         pytest.param(trained(num_keypoints=3), "predicts 3 keypoints, expected 5", id="other skeleton"),
         pytest.param(trained(width=16), "HRNet of width 16, expected 8", id="other width"),
-        pytest.param(
-            without(trained(), "stage3."), r"of another network: \d+ entries are missing", id="hole in it"
-        ),
+        pytest.param(without(trained(), "stage3."), r"of another network: \d+ entries are missing", id="hole in it"),
         pytest.param(without(trained(), "final_layers."), "of another network", id="half a head"),
-        pytest.param(
-            {"fc.weight": torch.ones(3)}, r"1 are not of it \(the first is fc.weight\)", id="foreign"
-        ),
+        pytest.param({"fc.weight": torch.ones(3)}, r"1 are not of it \(the first is fc.weight\)", id="foreign"),
         pytest.param(_with("extra", torch.ones(1)), "not of it", id="one more"),
-        pytest.param(
-            _with("layer1.0.conv2.weight", torch.ones(2)), r"of shape \(2,\), expected", id="other shape"
-        ),
+        pytest.param(_with("layer1.0.conv2.weight", torch.ones(2)), r"of shape \(2,\), expected", id="other shape"),
         pytest.param(_with("bn1.weight", torch.ones(64, dtype=torch.int64)), "as torch.int64", id="integers"),
         pytest.param(_with("bn1.weight", torch.ones(64).to_sparse()), "as torch.float32", id="sparse"),
         pytest.param(_nan_in("bn1.bias"), "bn1.bias that are not finite", id="NaN"),

@@ -41,9 +41,7 @@ def test_state_dict_is_the_official_one_in_order(golden: GoldenFile, name: str, 
 @pytest.mark.parametrize("probe", ["swahr_weights_probe_w32_coco.json", "swahr_weights_probe_w48_coco.json"])
 def test_golden_weights_follow_the_convention(golden: GoldenFile, probe: str) -> None:
     keys = {
-        key: shape
-        for key, shape, dtype in golden(probe.replace("weights_probe", "state_keys"))
-        if dtype != "int64"
+        key: shape for key, shape, dtype in golden(probe.replace("weights_probe", "state_keys")) if dtype != "int64"
     }
     every_twentieth = list(keys)[::20]
     for key in every_twentieth:
@@ -88,10 +86,7 @@ def test_any_multiple_of_32_gives_maps_at_a_quarter_and_a_half() -> None:
 def test_backbone_gives_every_branch_or_the_finest_alone() -> None:
     images = torch.zeros(1, 3, 64, 64)
     shapes = [
-        [
-            tuple(branch.shape[1:])
-            for branch in HRNet(width=8, modules=(1, 1, 1), blocks=1, **kw).features(images)
-        ]
+        [tuple(branch.shape[1:]) for branch in HRNet(width=8, modules=(1, 1, 1), blocks=1, **kw).features(images)]
         for kw in ({"coarse_outputs": True}, {"coarse_outputs": False})
     ]
     assert shapes == [[(8, 16, 16), (16, 8, 8), (32, 4, 4), (64, 2, 2)], [(8, 16, 16)]]
