@@ -102,7 +102,8 @@ def run_job(source: Source, pipeline: Pipeline, job: Job) -> None:
                 tell(f"warning: {warning}")
             if summary.frames:
                 recorder.close()
-                print_report(summary, model=pipeline.info.name, engine=pipeline.engine.name, written=job.files)
+                written = [path for path in job.files if path.exists() and path.stat().st_size > 0]
+                print_report(summary, model=pipeline.info.name, engine=pipeline.engine.name, written=written)
     if stop.received is not None:
         raise typer.Exit(SIGNAL_EXIT + stop.received)
 

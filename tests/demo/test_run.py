@@ -216,6 +216,20 @@ def test_a_network_gone_mad_finds_nobody_and_is_named_once(clip: Path, tmp_path:
     assert "NaN" in line
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is a disk without room, on Linux alone")
+def test_a_full_disk_is_told_and_not_listed_as_written(
+    heatstream: Command, clip: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    coco = tmp_path / "out.json"
+    ended = heatstream("run", clip, "-m", tiny_model, "--no-window", "--jsonl", "/dev/full", "--coco", coco)
+    assert ended.code == 2
+    (line,) = ended.err.splitlines()
+    assert "/dev/full" in line
+    assert "disk is full" in line
+    assert "/dev/full" not in ended.out
+    assert str(coco) in ended.out
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals of this kind exist on POSIX systems alone")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_well(tiny_model: Path, tmp_path: Path, number: signal.Signals, code: int) -> None:
