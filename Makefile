@@ -4,8 +4,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint clean help
+.PHONY: demo test lint clean help headless-opencv
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -29,5 +30,11 @@ $(BIN)/python:
 
 # The constraints are the versions that the tests are known to pass with; setup.py leaves the ranges open.
 $(VENV)/installed-%: setup.py pyproject.toml constraints.txt heatstream/version.py | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$*]'
+	$(PIP) install --constraint constraints.txt --editable '.[$*]'
+	@$(BIN)/python -c 'import cv2' 2>/dev/null || $(MAKE) --no-print-directory headless-opencv
 	touch $@
+
+# OpenCV's usual build needs the X libraries even where there is no screen; its headless build does all but windows.
+headless-opencv:
+	$(PIP) uninstall --yes opencv-python
+	$(PIP) install --constraint constraints.txt opencv-python-headless

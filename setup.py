@@ -28,7 +28,7 @@ setup(
         "scipy>=1.11",
         "onnxruntime>=1.18",
         "rich>=13.7",
-        "typer>=0.12",
+        "typer>=0.16",
     ],
     extras_require={
         "demo": ["scikit-image>=0.22"],

@@ -44,9 +44,7 @@ class MissingExtraError(HeatstreamError, ImportError):
     """
 
     def __init__(self, library: str, extra: str, purpose: str) -> None:
-        super().__init__(
-            f"{library} is needed for {purpose} and is not installed: pip install 'heatstream[{extra}]'"
-        )
+        super().__init__(f"{library} is needed for {purpose} and is not installed: pip install 'heatstream[{extra}]'")
         self.library = library
         self.extra = extra
 

@@ -49,7 +49,9 @@ class Poses:
     def __post_init__(self) -> None:
         count = skeletons.get(self.skeleton).num_keypoints
         keypoints = np.asarray(self.keypoints, np.float32)
-        people = len(keypoints) if keypoints.ndim == 3 else 0
+        if keypoints.ndim != 3:
+            raise InputError(f"Poses.keypoints must have shape (N, {count}, 2), got {keypoints.shape}")
+        people = len(keypoints)
         ids = np.asarray(self.ids, np.int64)
         if people and ids.size == 0:
             ids = np.full(people, -1, np.int64)
