@@ -1,5 +1,5 @@
-# make demo: install the core into .venv and find people in a picture, or in your camera's.
-# make test: install everything the tests need into .venv and run formatting, lint, types and tests.
+## make demo: install the core into .venv and find people in a picture, or in your camera's.
+## make test: install everything the tests need into .venv and run formatting, lint, types and tests.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -9,7 +9,7 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 .PHONY: demo test lint clean help headless-opencv
 
 help:
-	@sed -n 's/^# //p' Makefile
+	@sed -n 's/^## //p' Makefile
 
 demo: $(VENV)/installed-demo
 	$(BIN)/heatstream demo

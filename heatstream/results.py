@@ -50,7 +50,9 @@ class Poses:
         count = skeletons.get(self.skeleton).num_keypoints
         keypoints = np.asarray(self.keypoints, np.float32)
         if keypoints.ndim != 3:
-            raise InputError(f"Poses.keypoints must have shape (N, {count}, 2), got {keypoints.shape}")
+            raise InputError(
+                f"Poses.keypoints must have shape (N, {count}, 2) for {self.skeleton}, got {keypoints.shape}"
+            )
         people = len(keypoints)
         ids = np.asarray(self.ids, np.int64)
         if people and ids.size == 0:
