@@ -10,11 +10,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from golden_weights import fill_golden_weights, golden_entry  # noqa: E402
-
 from heatstream import models  # noqa: E402
 from heatstream.errors import UnknownNameError  # noqa: E402
 from heatstream.models.hrnet import HRNet, SwahrHRNet  # noqa: E402
+from tests.models.golden_weights import fill_golden_weights, golden_entry  # noqa: E402
 
 GoldenFile = Callable[[str], Any]
 
