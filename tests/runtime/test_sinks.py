@@ -6,6 +6,7 @@ import errno
 import io
 import itertools
 import json
+import os
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -26,6 +27,7 @@ from heatstream.runtime.sinks import (
     Sink,
     VideoSink,
     WindowSink,
+    base,
     display_trouble,
     pictures,
     save_sink,
@@ -89,6 +91,15 @@ def test_a_live_video_plays_at_the_pace_of_the_world(tmp_path: Path) -> None:
     assert len(video_of(tmp_path / "out.avi")) == 11
 
 
+@pytest.mark.parametrize("jump", [-3600.0, 3600.0])
+def test_a_clock_that_jumps_does_not_stop_or_flood_a_live_video(jump: float, tmp_path: Path) -> None:
+    sink = VideoSink(tmp_path / "out.avi", whiten, fps=10.0, live=True)
+    for number in range(20):
+        sink.write(result(number, time=100.0 + number / 10 + (jump if number >= 10 else 0.0)))
+    sink.close()
+    assert len(video_of(tmp_path / "out.avi")) == pytest.approx(20, abs=1)
+
+
 @pytest.mark.parametrize("name", ["best.jpg", "best.png"])
 def test_the_best_picture_is_kept(name: str, tmp_path: Path) -> None:
     drawn: list[int] = []
@@ -150,6 +161,23 @@ def test_coco_entries_carry_the_pictures_number(picture: str | None, image_id: i
     (entry,) = json.loads(path.read_text())
     assert entry == result(7).poses.to_coco(image_id)[0]
     assert [entry.name for entry in tmp_path.iterdir()] == ["out.json"]
+
+
+def test_a_link_stays_a_link_and_a_device_a_device(tmp_path: Path) -> None:
+    (tmp_path / "real.json").write_text("old")
+    (tmp_path / "link.json").symlink_to(tmp_path / "real.json")
+    os.mkfifo(tmp_path / "pipe")
+    sink = CocoSink(tmp_path / "link.json")
+    sink.close()
+    assert (tmp_path / "link.json").is_symlink()
+    assert json.loads((tmp_path / "real.json").read_text()) == []
+    taken: list[bytes] = []
+    reader = threading.Thread(target=lambda: taken.append((tmp_path / "pipe").read_bytes()), daemon=True)
+    reader.start()
+    base.write_whole(tmp_path / "pipe", b"hello")
+    reader.join(10)
+    assert taken == [b"hello"]
+    assert (tmp_path / "pipe").is_fifo()
 
 
 # Refusals

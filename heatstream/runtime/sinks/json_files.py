@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
-from heatstream.runtime.sinks.base import check_writable, write_trouble
+from heatstream.runtime.sinks.base import check_writable, write_trouble, write_whole
 from heatstream.runtime.stream import StreamResult
 
 __all__ = ["CocoSink", "JsonLinesSink"]
@@ -93,15 +92,7 @@ class CocoSink:
         if self._closed:
             return
         self._closed = True
-        partial = self._path.with_name(f"{self._path.name}.{os.getpid()}.part")
-        try:
-            with partial.open("w", encoding="utf-8") as file:
-                json.dump(self._entries, file)
-            os.replace(partial, self._path)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
-            raise write_trouble(self._path, error) from None
+        write_whole(self._path, json.dumps(self._entries).encode())
 
 
 def _line(result: StreamResult) -> str:

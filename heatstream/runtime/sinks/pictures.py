@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.errors import SinkError
-from heatstream.runtime.sinks.base import Draw, Sink, check_writable, write_trouble
+from heatstream.runtime.sinks.base import Draw, Sink, check_writable, write_trouble, write_whole
 from heatstream.runtime.sources.opencv import quiet
 from heatstream.runtime.stream import StreamResult
 
@@ -24,6 +22,7 @@ DEFAULT_FPS = 25.0
 # OpenCV does not say when the disk is full, and an mp4 needs room for its index at the end to be playable.
 ROOM_NEEDED = 8 * 2**20  # bytes
 FRAMES_BETWEEN_CHECKS = 16
+JUMP_SECONDS = 10.0
 
 
 def save_sink(path: Path, draw: Draw, *, fps: float | None, live: bool) -> Sink:
@@ -88,10 +87,7 @@ class VideoSink:
             self._writer = self._begin()
         if self._written % FRAMES_BETWEEN_CHECKS == 0:
             self._check_room()
-        copies = 1
-        if self._live:
-            elapsed = result.poses.capture_time - self._start
-            copies = max(0, int(elapsed * self._fps) + 1 - self._written)
+        copies = self._copies(result.poses.capture_time) if self._live else 1
         if not copies:
             return
         picture = _fitted(self._draw(result.frame, result.poses), self._size)
@@ -124,6 +120,14 @@ class VideoSink:
         if not writer.isOpened():
             raise SinkError(f"OpenCV cannot write a video of {width}x{height} px to {self._path}: try .avi or .mp4")
         return writer
+
+    def _copies(self, time: float) -> int:
+        """How often a frame of that capture time has to be written to keep pace with the world."""
+        copies = int((time - self._start) * self._fps) + 1 - self._written
+        if abs(copies) > JUMP_SECONDS * self._fps:  # the machine slept or its clock was set: go on from here
+            self._start = time - self._written / self._fps
+            return 1
+        return max(0, copies)
 
     def _check_room(self) -> None:
         free = shutil.disk_usage(self._path.absolute().parent).free
@@ -165,14 +169,7 @@ class PictureSink:
         done, data = cv2.imencode(self._path.suffix, self._draw(best.frame, best.poses))
         if not done:
             raise SinkError(f"OpenCV cannot write a picture of the kind of {self._path}: use .jpg or .png")
-        partial = self._path.with_name(f"{self._path.name}.{os.getpid()}.part")
-        try:
-            partial.write_bytes(data.tobytes())
-            os.replace(partial, self._path)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
-            raise write_trouble(self._path, error) from None
+        write_whole(self._path, data.tobytes())
 
 
 def _fitted(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
