@@ -47,6 +47,11 @@ HEATMAP_WEIGHTS = (1.0, 2.0)
 """Of 1/4 and 1/2: the same sigma covers a quarter of the area at 1/2, so its mean is some four times smaller."""
 
 
+TAG_MARGIN = 2.0
+"""Tags of two people are pushed this far apart, twice the decoder's tag threshold. A hinge, because the gradient
+of exp(-d^2) vanishes where a young network starts, at equal tags for everyone."""
+
+
 @dataclass(frozen=True)
 class Stage:
     """A part of the schedule, until `until` (fraction of the time) is reached."""
@@ -65,10 +70,10 @@ class Stage:
 
 STAGES = (
     Stage(until=0.15, size=128, short_side=160, batch=32, crops=0.35, by_person=0.6, scales=False),
-    Stage(until=0.45, size=128, short_side=168, batch=32, crops=0.22, by_person=0.4, scales=False),
-    Stage(until=0.70, size=160, short_side=216, batch=32, crops=0.12, by_person=0.25, scales=False),
-    Stage(until=0.90, size=192, short_side=248, batch=32, crops=0.06, by_person=0.1, scales=True),
-    Stage(until=1.00, size=256, short_side=264, batch=24, crops=0.04, by_person=0.05, scales=True),
+    Stage(until=0.58, size=128, short_side=168, batch=32, crops=0.22, by_person=0.65, scales=False),
+    Stage(until=0.77, size=160, short_side=216, batch=32, crops=0.12, by_person=0.45, scales=False),
+    Stage(until=0.91, size=192, short_side=248, batch=32, crops=0.06, by_person=0.25, scales=False),
+    Stage(until=1.00, size=192, short_side=256, batch=32, crops=0.04, by_person=0.15, scales=True),
 )
 """Small windows first, where a second shows more people; the last ones look like the frames of use."""
 
@@ -207,7 +212,7 @@ class Trainer:
             scale = None if output.scales is None else output.scales[index]
             weight = LOSS_SCALE * HEATMAP_WEIGHTS[index]
             terms[name] = self._heatmap_terms(output.heatmaps[index], target, mask, scale) * weight
-        push, pull = tag_loss(output.tags.float(), batch.joints, "exp")
+        push, pull = tag_loss(output.tags.float() / TAG_MARGIN, batch.joints, "max")
         terms["push"], terms["pull"] = push.mean(), pull.mean()
         torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
         self._average_gradients()

@@ -171,7 +171,7 @@ def _random_similarity(
     else:
         scale = short_side / min(height, width) * math.exp(rng.uniform(math.log(0.7), math.log(1.5)))
     window = size / scale  # the sample's side in source pixels
-    if rng.random() < 0.75:
+    if rng.random() < 0.9:
         centre = np.array((x + box_width / 2, y + box_height / 2)) + rng.uniform(-0.25, 0.25, 2) * window
     else:
         centre = rng.uniform(0, 1, 2) * (width, height)
@@ -182,7 +182,7 @@ def _random_similarity(
         else:
             slack = (window - extent) / 2
             centre[axis] = extent / 2 + rng.uniform(-slack, slack)
-    angle = math.radians(rng.uniform(-30, 30)) if rng.random() < 0.6 else math.radians(rng.normal(0, 3))
+    angle = math.radians(rng.uniform(-30, 30)) if rng.random() < 0.35 else math.radians(rng.normal(0, 4))
     flipped = bool(rng.random() < 0.5)
     cos, sin = scale * math.cos(angle), scale * math.sin(angle)
     linear = np.array(((cos, -sin), (sin, cos))) @ np.diag((-1.0 if flipped else 1.0, 1.0))
@@ -204,17 +204,17 @@ def _region(photo: Photo, matrix: NDArray[np.float64], side: int) -> NDArray[np.
 def _recolour(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
     """Return the image with other light, sometimes grey or blurred, sometimes with parts covered."""
     levels = np.arange(256) / 255.0
-    gamma, contrast, brightness = rng.uniform(0.75, 1.33), rng.uniform(0.7, 1.3), rng.uniform(-0.12, 0.12)
-    gains = rng.uniform(0.88, 1.12, 3)
+    gamma, contrast, brightness = rng.uniform(0.8, 1.25), rng.uniform(0.75, 1.25), rng.uniform(-0.1, 0.1)
+    gains = rng.uniform(0.92, 1.08, 3)
     curve = (levels[:, None] ** gamma - 0.5) * contrast + 0.5 + brightness
     table = np.clip(curve * gains * 255.0, 0, 255).astype(np.uint8)
     result = np.asarray(cv2.LUT(image, table[:, None, :]), np.uint8)
-    if rng.random() < 0.07:
+    if rng.random() < 0.05:
         grey = np.asarray(cv2.cvtColor(result, cv2.COLOR_RGB2GRAY))
         result = np.repeat(grey[:, :, None], 3, axis=2)
-    if rng.random() < 0.12:
+    if rng.random() < 0.08:
         result = np.asarray(cv2.GaussianBlur(result, (0, 0), rng.uniform(0.5, 1.6)), np.uint8)
-    if rng.random() < 0.35:
+    if rng.random() < 0.15:
         size = len(result)
         for _ in range(rng.integers(1, 4)):
             extent = rng.uniform(0.06, 0.25, 2) * size
