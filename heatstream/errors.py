@@ -17,6 +17,9 @@ Every message says what was wrong, with which file or device, and what to do nex
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 __all__ = [
     "CheckpointError",
     "EngineError",
@@ -51,6 +54,20 @@ class MissingExtraError(HeatstreamError, ImportError):
 
 class UnknownNameError(HeatstreamError, LookupError):
     """There is no model, skeleton or device of that name."""
+
+    @classmethod
+    def among(cls, known: Iterable[str], *, kind: str, name: str) -> UnknownNameError:
+        """The error for a name that is not among the known ones, with the nearest of these as a hint.
+
+        Args:
+            known: every name there is.
+            kind: what is named, for example ``"model"``.
+            name: what was asked for.
+        """
+        known = list(known)
+        nearest = difflib.get_close_matches(name.lower(), known, n=1)
+        hint = f"did you mean {nearest[0]!r}?" if nearest else f"the known ones are {', '.join(known)}"
+        return cls(f"no {kind} is called {name!r}: {hint}")
 
 
 class ModelFileError(HeatstreamError):

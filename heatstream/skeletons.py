@@ -7,7 +7,6 @@ faces, then :data:`SKELETONS` and :func:`get`.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -338,6 +337,4 @@ def get(name: str) -> Skeleton:
     try:
         return SKELETONS[name]
     except KeyError:
-        nearest = difflib.get_close_matches(name.lower(), SKELETONS, n=1, cutoff=0.4)
-        hint = f"did you mean {nearest[0]}?" if nearest else f"there are {', '.join(SKELETONS)}"
-        raise UnknownNameError(f"no skeleton is called {name!r}: {hint}") from None
+        raise UnknownNameError.among(SKELETONS, kind="skeleton", name=name) from None

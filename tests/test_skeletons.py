@@ -130,10 +130,10 @@ def test_grouping_order_is_the_official_parsers(name: str, order: list[int]) -> 
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ("coco-18", "did you mean coco-17?"),
-        ("COCO-17", "did you mean coco-17?"),
-        ("wflw", "did you mean wflw-98?"),
-        ("", "there are coco-17, "),
+        ("coco-18", "did you mean 'coco-17'?"),
+        ("COCO-17", "did you mean 'coco-17'?"),
+        ("wflw", "did you mean 'wflw-98'?"),
+        ("", "the known ones are coco-17, "),
     ],
 )
 def test_an_unknown_name_is_refused_with_a_hint(asked: str, said: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -29,6 +28,7 @@ class CatalogEntry:
         parameters: number of trained values, the scale heads that only training needs included.
         licence: of the weights.
         bundled: a model file with trained weights comes with the package.
+        project: resample the maps to the input's size before they are decoded, as the official evaluation does.
     """
 
     name: str
@@ -38,6 +38,7 @@ class CatalogEntry:
     parameters: int
     licence: str = OWN_WEIGHTS
     bundled: bool = False
+    project: bool = True
 
     def info(self, *, weights: str = "random", licence: str | None = None) -> ModelInfo:
         """What an export of this network starts from.
@@ -52,6 +53,7 @@ class CatalogEntry:
             input_size=self.input_size,
             weights=weights,
             licence=self.licence if licence is None else licence,
+            project=self.project,
         )
 
 
@@ -67,6 +69,7 @@ CATALOG: Mapping[str, CatalogEntry] = MappingProxyType(
                 parameters=1_493_563,
                 licence="Apache-2.0",
                 bundled=True,
+                project=False,  # four times the pixels to decode would cost more than the network
             ),
             CatalogEntry(
                 name="swahr-w32",
@@ -104,9 +107,7 @@ def get(name: str) -> CatalogEntry:
     try:
         return CATALOG[name]
     except KeyError:
-        nearest = difflib.get_close_matches(name, CATALOG, n=1)
-        hint = f"did you mean {nearest[0]!r}" if nearest else f"the known ones are {', '.join(CATALOG)}"
-        raise UnknownNameError(f"no model is called {name!r}: {hint}") from None
+        raise UnknownNameError.among(CATALOG, kind="model", name=name) from None
 
 
 def bundled_path(name: str) -> Path:
@@ -118,8 +119,8 @@ def bundled_path(name: str) -> Path:
     """
     if not get(name).bundled:
         raise ModelFileError(
-            f"{name} comes without weights: export it with 'heatstream export {name} --checkpoint FILE -o "
-            f"{name}.onnx' and give that file"
+            f"{name} comes without weights: export it with `heatstream export {name} --checkpoint FILE -o "
+            f"{name}.onnx` and give that file"
         )
     path = Path(str(files("heatstream") / "weights" / f"{name}.onnx"))
     if not path.is_file():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -34,9 +33,7 @@ def create(name: str) -> nn.Module:
     try:
         build = NETWORKS[name]
     except KeyError:
-        nearest = difflib.get_close_matches(name, NETWORKS, n=1)
-        hint = f"did you mean {nearest[0]!r}" if nearest else f"the known ones are {', '.join(NETWORKS)}"
-        raise UnknownNameError(f"no network is called {name!r}: {hint}") from None
+        raise UnknownNameError.among(NETWORKS, kind="network", name=name) from None
     require("torch", extra="train", purpose=f"making the network {name}")
     return build()
 
