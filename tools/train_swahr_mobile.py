@@ -40,7 +40,10 @@ from heatstream.models.people_data import Photo, Sample, draw_sample, load_photo
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 LOSS_SCALE = 1000.0
-"""The reference's losses times 1000 (heatmap means are tiny); its tag weight of 0.001 becomes 1."""
+"""The reference's losses times 1000 (heatmap means are tiny); its tag weight of 0.001 would become 1."""
+
+TAG_WEIGHT = 3.0
+"""A short training has to learn tags before the heatmap loss is small, so they weigh more than in the reference."""
 
 
 HEATMAP_WEIGHTS = (1.0, 2.0)
@@ -71,9 +74,9 @@ class Stage:
 STAGES = (
     Stage(until=0.15, size=128, short_side=160, batch=32, crops=0.35, by_person=0.6, scales=False),
     Stage(until=0.58, size=128, short_side=168, batch=32, crops=0.22, by_person=0.65, scales=False),
-    Stage(until=0.77, size=160, short_side=216, batch=32, crops=0.12, by_person=0.45, scales=False),
-    Stage(until=0.91, size=192, short_side=248, batch=32, crops=0.06, by_person=0.25, scales=False),
-    Stage(until=1.00, size=192, short_side=256, batch=32, crops=0.04, by_person=0.15, scales=True),
+    Stage(until=0.73, size=160, short_side=224, batch=32, crops=0.10, by_person=0.25, scales=False),
+    Stage(until=0.92, size=192, short_side=256, batch=32, crops=0.06, by_person=0.12, scales=False),
+    Stage(until=1.00, size=224, short_side=256, batch=32, crops=0.04, by_person=0.10, scales=True),
 )
 """Small windows first, where a second shows more people; the last ones look like the frames of use."""
 
@@ -213,7 +216,7 @@ class Trainer:
             weight = LOSS_SCALE * HEATMAP_WEIGHTS[index]
             terms[name] = self._heatmap_terms(output.heatmaps[index], target, mask, scale) * weight
         push, pull = tag_loss(output.tags.float() / TAG_MARGIN, batch.joints, "max")
-        terms["push"], terms["pull"] = push.mean(), pull.mean()
+        terms["push"], terms["pull"] = push.mean() * TAG_WEIGHT, pull.mean() * TAG_WEIGHT
         torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
         self._average_gradients()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 30.0)
@@ -258,7 +261,9 @@ class Trainer:
 
     def _rate(self) -> float:
         warm = min(1.0, (self.step + 1) / 200)
-        return float(self.options.rate * warm * max(0.01, 0.5 * (1 + math.cos(math.pi * min(1.0, self.fraction)))))
+        # A cosine that stays up longer: the later stages have the larger, slower images to learn from.
+        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, self.fraction**1.3)))
+        return float(self.options.rate * warm * max(0.01, cosine))
 
     @torch.no_grad()
     def _update_average(self) -> None:

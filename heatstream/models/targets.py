@@ -39,9 +39,7 @@ def gaussian_heatmaps(people: NDArray[np.floating], size: Size, sigma: float | N
     return maps
 
 
-def joint_indices(
-    people: NDArray[np.floating], size: Size, max_people: int, tag_per_joint: bool
-) -> NDArray[np.int32]:
+def joint_indices(people: NDArray[np.floating], size: Size, max_people: int, tag_per_joint: bool) -> NDArray[np.int32]:
     """Return where the tag loss reads each person's tags.
 
     Args:
@@ -75,9 +73,7 @@ def gaussian_kernel(sigma: float) -> NDArray[np.float64]:
     return kernel
 
 
-def _draw_maximum(
-    heatmap: NDArray[np.float32], kernel: NDArray[np.float64], x: int, y: int, sigma: float
-) -> None:
+def _draw_maximum(heatmap: NDArray[np.float32], kernel: NDArray[np.float64], x: int, y: int, sigma: float) -> None:
     """Merge `kernel` around pixel (x, y) into `heatmap` by maximum, in place, cut at the border."""
     # Round half to even, as numpy does: it decides where the even-sided kernel of sigma 0.5 or 1.5 lies.
     left, top = round(x - 3 * sigma - 1), round(y - 3 * sigma - 1)
