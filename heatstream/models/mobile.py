@@ -6,7 +6,7 @@ dense 3x3 is faster than a depthwise one on CPUs and tensor cores; MobileNetV2 i
 (Luo et al. 2021) at 1/4 and, fed by the upsampled 1/4 features and predictions as in HigherHRNet (Cheng et al.
 2020, sec. 3.2), at 1/2.
 
-Only convolution, batch norm, ReLU, addition, concatenation and nearest x2 upsampling: exports to ONNX and folds
+Only convolution, batch norm, ReLU, addition, concatenation, nearest x2 upsampling and a ramp: exports to ONNX and folds
 into FP16 engines without special cases.
 """
 
@@ -14,6 +14,9 @@ from __future__ import annotations
 
 from heatstream.models.output import SwahrOutput
 from heatstream.models.torch_import import Tensor, nn, torch
+
+TAG_UNITS_PER_COLUMN = 1 / 8
+"""Eight columns of the 1/4 maps, 32 input px, are one unit, the distance at which decoding parts two people."""
 
 
 class SwahrMobile(nn.Module):
@@ -97,7 +100,7 @@ class SwahrMobile(nn.Module):
         heatmaps2 = self.half_head(features2)
 
         maps = (self.quarter_scales(features4), self.half_scales(features2)) if scales else None
-        return SwahrOutput(heatmaps=(heatmaps4, heatmaps2), tags=tags, scales=maps)
+        return SwahrOutput(heatmaps=(heatmaps4, heatmaps2), tags=tags.float() + tag_position(tags), scales=maps)
 
     def _initialise(self) -> None:
         """He initialisation; heads start near zero, so that empty background is right from the first step."""
@@ -111,6 +114,18 @@ class SwahrMobile(nn.Module):
                 nn.init.zeros_(module.last_norm.weight)
         for head in (self.quarter_head, self.half_head, self.quarter_scales.out, self.half_scales.out):
             nn.init.normal_(head.weight, std=0.001)
+
+
+def tag_position(tags: Tensor) -> Tensor:
+    """The horizontal position of every column of tag maps, (W,) float32, in tag units from the middle.
+
+    A network need not learn from scratch to tell equal-looking people apart: their tags start as far from each
+    other as they stand, and it learns what draws the joints of one body together. A convolution cannot know
+    positions by itself (Liu et al. 2018, CoordConv).
+    """
+    width = tags.shape[3]
+    columns = 2 * torch.arange(width, device=tags.device) - width
+    return columns.float() * (TAG_UNITS_PER_COLUMN / 2)
 
 
 class FusedInvertedResidual(nn.Module):

@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from heatstream.models.mobile import SwahrMobile  # noqa: E402
+from heatstream.models.mobile import TAG_UNITS_PER_COLUMN, SwahrMobile  # noqa: E402
 
 MOST_PARAMETERS = 2_500_000
 MOST_MACS = 1_250_000_000
@@ -56,6 +56,14 @@ def test_scales_come_only_on_request(network: SwahrMobile) -> None:
         without, with_scales = network(images), network(images, scales=True)
     assert without.scales is None
     torch.testing.assert_close(without[:2], with_scales[:2])
+
+
+def test_tags_start_as_far_apart_as_people_stand(network: SwahrMobile) -> None:
+    with torch.inference_mode():
+        tags = network(torch.zeros(1, 3, 64, 128)).tags
+    assert tags.dtype == torch.float32
+    step = (tags[..., 1:] - tags[..., :-1]).mean()
+    torch.testing.assert_close(step, torch.tensor(TAG_UNITS_PER_COLUMN), atol=0.01, rtol=0)
 
 
 def test_other_skeletons_have_other_heads() -> None:
