@@ -90,16 +90,18 @@ def _decode_image(
         use_detection_score=settings.use_detection_score,
     )
 
-    keypoints = np.zeros((*members.shape, 2), np.float32)
-    scores = np.zeros(members.shape, np.float32)
-    person, joint = np.nonzero(members >= 0)
-    slot = members[person, joint]
-    keypoints[person, joint] = refine_positions(heatmaps, joint, candidates.pixels[joint, slot], settings.adjust)
-    scores[person, joint] = candidates.scores[joint, slot]
+    scores = np.where(members >= 0, candidates.scores[every_joint, members], np.float32(0))
     person_scores = scores.mean(axis=1)
+    if settings.person_threshold > 0:
+        kept = person_scores >= settings.person_threshold
+        members, scores, person_scores = members[kept], scores[kept], person_scores[kept]
 
+    present = members >= 0
+    keypoints = np.zeros((*members.shape, 2), np.float32)
+    person, joint = np.nonzero(present)
+    pixels = candidates.pixels[joint, members[person, joint]]
+    keypoints[person, joint] = refine_positions(heatmaps, joint, pixels, settings.adjust)
     if settings.refine and len(members):
-        present = members >= 0
         held = np.where(present[:, :, None], candidate_tags[every_joint, members], 0)
         mean_tags = held.sum(axis=1) / present.sum(axis=1, dtype=np.float32)[:, None]
         _fill_in(heatmaps, tags, mean_tags, keypoints, scores, settings)

@@ -78,6 +78,18 @@ def test_a_skeleton_can_be_named() -> None:
         decode_poses(heatmaps, tags, DecodeSettings(skeleton="coco-17"))
 
 
+def test_the_person_threshold_leaves_out_whole_people_and_changes_no_other() -> None:
+    scene = make_scene(np.random.default_rng(5), 6, hidden=0.4, tag_spacing=5.0)
+    everybody = decode_poses(scene.heatmaps[None], scene.tags[None])[0]
+    threshold = float(np.median(everybody.scores))
+    settings = DecodeSettings(person_threshold=threshold)
+    strong = decode_poses(scene.heatmaps[None], scene.tags[None], settings)[0]
+    kept = everybody.scores >= threshold
+    assert 0 < kept.sum() < len(everybody)
+    np.testing.assert_array_equal(strong.keypoints, everybody.keypoints[kept])
+    np.testing.assert_array_equal(strong.keypoint_scores, everybody.keypoint_scores[kept])
+
+
 def test_people_move_with_the_image() -> None:
     scene = make_scene(np.random.default_rng(7), 4, size=(96, 128), background=0.0, hidden=0.3)
     padded = np.pad(scene.heatmaps, ((0, 0), (20, 20), (20, 20)))
