@@ -28,8 +28,6 @@ class DecodeSettings:
             second, as the official parser does; otherwise the plain tag distance decides alone.
         person_threshold: people whose score, the mean over all joints before refinement, is below this are left out;
             the official parser keeps everybody.
-        person_threshold: people whose score, the mean over all joints before refinement, is below this are left out;
-            the official parser keeps everybody.
         adjust: sub-pixel position: ``"quarter"`` moves a quarter pixel towards the larger neighbour (SWAHR),
             ``"h3r"`` takes the expectation over the strongest pixels around the peak (H3R), ``"none"`` keeps the
             pixel's index.
@@ -45,7 +43,6 @@ class DecodeSettings:
     detection_threshold: float = 0.1
     tag_threshold: float = 1.0
     use_detection_score: bool = True
-    person_threshold: float = 0.0
     person_threshold: float = 0.0
     adjust: Adjust = "quarter"
     refine: bool = True
