@@ -16,14 +16,14 @@ from heatstream.extras import require
 
 __all__ = ["CLIP_FPS", "CLIP_FRAMES", "CLIP_SIZE", "astronaut_clip"]
 
-CLIP_SIZE = (480, 640)
+CLIP_SIZE = (512, 512)
 """(height, width) in px."""
 
 CLIP_FPS = 30.0
 CLIP_FRAMES = 120
 
 # Of the photograph's width: how much is in view, from the widest to the closest.
-_WIDEST, _CLOSEST = 1.0, 0.8
+_WIDEST, _CLOSEST = 1.0, 0.85
 
 
 def astronaut_clip() -> Iterator[NDArray[np.uint8]]:

@@ -11,6 +11,7 @@ import cv2
 import pytest
 
 from heatstream.demo import checks
+from heatstream.demo.clip import CLIP_SIZE
 from heatstream.engine_builder.catalog import CATALOG
 from heatstream.errors import SinkError
 from heatstream.runtime.sinks import Draw
@@ -163,7 +164,7 @@ def test_the_demo_leaves_a_video_a_picture_and_a_table(heatstream: Command, tmp_
     assert count_frames(output / "astronaut.mp4") == 120
     picture = cv2.imread(str(output / "astronaut.png"))
     assert picture is not None
-    assert picture.shape == (480, 640, 3)
+    assert picture.shape == (*CLIP_SIZE, 3)
     for word in ("p50", "p99", "frames", "FPS", "dropped frames", str(output / "astronaut.png")):
         assert word in ended.out
 

@@ -136,7 +136,9 @@ class VideoSink:
 
 
 class PictureSink:
-    """One annotated picture: of all frames the one with most people, weighed by their scores.
+    """One annotated picture: of all frames the one with most people, weighed by their squared scores.
+
+    Squared, so that one person seen well outweighs a doubtful one beside another.
 
     Args:
         path: ``.jpg`` or ``.png``, which is replaced when the sink is closed.
@@ -154,7 +156,7 @@ class PictureSink:
 
     def write(self, result: StreamResult) -> None:
         """Keep the frame if it is the best so far."""
-        if self._best is None or result.poses.scores.sum() > self._best.poses.scores.sum():
+        if self._best is None or _worth(result) > _worth(self._best):
             self._best = result
 
     def close(self) -> None:
@@ -170,6 +172,10 @@ class PictureSink:
         if not done:
             raise SinkError(f"OpenCV cannot write a picture of the kind of {self._path}: use .jpg or .png")
         write_whole(self._path, data.tobytes())
+
+
+def _worth(result: StreamResult) -> float:
+    return float(np.square(result.poses.scores).sum())
 
 
 def _fitted(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
