@@ -37,30 +37,38 @@ def find_missing(
     for joint in np.flatnonzero(missing.any(axis=0)):
         heatmap = heatmaps[joint].reshape(-1)
         planes = tags[joint].reshape(heatmap.size, -1).T  # (T, pixels)
+        people = np.flatnonzero(missing[:, joint])
         bright = np.flatnonzero(heatmap > BRIGHT)
-        bright_values, bright_planes = heatmap[bright], planes[:, bright]
-        for person in np.flatnonzero(missing[:, joint]):
-            if bright.size:
-                worth = _worth(bright_values, bright_planes, mean_tags[person])
-                place = worth.argmax()
-                if worth[place] > BRIGHT:
-                    best[person, joint] = bright[place]
-                    continue
-            best[person, joint] = _worth(heatmap, planes, mean_tags[person]).argmax()
+        if bright.size:
+            place, worth = _best(heatmap[bright], planes[:, bright], mean_tags[people])
+            best[people, joint] = bright[place]
+            people = people[worth <= BRIGHT]
+        for person in people:  # one at a time, since a whole map fills the cache
+            best[person, joint] = _best(heatmap, planes, mean_tags[person : person + 1])[0][0]
     return best
 
 
-def _worth(
+def _best(
     values: NDArray[np.float32], planes: NDArray[np.float32], wanted: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """(n,) values and (T, n) tags to (n,) ``value - round(distance to the wanted tag (T,))``, half to even."""
-    distance: NDArray[np.float32] = np.abs(planes[0] - wanted[0])
+) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """Where ``value - round(distance to the wanted tag)`` is largest, and how large; rounding is half to even.
+
+    Args:
+        values: (n,) heatmap values.
+        planes: (T, n) tags.
+        wanted: (P, T) tags.
+
+    Returns:
+        (P,) indices and (P,) float32.
+    """
+    distance: NDArray[np.float32] = np.abs(planes[0] - wanted[:, :1])  # (P, n)
     if len(planes) > 1:
         np.multiply(distance, distance, out=distance)
-        for plane, tag in zip(planes[1:], wanted[1:], strict=True):
-            difference = plane - tag
+        for plane, tag in zip(planes[1:], wanted.T[1:], strict=True):
+            difference = plane - tag[:, None]
             distance += np.multiply(difference, difference, out=difference)
         np.sqrt(distance, out=distance)
     np.rint(distance, out=distance)
     np.subtract(values, distance, out=distance)
-    return distance
+    place = distance.argmax(axis=1)
+    return place, distance[np.arange(len(place)), place]

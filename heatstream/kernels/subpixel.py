@@ -68,8 +68,8 @@ def _expectation(
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
     values = heatmaps[joints[:, None], np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)]
     values = np.where(inside, np.maximum(values, 0), 0)
-    strongest = np.argsort(-values, axis=1, kind="stable")[:, :H3R_TOP_K]
-    weights = np.take_along_axis(values, strongest, axis=1)
-    offsets = np.stack([dx, dy], axis=1)[strongest]  # (P, k, 2)
-    mean: NDArray[np.float32] = (weights[:, :, None] * offsets).sum(axis=1) / weights.sum(axis=1)[:, None]
-    return mean.astype(np.float32)
+    least = np.partition(values, -H3R_TOP_K, axis=1)[:, -H3R_TOP_K]
+    weights = np.where(values >= least[:, None], values, 0)  # pixels equal to the k-th count too, whatever their order
+    offsets = np.stack([dx, dy], axis=1).astype(np.float32)
+    mean: NDArray[np.float32] = weights @ offsets / weights.sum(axis=1)[:, None]
+    return mean
