@@ -30,6 +30,13 @@ class Engine(Protocol):
         """How many calls of :meth:`run` may overlap, from different threads, and gain by it; 1 if none may."""
         ...
 
+    def side_by_side(self) -> Engine:
+        """The same network for that many overlapping calls: most frames per second rather than least latency.
+
+        It may be this engine itself, and is closed with it.
+        """
+        ...
+
     def run(self, images: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         """Run the network and wait for the result.
 

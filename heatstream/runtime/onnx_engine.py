@@ -50,6 +50,7 @@ class OnnxEngine:
         self._info = ModelInfo.from_metadata(metadata, path=self._path)
         self._info.check_io(self._session.get_inputs(), self._session.get_outputs(), path=self._path)
         self._output_names = list(self._info.outputs)
+        self._sibling: OnnxEngine | None = None
 
     @property
     def info(self) -> ModelInfo:
@@ -63,8 +64,16 @@ class OnnxEngine:
 
     @property
     def parallel_runs(self) -> int:
-        """Two: while one frame is prepared or decoded the other keeps the cores busy."""
-        return 2
+        """One for every thread, and one more whose frame is being prepared or decoded meanwhile."""
+        return self._threads + 1
+
+    def side_by_side(self) -> OnnxEngine:
+        """One thread per frame: several threads on one frame wait for each other at every operator."""
+        if self._threads == 1:
+            return self
+        if self._sibling is None:
+            self._sibling = OnnxEngine(self._path, 1)
+        return self._sibling
 
     def run(self, images: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         """Run the network; see :meth:`heatstream.runtime.engine.Engine.run`. Any number of threads may call it."""
@@ -83,6 +92,8 @@ class OnnxEngine:
     def close(self) -> None:
         """Give the network's memory back."""
         self._session = None
+        if self._sibling is not None:
+            self._sibling.close()
 
     def _check_images(self, images: NDArray[np.float32]) -> None:
         info = self._info

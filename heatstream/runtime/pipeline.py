@@ -126,6 +126,11 @@ class Pipeline:
         keypoints[poses.keypoint_scores == 0] = 0  # a missing keypoint stays at (0, 0)
         return replace(poses, keypoints=keypoints)
 
+    def side_by_side(self) -> Pipeline:
+        """The same pipeline for several frames at once; see :meth:`heatstream.runtime.engine.Engine.side_by_side`."""
+        engine = self.engine.side_by_side()
+        return self if engine is self.engine else Pipeline(engine, self.settings)
+
     def close(self) -> None:
         """Close the engine."""
         self.engine.close()

@@ -6,8 +6,7 @@
                      bounded; live sources keep the newest frame
 
 Live sources have one worker, which gives the least latency: the engine has all cores for the newest frame. Files
-have as many as the engine can use at once, which gives the most frames per second: while one frame is prepared or
-decoded, the engine works on another.
+have as many as the engine can use at once, with fewer threads for each, which gives the most frames per second.
 """
 
 from __future__ import annotations
@@ -96,6 +95,8 @@ def stream(
         source = open_source(source)
     if workers is None:
         workers = 1 if source.live else pipeline.engine.parallel_runs
+    if workers > 1:
+        pipeline = pipeline.side_by_side()
     return Stream(source, pipeline, frames=frames, workers=workers)
 
 

@@ -59,6 +59,9 @@ class FakeEngine:
         self._poison = poison
         self._lock = threading.Lock()
 
+    def side_by_side(self) -> FakeEngine:
+        return self
+
     def run(self, images: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         with self._lock:
             number = self.runs
