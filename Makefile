@@ -35,6 +35,7 @@ $(VENV)/installed-%: setup.py pyproject.toml constraints.txt heatstream/version.
 	touch $@
 
 # OpenCV's usual build needs the X libraries even where there is no screen; its headless build does all but windows.
+# Both own the same folder, so that removing one takes it from the other: hence the forced installation.
 headless-opencv:
 	$(PIP) uninstall --yes opencv-python
-	$(PIP) install --constraint constraints.txt opencv-python-headless
+	$(PIP) install --constraint constraints.txt --force-reinstall --no-deps opencv-python-headless
