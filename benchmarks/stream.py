@@ -1,9 +1,9 @@
 """Whole pipeline against engine alone, on the frames of a video: python -m benchmarks.stream VIDEO [MODEL]
 
 The engine alone is timed twice: one prepared frame after the other, with all threads on each, and several frames side
-by side with one thread each, which is how the pipeline uses it for files. The second is the harder measure: on few cores
-it leaves nothing for reading and decoding. All three take turns within one run, since the machine's other work comes
-and goes; what counts is the median of the turns' ratios.
+by side with one thread each, which is how the pipeline uses it for files. The second is the harder measure: on few
+cores it leaves nothing for reading and decoding. All three take turns within one run, since the work of the machine
+comes and goes; what counts is the median of the ratios.
 """
 
 from __future__ import annotations
