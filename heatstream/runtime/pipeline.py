@@ -8,8 +8,10 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from types import TracebackType
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +31,7 @@ from heatstream.kernels import (
 from heatstream.results import Poses
 from heatstream.runtime.engine import Engine
 
-__all__ = ["Inferred", "Pipeline", "Prepared"]
+__all__ = ["Finder", "Found", "Inferred", "Pipeline", "Prepared"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +63,48 @@ class Inferred:
     maps: tuple[dict[str, NDArray[np.float32]], ...]
     geometries: tuple[Geometry, ...]
     size: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """A frame's people, and where the time went.
+
+    Attributes:
+        poses: the people, coordinates in px of the frame.
+        preprocess: seconds of bringing the frame to the network's size.
+        engine: seconds of the network.
+        decode: seconds from the network's maps to people.
+    """
+
+    poses: Poses
+    preprocess: float
+    engine: float
+    decode: float
+
+
+class Finder(Protocol):
+    """What a stream asks of a pipeline, wherever it runs and whatever it finds."""
+
+    @property
+    def parallel_runs(self) -> int:
+        """How many calls of :meth:`find` may overlap, from different threads, and gain by it; 1 if none may."""
+        ...
+
+    def side_by_side(self) -> Finder:
+        """The same pipeline for that many overlapping calls; it may be this one itself, and is closed with it."""
+        ...
+
+    def find(self, frame: Any) -> Found:
+        """Find the people in a frame, with the clock running.
+
+        Args:
+            frame: (H, W, 3) uint8, BGR; it is only read. Some pipelines take frames in a GPU's memory too.
+
+        Raises:
+            InputError: this pipeline does not take such a frame.
+            EngineError: the device failed.
+        """
+        ...
 
 
 class Pipeline:
@@ -103,6 +147,11 @@ class Pipeline:
         """What the model file says of itself."""
         return self.engine.info
 
+    @property
+    def parallel_runs(self) -> int:
+        """How many frames may be looked at at once and gain by it, which is the engine's affair."""
+        return self.engine.parallel_runs
+
     def __call__(self, frame: NDArray[np.uint8]) -> Poses:
         """Find the people in a frame.
 
@@ -116,7 +165,20 @@ class Pipeline:
             InputError: the frame is empty, or not (H, W, 3) uint8.
             EngineError: the device failed.
         """
-        return self.decode(self.infer(self.prepare(frame)))
+        return self.find(frame).poses
+
+    def find(self, frame: NDArray[np.uint8]) -> Found:
+        """Find the people in a frame, with the clock running; takes and raises what a call of the pipeline does."""
+        start = time.perf_counter()
+        prepared = self.prepare(frame)
+        after_prepare = time.perf_counter()
+        inferred = self.infer(prepared)
+        after_infer = time.perf_counter()
+        poses = self.decode(inferred)
+        end = time.perf_counter()
+        return Found(
+            poses, preprocess=after_prepare - start, engine=after_infer - after_prepare, decode=end - after_infer
+        )
 
     def prepare(self, frame: NDArray[np.uint8]) -> Prepared:
         """Bring a frame, (H, W, 3) uint8 BGR, to the network's size, and normalise it.

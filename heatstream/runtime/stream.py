@@ -26,7 +26,7 @@ from heatstream.errors import InputError
 from heatstream.results import Poses
 from heatstream.runtime.belt import Belt
 from heatstream.runtime.clocks import StageTimes, StreamClock, StreamSummary
-from heatstream.runtime.pipeline import Pipeline
+from heatstream.runtime.pipeline import Finder
 from heatstream.runtime.sources.base import Frame, Source
 
 __all__ = ["Stream", "StreamResult", "stream"]
@@ -64,7 +64,7 @@ class _Captured:
 
 def stream(
     source: Source | str | int | Path,
-    pipeline: Pipeline,
+    pipeline: Finder,
     *,
     frames: int | None = None,
     workers: int | None = None,
@@ -94,7 +94,7 @@ def stream(
 
         source = open_source(source)
     if workers is None:
-        workers = 1 if source.live else pipeline.engine.parallel_runs
+        workers = 1 if source.live else pipeline.parallel_runs
     if workers > 1:
         pipeline = pipeline.side_by_side()
     return Stream(source, pipeline, frames=frames, workers=workers)
@@ -107,7 +107,7 @@ class Stream(Iterator[StreamResult]):
     stream that is thrown away stops too. Iterate on one thread.
     """
 
-    def __init__(self, source: Source, pipeline: Pipeline, *, frames: int | None, workers: int) -> None:
+    def __init__(self, source: Source, pipeline: Finder, *, frames: int | None, workers: int) -> None:
         self.source = source
         self._belt: Belt[_Captured, StreamResult] = Belt(
             waiting=1 if source.live else workers, in_flight=workers + 1, newest=source.live, limit=frames
@@ -188,7 +188,7 @@ def _read(belt: Belt[_Captured, StreamResult], source: Source) -> None:
     belt.end(failure)
 
 
-def _work(belt: Belt[_Captured, StreamResult], pipeline: Pipeline) -> None:
+def _work(belt: Belt[_Captured, StreamResult], pipeline: Finder) -> None:
     """A worker's thread."""
     while (job := belt.take()) is not None:
         number, captured, dropped = job
@@ -200,24 +200,19 @@ def _work(belt: Belt[_Captured, StreamResult], pipeline: Pipeline) -> None:
         belt.deliver(number, outcome)
 
 
-def _find_people(captured: _Captured, dropped: int, pipeline: Pipeline) -> StreamResult:
+def _find_people(captured: _Captured, dropped: int, pipeline: Finder) -> StreamResult:
     frame = captured.frame
-    start = time.perf_counter()
-    prepared = pipeline.prepare(frame.image)
-    after_prepare = time.perf_counter()
-    inferred = pipeline.infer(prepared)
-    after_infer = time.perf_counter()
-    poses = pipeline.decode(inferred)
+    found = pipeline.find(frame.image)
     end = time.perf_counter()
     return StreamResult(
         frame=frame.image,
-        poses=poses.at(frame_index=frame.index, capture_time=frame.capture_time),
+        poses=found.poses.at(frame_index=frame.index, capture_time=frame.capture_time),
         frame_index=frame.index,
         timing=StageTimes(
             capture=captured.capture_seconds,
-            preprocess=after_prepare - start,
-            engine=after_infer - after_prepare,
-            decode=end - after_infer,
+            preprocess=found.preprocess,
+            engine=found.engine,
+            decode=found.decode,
             latency=end - captured.ready,
         ),
         dropped=dropped,

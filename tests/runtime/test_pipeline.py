@@ -46,6 +46,23 @@ def test_the_three_steps_are_the_call() -> None:
     np.testing.assert_array_equal(poses.keypoints, pipeline(frame).keypoints)
 
 
+def test_find_times_each_step_where_it_is_spent(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("heatstream.runtime.pipeline.time.perf_counter", lambda: clock[0])
+    pipeline = Pipeline(FakeEngine())
+    for name, seconds in (("prepare", 1.0), ("infer", 20.0), ("decode", 300.0)):
+        step = getattr(pipeline, name)
+
+        def slow(value: Any, step: Any = step, seconds: float = seconds) -> Any:
+            clock[0] += seconds
+            return step(value)
+
+        monkeypatch.setattr(pipeline, name, slow)
+    found = pipeline.find(spot(48, 64, 30, 20))
+    assert (found.preprocess, found.engine, found.decode) == (1.0, 20.0, 300.0)
+    assert len(found.poses) == 1
+
+
 def test_missing_keypoints_stay_at_zero() -> None:
     engine = FakeEngine()
     run = engine.run
