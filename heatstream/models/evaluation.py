@@ -9,11 +9,8 @@ indices 0.2 and 0.8, as its published program does (its paper says 0.1 and 0.8).
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +22,7 @@ from scipy.optimize import linear_sum_assignment
 from heatstream import skeletons
 from heatstream.errors import DatasetError, InputError
 from heatstream.extras import require
+from heatstream.models.in_order import in_order
 from heatstream.models.truth import Truth, read_truth
 from heatstream.results import Poses
 from heatstream.skeletons import Skeleton
@@ -126,7 +124,7 @@ def evaluate(
 
     start = time.perf_counter()
     found: list[Poses] = []
-    for poses in _in_order(lambda entry: find(_read_image(images, entry)), truth.images, workers):
+    for poses in in_order(lambda entry: find(_read_image(images, entry)), truth.images, workers):
         found.append(poses)
         if progress is not None:
             progress(len(found), len(truth.images))
@@ -152,20 +150,6 @@ def _labels(annotations: Path, images: Path, *, skeleton: str, limit: int) -> tu
     if not images.is_dir():
         raise DatasetError(f"{images} is not a folder: give the one that the file names of {annotations} start from")
     return library, layout, truth
-
-
-def _in_order(work: Callable[[Any], Poses], entries: list[Any], workers: int) -> Iterator[Poses]:
-    """Work on several entries at once, and give the results in order; the first error ends it."""
-    remaining = iter(entries)
-    with ThreadPoolExecutor(workers, thread_name_prefix="heatstream-evaluate") as pool:
-        pending: deque[Future[Poses]] = deque()
-        try:
-            pending.extend(pool.submit(work, entry) for entry in islice(remaining, 2 * workers))
-            while pending:
-                yield pending.popleft().result()
-                pending.extend(pool.submit(work, entry) for entry in islice(remaining, 1))
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _read_image(folder: Path, entry: Mapping[str, Any]) -> NDArray[np.uint8]:

@@ -26,6 +26,7 @@ class Example:
             :func:`heatstream.kernels.crops.crop_rectangles` takes it.
         subsets: parts of the set that it belongs to and is measured in, for example ``("pose", "blur")``.
         length: what errors of this example are divided by, in px, where the dataset gives it; else None.
+        where: the file that labels it and its line or entry, for messages.
     """
 
     picture: Path | NDArray[np.uint8]
@@ -34,6 +35,7 @@ class Example:
     box: NDArray[np.float64]
     subsets: tuple[str, ...] = ()
     length: float | None = None
+    where: str = ""
 
     def read(self) -> NDArray[np.uint8]:
         """The photo, (H, W, 3) uint8 BGR.
@@ -66,7 +68,7 @@ def make_example(
         where: the file and its line, for the message.
 
     Raises:
-        DatasetError: a number is not finite, the box is empty, or the photo is not there.
+        DatasetError: a number is not finite, the box is empty, the length is not positive, or the photo is not there.
     """
     places, corners = np.array(points, np.float64), np.array(box, np.float64)
     if visibility is None:
@@ -75,9 +77,13 @@ def make_example(
         raise DatasetError(f"{where}: a coordinate is not a finite number: correct the file")
     if not (corners[2:] > corners[:2]).all():
         raise DatasetError(f"{where}: the box {corners.tolist()} is empty: correct the file")
+    if length is not None and not 0 < length < np.inf:
+        raise DatasetError(
+            f"{where}: the length {length:g} that errors are divided by is not positive: correct the file"
+        )
     if isinstance(picture, Path) and not picture.is_file():
         raise DatasetError(f"{where}: the photo {picture} does not exist: correct the folder of the photos")
-    return Example(picture, places, np.asarray(visibility, np.int8), corners, subsets, length)
+    return Example(picture, places, np.asarray(visibility, np.int8), corners, subsets, length, where)
 
 
 def tight_box(points: NDArray[np.floating]) -> NDArray[np.float64]:
