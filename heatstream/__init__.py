@@ -20,13 +20,14 @@ from heatstream.errors import HeatstreamError
 from heatstream.version import __version__
 
 if TYPE_CHECKING:
-    from heatstream.results import Poses
+    from heatstream.results import Faces, Poses
     from heatstream.runtime.load import load
     from heatstream.runtime.stream import stream
 
-__all__ = ["HeatstreamError", "Poses", "__version__", "load", "stream"]
+__all__ = ["Faces", "HeatstreamError", "Poses", "__version__", "load", "stream"]
 
 _HOMES = {
+    "Faces": "heatstream.results",
     "Poses": "heatstream.results",
     "load": "heatstream.runtime.load",
     "stream": "heatstream.runtime.stream",

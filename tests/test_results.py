@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from heatstream.errors import InputError, UnknownNameError
-from heatstream.results import Poses
+from heatstream.results import Faces, Poses
 
 
 def some_poses(people: int, *, seed: int = 0, **kwargs: Any) -> Poses:
@@ -145,3 +145,83 @@ def test_to_json_reads_back_as_the_same_people() -> None:
     np.testing.assert_allclose(again.keypoint_scores, poses.keypoint_scores, atol=6e-4)
     np.testing.assert_allclose(again.scores, poses.scores, atol=6e-6)
     assert (again.frame_index, again.capture_time) == (3, 0.1)
+
+
+def some_faces(count: int, *, seed: int = 0, **kwargs: Any) -> Faces:
+    """300-W faces with random landmarks."""
+    rng = np.random.default_rng(seed)
+    return Faces(
+        landmarks=rng.uniform(0, 1000, (count, 68, 2)),
+        scores=rng.uniform(0, 1, count),
+        boxes=rng.uniform(0, 1000, (count, 4)),
+        angles=rng.uniform(-3, 3, count),
+        people=np.arange(count) - 1,
+        skeleton="300w-68",
+        **kwargs,
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "shape"),
+    [
+        ("landmarks", (2, 68)),
+        ("landmarks", (2, 98, 2)),
+        ("landmarks", (2, 68, 3)),
+        ("scores", (3,)),
+        ("scores", (2, 68)),
+        ("boxes", (2, 5)),
+        ("boxes", (4,)),
+        ("angles", (1,)),
+        ("people", (2, 1)),
+    ],
+)
+def test_a_wrong_shape_of_faces_is_refused_by_name(field: str, shape: tuple[int, ...]) -> None:
+    right: dict[str, Any] = {
+        "landmarks": np.zeros((2, 68, 2)),
+        "scores": np.zeros(2),
+        "boxes": np.zeros((2, 4)),
+        "angles": np.zeros(2),
+        "people": np.zeros(2, int),
+    }
+    with pytest.raises(InputError, match=r"^Faces\.") as caught:
+        Faces(**{**right, field: np.zeros(shape)}, skeleton="300w-68")
+    assert f"got {shape}" in str(caught.value)
+    assert "300w-68" in str(caught.value)
+
+
+def test_faces_have_the_documented_dtypes_and_an_empty_value() -> None:
+    for faces, count in ((some_faces(2), 2), (Faces.empty("300w-68", frame_index=4, capture_time=0.5), 0)):
+        assert len(faces) == count
+        floats = (faces.landmarks, faces.scores, faces.boxes, faces.angles)
+        assert [array.dtype for array in floats] == [np.float32] * 4
+        assert [len(array) for array in (*floats, faces.people)] == [count] * 5
+        assert faces.people.dtype == np.int64
+    assert json.loads(Faces.empty("wflw-98", frame_index=4, capture_time=0.5).to_json()) == {
+        "frame_index": 4,
+        "capture_time": 0.5,
+        "skeleton": "wflw-98",
+        "faces": [],
+    }
+
+
+def test_some_of_the_faces_keep_their_stamp() -> None:
+    faces = some_faces(4).at(frame_index=9, capture_time=1.25)
+    for chosen, left in ((faces.scores >= faces.scores[2], None), (np.array([2, 0]), [2, 0]), (slice(1, 3), [1, 2])):
+        some = faces[chosen]
+        rows = np.flatnonzero(chosen) if left is None else np.array(left)
+        for name in ("landmarks", "scores", "boxes", "angles", "people"):
+            np.testing.assert_array_equal(getattr(some, name), getattr(faces, name)[rows])
+        assert (some.skeleton, some.frame_index, some.capture_time) == ("300w-68", 9, 1.25)
+
+
+def test_faces_read_back_from_json_are_the_same() -> None:
+    faces = some_faces(3, frame_index=3, capture_time=0.1)
+    line = faces.to_json()
+    assert "\n" not in line
+    read = json.loads(line)
+    assert (read["frame_index"], read["capture_time"], read["skeleton"]) == (3, 0.1, "300w-68")
+    assert [face["person"] for face in read["faces"]] == [None, 0, 1]
+    for name, key, places in (("landmarks", "landmarks", 3), ("scores", "score", 5), ("boxes", "box", 2)):
+        values = np.array([face[key] for face in read["faces"]], np.float32)
+        np.testing.assert_allclose(values, getattr(faces, name), atol=0.6 * 10**-places)
+    np.testing.assert_allclose([face["angle"] for face in read["faces"]], faces.angles, atol=6e-5)

@@ -8,7 +8,7 @@ import heatstream
 
 
 def test_every_public_name_is_there() -> None:
-    assert heatstream.__all__ == ["HeatstreamError", "Poses", "__version__", "load", "stream"]
+    assert heatstream.__all__ == ["Faces", "HeatstreamError", "Poses", "__version__", "load", "stream"]
     for name in heatstream.__all__:
         assert getattr(heatstream, name) is not None
     assert dir(heatstream) == sorted(heatstream.__all__)
