@@ -19,8 +19,8 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.plain_parser import parse_plainly
-from benchmarks.scenes import make_scene
 from heatstream.kernels import decode_poses
+from heatstream.kernels.scenes import make_scene
 from heatstream.skeletons import COCO_17
 
 

@@ -30,7 +30,6 @@ from rich.progress import track
 
 from benchmarks.plot import curves
 from benchmarks.rivals import TorchParser
-from benchmarks.scenes import make_scene
 from benchmarks.traffic import chain_bytes, letterbox_bytes, work_of
 from heatstream.extras import require
 from heatstream.kernels import DecodeSettings, Geometry, aggregate, decode_poses
@@ -42,6 +41,7 @@ from heatstream.kernels.maps_gpu import DeviceMaps
 from heatstream.kernels.pack_gpu import pack
 from heatstream.kernels.peaks_gpu import select_peaks, tile_peaks
 from heatstream.kernels.refine_gpu import refine
+from heatstream.kernels.scenes import make_scene
 from heatstream.skeletons import COCO_17
 
 __all__ = ["measure", "report"]

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.scenes import make_scene
 from heatstream.kernels import DecodeSettings, Geometry, decode_poses
 from heatstream.kernels.decode_gpu import DecodeChain
 from heatstream.kernels.maps_gpu import TILE, DeviceMaps
 from heatstream.kernels.pack import packed_dtype
+from heatstream.kernels.scenes import make_scene
 
 __all__ = ["DecodeWork", "chain_bytes", "decode_bytes", "letterbox_bytes", "map_bytes", "predicted_table", "work_of"]
 

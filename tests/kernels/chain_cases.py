@@ -13,7 +13,6 @@ import pytest
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from benchmarks.scenes import make_scene
 from heatstream import skeletons
 from heatstream.kernels import DecodeSettings, aggregate, decode_poses, merge_flipped
 from heatstream.kernels.decode_gpu import DecodeChain
@@ -21,6 +20,7 @@ from heatstream.kernels.device import Device
 from heatstream.kernels.maps_gpu import DeviceMaps
 from heatstream.kernels.pack import NOT_FINITE, pack_poses
 from heatstream.kernels.peaks import find_peaks
+from heatstream.kernels.scenes import make_scene
 from heatstream.skeletons import COCO_17
 
 __all__ = [

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.plain_parser import group_plainly, parse_plainly
-from benchmarks.scenes import make_scene
 from heatstream.errors import InputError
 from heatstream.kernels import DecodeSettings, decode_poses
 from heatstream.kernels.group import group_by_tag
 from heatstream.kernels.peaks import Candidates, find_peaks
 from heatstream.kernels.refine import find_missing
+from heatstream.kernels.scenes import make_scene
 from heatstream.kernels.subpixel import refine_positions
 from heatstream.skeletons import COCO_17
 

@@ -16,7 +16,6 @@ import pytest
 
 from benchmarks.decode_gpu import Scene, measure, report
 from benchmarks.kernel_table import DOCUMENT
-from benchmarks.scenes import make_scene
 from benchmarks.traffic import predicted_table
 from heatstream.errors import InputError, MissingExtraError
 from heatstream.kernels import DecodeSettings, aggregate, decode_gpu, decode_poses, device
@@ -24,6 +23,7 @@ from heatstream.kernels.decode_gpu import DecodeChain
 from heatstream.kernels.device import CupyDevice
 from heatstream.kernels.maps_gpu import DeviceMaps, Kernel
 from heatstream.kernels.nvrtc import nvrtc
+from heatstream.kernels.scenes import make_scene
 from tests.emulator.device import EmulatedDevice
 from tests.kernels.cupy_standin import make_cupy
 

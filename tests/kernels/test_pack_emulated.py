@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks.scenes import make_scene
 from heatstream.kernels import DecodeSettings, aggregate, decode_poses
 from heatstream.kernels.group_gpu import PeopleBuffers, group
 from heatstream.kernels.maps_gpu import DeviceMaps, decode_macros
 from heatstream.kernels.pack import NOT_FINITE, pack_poses, packed_dtype
 from heatstream.kernels.pack_gpu import check_packed, pack
 from heatstream.kernels.refine_gpu import refine
+from heatstream.kernels.scenes import make_scene
 from tests.emulator.orders import ORDERS
 from tests.kernels.emulated import UNWRITTEN, Order, blank, detect, kernels, peak_buffers
 
