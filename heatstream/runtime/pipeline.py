@@ -31,7 +31,7 @@ from heatstream.kernels import (
 from heatstream.results import Poses
 from heatstream.runtime.engine import Engine
 
-__all__ = ["Finder", "Found", "Inferred", "Pipeline", "Prepared"]
+__all__ = ["Finder", "Found", "Inferred", "Pipeline", "Prepared", "check_frame"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,7 +186,7 @@ class Pipeline:
         Raises:
             InputError: the frame is empty, or not (H, W, 3) uint8.
         """
-        _check_frame(frame)
+        check_frame(frame)
         info = self.info
         geometries = self._geometries(frame.shape[0], frame.shape[1])
         images = [letterbox(frame, geometry, info.mean, info.std) for geometry in geometries[1:]]
@@ -308,7 +308,12 @@ def _settings_for(info: ModelInfo, settings: DecodeSettings | None) -> DecodeSet
     return settings
 
 
-def _check_frame(frame: NDArray[np.uint8]) -> None:
+def check_frame(frame: NDArray[np.uint8]) -> None:
+    """Refuse what is no picture.
+
+    Raises:
+        InputError: the frame is empty, or not (H, W, 3) uint8.
+    """
     if not isinstance(frame, np.ndarray):
         raise InputError(f"a frame must be a NumPy array (H, W, 3) uint8, got {type(frame).__name__}")
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
