@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.engine_builder.model_file import ModelInfo
+from heatstream.errors import EngineError
 from heatstream.results import Poses
 from heatstream.runtime.clocks import StageTimes
 from heatstream.runtime.sources import Frame
@@ -83,6 +84,44 @@ class FakeEngine:
 
     def close(self) -> None:
         self.closed = True
+
+
+POINTS = ModelInfo(
+    name="points",
+    skeleton="300w-68",
+    input_size=(64, 64),
+    batch=None,
+    task="landmarks",
+    mean=(0.0, 0.0, 0.0),
+    std=(1.0, 1.0, 1.0),
+    outputs={"landmarks": 4},
+    project=False,
+    decode={"topk": 4},
+)
+
+
+class FakeLandmarkEngine(FakeEngine):
+    """Every landmark is where the crop is brightest, and the surer the brighter that is.
+
+    Args:
+        info: what it says of itself.
+        poison: a value written into a map of the first crop of every run.
+    """
+
+    def __init__(self, info: ModelInfo = POINTS, *, poison: float | None = None) -> None:
+        super().__init__(info)
+        self.batches: list[int] = []
+        self._poison = poison
+
+    def run(self, images: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        if self.closed:
+            raise EngineError("the engine of points is closed: load the model again")
+        self.batches.append(len(images))
+        brightness = images.mean(axis=1, keepdims=True)
+        maps = 12 * np.repeat(brightness[:, :, ::4, ::4], self.info.num_keypoints, axis=1) - 6
+        if self._poison is not None:
+            maps[0, 3, 1, 1] = self._poison
+        return {"landmarks": maps.astype(np.float32)}
 
 
 class FakeSource:
