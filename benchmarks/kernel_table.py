@@ -28,6 +28,7 @@ THREADS = {
     "group": 32,
     "refine": 256,
     "pack": 128,
+    "crops": 256,
     "decode_landmarks": 128,
 }
 
@@ -54,7 +55,14 @@ def _decode(**macros: int) -> dict[str, dict[str, int]]:
 CONFIGURATIONS = (
     Configuration(
         "the default",
-        MappingProxyType({"letterbox": {"HALF_OUTPUT": 1}, **_decode(), "landmarks": {"HALF_MAPS": 1}}),
+        MappingProxyType(
+            {
+                "letterbox": {"HALF_OUTPUT": 1},
+                **_decode(),
+                "crops": {"HALF_OUTPUT": 1},
+                "landmarks": {"HALF_MAPS": 1},
+            }
+        ),
     ),
     Configuration(
         "flip test, projected, h3r",
@@ -70,6 +78,7 @@ CONFIGURATIONS = (
             {
                 "letterbox": {"HALF_OUTPUT": 0},
                 **_decode(NUM_JOINTS=14, HALF_MAPS=0, TAG_PLANES=2, PLAIN=1, ADJUST=1),
+                "crops": {"HALF_OUTPUT": 0},
                 "landmarks": {"HALF_MAPS": 0},
             }
         ),

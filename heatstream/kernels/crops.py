@@ -145,13 +145,13 @@ def crop_rotated(
         (N, 3, height, width) float32, RGB, (x / 255 - mean) / std.
 
     Raises:
-        InputError: the frame is not (H, W, 3) uint8, or the transforms not (N, 2, 3).
+        InputError: the frame is not (H, W, 3) uint8, or the transforms not (N, 2, 3) and finite.
     """
     transforms = np.asarray(transforms, np.float64)
     if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
         raise InputError(f"a frame must be (H, W, 3) uint8 BGR, got {frame.shape} {frame.dtype}")
-    if transforms.ndim != 3 or transforms.shape[1:] != (2, 3):
-        raise InputError(f"transforms must be (N, 2, 3), one per crop, got {transforms.shape}")
+    if transforms.ndim != 3 or transforms.shape[1:] != (2, 3) or not np.isfinite(transforms).all():
+        raise InputError(f"transforms must be (N, 2, 3), one per crop, and finite, got {transforms.shape}")
     crops = np.empty((len(transforms), 3, *input_size), np.float32)
     for crop, transform in zip(crops, transforms, strict=True):
         levels = _sampled(frame, transform, input_size)

@@ -14,7 +14,18 @@ from heatstream.errors import InputError
 from heatstream.kernels.geometry import Geometry
 from heatstream.kernels.maps_gpu import Array, Kernel, address, check_array
 
-__all__ = ["DESCRIPTOR_BYTES", "Nv12", "describe", "letterbox", "letterbox_macros"]
+__all__ = [
+    "COLUMNS",
+    "DESCRIPTOR_BYTES",
+    "PIXELS",
+    "ROWS",
+    "Nv12",
+    "check_input",
+    "describe",
+    "letterbox",
+    "letterbox_macros",
+    "normalisation",
+]
 
 COLUMNS, ROWS = 32, 8  # threads of a block, as in the source
 PIXELS = 2  # of a thread
@@ -109,19 +120,33 @@ def letterbox(
     Raises:
         InputError: an array has another shape, type or layout.
     """
+    images, height, width = check_input(out)
+    check_array("descriptors", descriptors, (images, DESCRIPTOR_BYTES), np.uint8)
+    grid = (-(-width // (COLUMNS * PIXELS)), -(-height // ROWS), images)
+    args = (descriptors, normalisation(mean, std), out, np.int32(height), np.int32(width))
+    kernels["letterbox"](grid, (COLUMNS, ROWS), args, stream=stream)
+
+
+def check_input(out: Array) -> tuple[int, int, int]:
+    """(B, height, width) of the network's input, (B, 3, height, width) float16 or float32, as the kernels write it.
+
+    Raises:
+        InputError: it has another shape, type or layout.
+    """
     if out.ndim != 4 or out.shape[1] != 3 or out.dtype not in (np.float16, np.float32):
         raise InputError(f"the network's input must be (B, 3, H, W) float16 or float32, got {out.shape} {out.dtype}")
-    images, _, height, width = out.shape
     check_array("out", out, out.shape, out.dtype)
-    check_array("descriptors", descriptors, (images, DESCRIPTOR_BYTES), np.uint8)
     if address(out) % (PIXELS * out.dtype.itemsize):
         raise InputError("out must begin at an address that two of its pixels can be written to at once")
-    normalisation = np.zeros((), _NORMALISATION)
-    normalisation["scale"] = 1 / (255 * np.asarray(std, np.float64))
-    normalisation["shift"] = -np.asarray(mean, np.float64) / np.asarray(std, np.float64)
-    grid = (-(-width // (COLUMNS * PIXELS)), -(-height // ROWS), images)
-    args = (descriptors, normalisation, out, np.int32(height), np.int32(width))
-    kernels["letterbox"](grid, (COLUMNS, ROWS), args, stream=stream)
+    return out.shape[0], out.shape[2], out.shape[3]
+
+
+def normalisation(mean: Sequence[float], std: Sequence[float]) -> NDArray[np.void]:
+    """The kernels' argument by which grey levels are normalised, from mean and standard deviation of R, G, B."""
+    argument = np.zeros((), _NORMALISATION)
+    argument["scale"] = 1 / (255 * np.asarray(std, np.float64))
+    argument["shift"] = -np.asarray(mean, np.float64) / np.asarray(std, np.float64)
+    return argument
 
 
 def _check_bgr(frame: Array) -> None:

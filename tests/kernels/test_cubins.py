@@ -44,6 +44,7 @@ def test_the_table_knows_how_kernels_are_launched() -> None:
         "group": group_gpu.THREADS,
         "refine": refine_gpu.THREADS,
         "pack": pack_gpu.THREADS,
+        "crops": letterbox_gpu.COLUMNS * letterbox_gpu.ROWS,
         "decode_landmarks": landmarks_gpu.WARPS * 32,
     }
 

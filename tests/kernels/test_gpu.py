@@ -11,13 +11,18 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from heatstream.engine_builder.model_file import IMAGENET_MEAN, IMAGENET_STD
 from heatstream.kernels import DecodeSettings, Geometry, decode_poses
 from heatstream.kernels import letterbox as letterbox_twin
+from heatstream.kernels.crops import crop_rotated as crops_twin
+from heatstream.kernels.crops import rotated_transforms
+from heatstream.kernels.crops_gpu import crop_macros, crop_rotated
 from heatstream.kernels.decode_gpu import DecodeChain
 from heatstream.kernels.device import CupyDevice
 from heatstream.kernels.landmarks import decode_landmarks as landmarks_twin
@@ -106,6 +111,31 @@ def test_the_letterbox(cupy: Any) -> None:
     for found, frame, geometry in zip(out.get(), frames, geometries, strict=True):
         grey_levels = np.abs(found - letterbox_twin(frame, geometry, mean, std)[0]) * np.reshape(std, (3, 1, 1)) * 255
         assert grey_levels.max() < 6.1  # what versions of OpenCV differ by
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_the_crops(cupy: Any, dtype: type) -> None:
+    """Of a frame with padded rows; the third is not counted."""
+    frame = np.random.default_rng(1).integers(0, 256, (90, 130, 3), dtype=np.uint8)
+    boxes = np.array([[10.3, 20, 40, 45.5], [-9, 5, 140, 90], [0, 0, 9, 9]])
+    transforms = rotated_transforms(boxes, np.array([0.4, -2.0, 0]), (64, 48)).astype(np.float32)
+    on_gpu = cupy.asarray(frame)[:, 2:127]
+    out = cupy.zeros((3, 3, 64, 48), dtype)
+    crop_rotated(
+        CupyDevice().kernels("crops", crop_macros(out)),
+        cupy.asarray(describe([on_gpu], [Geometry.fit(on_gpu.shape[:2], (64, 64))])),
+        cupy.asarray(transforms),
+        cupy.asarray(np.array([2], np.int32)),
+        out,
+        IMAGENET_MEAN,
+        IMAGENET_STD,
+        stream=cupy.cuda.get_current_stream(),
+    )
+    found = out.get().astype(np.float32)
+    expected = crops_twin(frame[:, 2:127], transforms[:2], (64, 48), IMAGENET_MEAN, IMAGENET_STD)
+    allowed = (0.05 if int(cv2.__version__.partition(".")[0]) >= 5 else 24) / (255 * np.asarray(IMAGENET_STD))
+    assert (np.abs(found[:2] - expected) <= allowed[:, None, None] + (2e-3 if dtype == np.float16 else 0)).all()
+    assert not found[2].any()
 
 
 def test_the_landmarks(cupy: Any) -> None:

@@ -1,0 +1,54 @@
+"""Crops on the GPU: launches the kernel of ``crops.cu``, the twin of :func:`heatstream.kernels.crops.crop_rotated`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from heatstream.kernels.letterbox_gpu import COLUMNS, DESCRIPTOR_BYTES, PIXELS, ROWS, check_input, normalisation
+from heatstream.kernels.maps_gpu import Array, Kernel, check_array
+
+__all__ = ["crop_macros", "crop_rotated"]
+
+
+def crop_macros(out: Array) -> dict[str, int]:
+    """What ``crops.cu`` is compiled for."""
+    return {"HALF_OUTPUT": int(out.dtype == np.float16)}
+
+
+def crop_rotated(
+    kernels: Mapping[str, Kernel],
+    descriptor: Array,
+    transforms: Array,
+    count: Array,
+    out: Array,
+    mean: Sequence[float],
+    std: Sequence[float],
+    *,
+    stream: Any,
+) -> None:
+    """Cut crops from one frame into the network's input and normalise them.
+
+    Args:
+        kernels: of ``crops.cu``, compiled for this output.
+        descriptor: (1, DESCRIPTOR_BYTES) uint8 of :func:`heatstream.kernels.letterbox_gpu.describe`, in device memory.
+            The letterbox's of the same frame may be used: its geometry is not looked at.
+        transforms: (capacity, 2, 3) float32 in device memory, see the twin.
+        count: (1,) int32 in device memory: how many of the transforms are meant, at most the capacity.
+        out: (capacity, 3, height, width) float16 or float32, RGB; the first ``count`` images are written.
+        mean: see the twin.
+        std: see the twin.
+        stream: where to launch; does not wait.
+
+    Raises:
+        InputError: an array has another shape, type or layout.
+    """
+    capacity, height, width = check_input(out)
+    check_array("descriptor", descriptor, (1, DESCRIPTOR_BYTES), np.uint8)
+    check_array("transforms", transforms, (capacity, 2, 3), np.float32)
+    check_array("count", count, (1,), np.int32)
+    grid = (-(-width // (COLUMNS * PIXELS)), -(-height // ROWS), capacity)
+    args = (descriptor, transforms, count, normalisation(mean, std), out, np.int32(height), np.int32(width))
+    kernels["crops"](grid, (COLUMNS, ROWS), args, stream=stream)
