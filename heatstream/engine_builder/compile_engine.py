@@ -22,7 +22,7 @@ from heatstream.engine_builder.timings import load_timings, save_timings
 from heatstream.engine_builder.toolkits import Toolkit
 from heatstream.errors import BuildError
 
-__all__ = ["CompiledEngine", "Progress", "compile_engine"]
+__all__ = ["CompiledEngine", "Progress", "compile_engine", "toolkit_logger"]
 
 
 class Progress(Protocol):
@@ -79,7 +79,7 @@ def compile_engine(
         KeyboardInterrupt: Ctrl-C ended the build.
     """
     trt = toolkit.module
-    said = _logger(trt)
+    said = toolkit_logger(trt)
     said.errors.clear()
     builder = trt.Builder(said)
     network = builder.create_network(toolkit.creation_flags)
@@ -161,7 +161,7 @@ def _reason(text: str) -> str:
 
 
 @functools.cache
-def _logger(trt: Any) -> Any:
+def toolkit_logger(trt: Any) -> Any:
     """A logger that keeps the errors and prints nothing. A toolkit knows one per process: the first it was given."""
 
     class Logger(trt.ILogger):  # type: ignore[misc]

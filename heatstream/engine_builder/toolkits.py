@@ -9,6 +9,11 @@ strong typing        asked for when a network is  always; the flag is     always
 GPU that it is for   the one it is built on       the one it is built on  any, by compute capability; no GPU
                                                                           is needed to build
 timing cache         kept between builds          kept between builds     does nothing, and is deprecated
+scratch memory       ours, where asked for        ours, where asked for   ours, if the build was told so too
+kernels              in the plan                  in the plan             compiled when an engine is made ready;
+                                                                          kept between starts
+CUDA graphs          tried                        tried                   asked for beforehand; its own switched
+                                                                          off, for we record whole frames
 ==================== ============================ ======================= ==================================
 
 Precision lives in the graph, so no flag for it is ever set; only TF32, which all of them have, is cleared: float32
@@ -102,12 +107,57 @@ class Toolkit:
         Raises:
             BuildError: the toolkit does not take these together.
         """
+        if self.backend == "tensorrt-rtx":  # or its engines allocate when they run, and cannot be captured
+            config.set_flag(self.module.BuilderFlag.REQUIRE_USER_ALLOCATION)
         if self.backend == "tensorrt-rtx" and tuple(targets) != (PORTABLE,):
             config.num_compute_capabilities = len(targets)
             for index, target in enumerate(targets):
                 capability = getattr(self.module.ComputeCapability, f"SM{target.removeprefix('sm_')}")
                 if not config.set_compute_capability(capability, index):
                     raise BuildError(f"{self.title} does not take {target} together with {', '.join(targets)}")
+
+    @property
+    def compiles_late(self) -> bool:
+        """Whether kernels are compiled when an engine is made ready, and are worth keeping."""
+        return self.backend == "tensorrt-rtx"
+
+    def create_context(self, engine: Any, kernels: bytes | None) -> tuple[Any, Any]:
+        """An execution context whose scratch memory is the caller's.
+
+        Args:
+            engine: deserialised.
+            kernels: what an earlier kernel cache gave when it was serialised; None if there is none. What does not fit
+                is ignored by the toolkit.
+
+        Returns:
+            The context, None if it could not be made, and its kernel cache, None where :attr:`compiles_late` is false.
+        """
+        strategy = self.module.ExecutionContextAllocationStrategy.USER_MANAGED
+        if not self.compiles_late:
+            return engine.create_execution_context(strategy), None
+        config = engine.create_runtime_config()
+        config.set_execution_context_allocation_strategy(strategy)
+        config.cuda_graph_strategy = self.module.CudaGraphStrategy.DISABLED
+        # A kernel that is replaced in the background would stay in a captured graph.
+        config.dynamic_shapes_kernel_specialization_strategy = (
+            self.module.DynamicShapesKernelSpecializationStrategy.EAGER
+        )
+        cache = config.create_runtime_cache()
+        if kernels is not None:
+            cache.deserialize(kernels)
+        config.set_runtime_cache(cache)
+        return engine.create_execution_context(config), cache
+
+    def capture_refusal(self, context: Any, stream: int) -> str:
+        """Why a context's runs cannot be captured into a graph; empty where nothing is known against it.
+
+        Args:
+            context: whose shapes and memory are set.
+            stream: address of the CUDA stream.
+        """
+        if self.backend == "tensorrt-rtx" and not context.is_stream_capturable(stream):
+            return f"{self.title} cannot be captured with this engine"
+        return ""
 
 
 def choose_toolkit(gpu: Gpu | None) -> tuple[Toolkit, str]:
