@@ -84,17 +84,28 @@ def read_photos(annotations: Path, images: Path, skeleton: Skeleton) -> list[Pho
     content = _read_json(annotations)
     if not images.is_dir():
         raise DatasetError(f"{images} is no folder, but {annotations} needs its photos there: correct `images`")
-    _check_skeleton(content, annotations, skeleton)
     by_image: defaultdict[Any, list[dict[str, Any]]] = defaultdict(list)
+    where, photos = "", []
     try:
-        for annotation in _of_the_category(content):
-            by_image[annotation["image_id"]].append(_completed(annotation, skeleton.num_keypoints))
-        pairs = [(entry, by_image[entry["id"]]) for entry in content["images"] if by_image[entry["id"]]]
+        _check_skeleton(content, annotations, skeleton)
+        wanted = _category(content).get("id")  # all annotations where no category has keypoints
+        for number, annotation in enumerate(content["annotations"], 1):
+            where = f"annotation {number}: "
+            if wanted is None or annotation.get("category_id", wanted) == wanted:
+                by_image[annotation["image_id"]].append(_completed(annotation, skeleton.num_keypoints))
+        pairs = []
+        for number, entry in enumerate(content["images"], 1):
+            where = f"image {number}: "
+            if found := by_image[entry["id"]]:
+                pairs.append((entry, found))
+        where = ""
         known = _known_joints(pairs, annotations, skeleton.num_keypoints)
-        photos = [_photo(entry, found, images, known, annotations) for entry, found in pairs]
+        for entry, found in pairs:
+            where = f"{entry.get('file_name', entry['id'])}: "
+            photos.append(_photo(entry, found, images, known, annotations))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         what = f"the key {error} is missing" if isinstance(error, KeyError) else str(error)
-        raise DatasetError(f"{annotations} is not COCO keypoint JSON ({what}): export it again") from error
+        raise DatasetError(f"{annotations} is not COCO keypoint JSON ({where}{what}): export it again") from error
     photos = [photo for photo in photos if len(photo.people) or not photo.boxes_only]
     if not any(len(photo.people) for photo in photos):
         raise DatasetError(f"{annotations} labels no joint of any person: there is nothing to train on")
@@ -118,7 +129,8 @@ def _check_skeleton(content: dict[str, Any], path: Path, skeleton: Skeleton) -> 
     """Compare numbers of keypoints, by the category's names or else the first annotation, and the names' order."""
     named = _category(content).get("keypoints", ())
     counts = [len(named)] if named else []
-    counts = counts or [len(a["keypoints"]) // 3 for a in content["annotations"] or () if a.get("keypoints")][:1]
+    people = [each for each in content["annotations"] or () if isinstance(each, dict)]
+    counts = counts or [len(each["keypoints"]) // 3 for each in people if each.get("keypoints")][:1]
     if not counts:
         raise DatasetError(f"{path} has no keypoints: give the JSON of keypoints, not that of boxes or captions")
     if counts[0] != skeleton.num_keypoints:
@@ -133,12 +145,6 @@ def _check_skeleton(content: dict[str, Any], path: Path, skeleton: Skeleton) -> 
 def _category(content: dict[str, Any]) -> dict[str, Any]:
     """The category with keypoints; empty where none is told."""
     return next((dict(each) for each in content.get("categories") or () if each.get("keypoints")), {})
-
-
-def _of_the_category(content: dict[str, Any]) -> list[dict[str, Any]]:
-    """The annotations of the category with keypoints; all of them where none is told."""
-    wanted = _category(content).get("id")
-    return [a for a in content["annotations"] if wanted is None or a.get("category_id", wanted) == wanted]
 
 
 def _completed(annotation: dict[str, Any], joints: int) -> dict[str, Any]:

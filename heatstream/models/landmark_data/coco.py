@@ -48,17 +48,15 @@ def read_coco(annotations: Path, images: Path, skeleton: Skeleton = COCO_17) -> 
     Raises:
         DatasetError: names the file, and the photo where it is one person's fault.
     """
-    return [
-        make_example(
-            photo.path,
-            person[:, :2],
-            _corners(box),
-            where=f"{annotations}, {photo.path.name}",
-            visibility=person[:, 2].astype(np.int8),
-        )
-        for photo in read_photos(annotations, images, skeleton)
-        for person, box in zip(photo.people, photo.boxes, strict=True)
-    ]
+    examples = []
+    for photo in read_photos(annotations, images, skeleton):
+        where = f"{annotations}, {photo.path.name}"
+        for person, box in zip(photo.people, photo.boxes, strict=True):
+            if (box[2:] <= 0).any():
+                raise DatasetError(f"{where}: the box {box.tolist()} is empty: correct the file")
+            visibility = person[:, 2].astype(np.int8)
+            examples.append(make_example(photo.path, person[:, :2], _corners(box), where=where, visibility=visibility))
+    return examples
 
 
 def read_person_boxes(
@@ -83,10 +81,16 @@ def read_person_boxes(
     for number, entry in enumerate(read_json(detections, list), 1):
         where = f"{detections}, entry {number}"
         with entries(where):
+            if not isinstance(entry, dict):
+                raise ValueError("it is no object")
             score, image_id = float(entry["score"]), int(entry["image_id"])
             box = np.array(entry["bbox"], np.float64)
-            if box.shape != (4,) or not np.isfinite([*box, score]).all():
+            if box.shape != (4,) or not np.isfinite(box).all():
                 raise ValueError(f"the box {entry['bbox']} is not x, y, width, height")
+            if (box[2:] < 0).any():
+                raise ValueError(f"the box {entry['bbox']} has a negative side")
+            if not 0 <= score <= 1:
+                raise ValueError(f"the score {score:g} is not 0 to 1")
             person = entry["category_id"] == PERSON
         if image_id not in names:
             raise DatasetError(f"{where}: {annotations} has no photo {image_id}: give the JSON of the same photos")

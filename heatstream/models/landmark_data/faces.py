@@ -8,18 +8,19 @@ import numpy as np
 
 from heatstream.errors import DatasetError
 from heatstream.models.landmark_data.example import Example, make_example
-from heatstream.models.landmark_data.files import entries, read_json
+from heatstream.models.landmark_data.files import entries, photo_name, read_json
 from heatstream.skeletons import W300_68, Skeleton
 
 __all__ = ["read_faces"]
 
 
-def read_faces(annotations: Path, skeleton: Skeleton = W300_68) -> list[Example]:
+def read_faces(annotations: Path, skeleton: Skeleton = W300_68, *, images: Path | None = None) -> list[Example]:
     """Every face; a face's `source`, where it has one, is the subset it belongs to.
 
     Args:
-        annotations: the JSON; photos are relative to its folder. `bbox` is x, y, width, height around the points.
+        annotations: the JSON. `bbox` is x, y, width, height around the points.
         skeleton: of the file.
+        images: folder that the photos are relative to; that of the JSON when left out.
 
     Raises:
         DatasetError: names the file and the entry.
@@ -30,17 +31,22 @@ def read_faces(annotations: Path, skeleton: Skeleton = W300_68) -> list[Example]
         raise DatasetError(
             f"{annotations} has {content.get('num_points')} points per face, {skeleton.name} {count}: give another file"
         )
+    folder = annotations.parent if images is None else images
     examples = []
     with entries(str(annotations)):
-        faces = list(content["images"])
+        faces = content["images"]
+        if not isinstance(faces, list):
+            raise ValueError("'images' is no list")
     for number, entry in enumerate(faces, 1):
         where = f"{annotations}, entry {number}"
         with entries(where):
-            photo = annotations.parent / entry["image"]
+            photo = folder / photo_name(entry, "image")
             points, bbox = np.array(entry["points"], np.float64), np.array(entry["bbox"], np.float64)
             subsets = (str(entry["source"]),) if entry.get("source") else ()
             if points.shape != (count, 2) or bbox.shape != (4,):
                 raise ValueError(f"points {points.shape} and box {bbox.shape}, expected ({count}, 2) and (4,)")
         box = np.concatenate([bbox[:2], bbox[:2] + bbox[2:]])
         examples.append(make_example(photo, points, box, where=where, subsets=subsets))
+    if not examples:
+        raise DatasetError(f"{annotations} lists no face: give another file")
     return examples

@@ -34,13 +34,13 @@ def _read(file: Path, photo: Path) -> Example:
     count = str(LAPA_106.num_keypoints)
     if not lines or lines[0][1] != count:
         raise DatasetError(f"{file}, line 1: the number of points is not {count}: correct the file")
-    if len(lines) - 1 != LAPA_106.num_keypoints:
-        raise DatasetError(f"{file}, line {len(lines)}: {len(lines) - 1} points, expected {count}: download it again")
     points = []
     for where, line in lines[1:]:
         fields = line.split()
         if len(fields) != 2:
-            raise DatasetError(f"{where}: {len(fields)} numbers, expected x and y: correct the file")
+            raise DatasetError(f"{where}: {len(fields)} fields, expected x and y: correct the file")
         points.append(numbers(fields, where))
+    if len(points) != LAPA_106.num_keypoints:
+        raise DatasetError(f"{lines[-1][0]}: {len(points)} points, expected {count}: download it again")
     stacked = np.array(points)
     return make_example(photo, stacked, tight_box(stacked), where=str(file))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from heatstream.errors import DatasetError
 from heatstream.models.landmark_data.example import Example, make_example
-from heatstream.models.landmark_data.files import entries, read_json, read_mat
+from heatstream.models.landmark_data.files import entries, photo_name, read_json, read_mat
 from heatstream.skeletons import MPII_16
 
 __all__ = ["read_mpii", "read_mpii_heads"]
@@ -51,18 +51,22 @@ def read_mpii(annotations: Path, images: Path, heads: Path | None = None) -> lis
     for number, (entry, length) in enumerate(zip(content, lengths, strict=True), 1):
         where = f"{annotations}, entry {number}"
         with entries(where):
-            photo = images / entry["image"]
+            photo = images / photo_name(entry, "image")
             joints = np.array(entry["joints"], np.float64)
-            labelled = np.array(entry["joints_vis"], np.float64) > 0
+            flags = np.array(entry["joints_vis"], np.float64)
             center, scale = np.array(entry["center"], np.float64), float(entry["scale"])
-            if joints.shape != (COUNT, 2) or labelled.shape != (COUNT,) or center.shape != (2,):
-                raise ValueError(f"{joints.shape} joints and {labelled.shape} flags, expected {COUNT} of each")
+            if joints.shape != (COUNT, 2) or flags.shape != (COUNT,) or center.shape != (2,):
+                raise ValueError(f"{joints.shape} joints and {flags.shape} flags, expected {COUNT} of each")
+            if not np.isin(flags, (0, 1)).all():
+                raise ValueError("a joint's flag is neither 0 nor 1")
         center = center - 1 + (0, LOWERED_PX * scale)
         half = SCALE_PX * scale / 2
         box = np.concatenate([center - half, center + half - 1])
         examples.append(
-            make_example(photo, joints - 1, box, where=where, visibility=np.where(labelled, 2, 0), length=length)
+            make_example(photo, joints - 1, box, where=where, visibility=np.where(flags > 0, 2, 0), length=length)
         )
+    if not examples:
+        raise DatasetError(f"{annotations} lists nobody: give another file")
     return examples
 
 
@@ -72,9 +76,14 @@ def read_mpii_heads(file: Path) -> NDArray[np.float64]:
     Raises:
         DatasetError: the file cannot be read, or a head has no size; names the person.
     """
-    boxes = np.asarray(read_mat(file, ["headboxes_src"])["headboxes_src"], np.float64)
-    if boxes.ndim != 3 or boxes.shape[:2] != (2, 2):
-        raise DatasetError(f"{file}: headboxes_src is {boxes.shape}, expected (2, 2, N): download the file again")
+    boxes = np.asarray(read_mat(file, ["headboxes_src"])["headboxes_src"])
+    if boxes.ndim == 2:  # MATLAB drops the last axis where it is 1
+        boxes = boxes[..., None]
+    if boxes.ndim != 3 or boxes.shape[:2] != (2, 2) or boxes.dtype.kind not in "uif":
+        raise DatasetError(
+            f"{file}: headboxes_src is {boxes.shape} {boxes.dtype}, expected (2, 2, N) numbers: download the file again"
+        )
+    boxes = boxes.astype(np.float64)
     lengths: NDArray[np.float64] = HEAD_FACTOR * np.linalg.norm(boxes[1] - boxes[0], axis=0)
     if not (lengths > 0).all():
         raise DatasetError(f"{file}, person {int(np.argmin(lengths > 0)) + 1}: the head has no size: correct the file")

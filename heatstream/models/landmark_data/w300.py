@@ -16,7 +16,7 @@ from heatstream.models.landmark_data.example import Example, make_example, tight
 from heatstream.models.landmark_data.files import numbered_lines, numbers
 from heatstream.skeletons import W300_68
 
-__all__ = ["read_300w", "read_pts"]
+__all__ = ["has_usual_test", "read_300w", "read_pts"]
 
 Part = Literal["train", "test", "all"]
 
@@ -31,6 +31,8 @@ CHALLENGING = "ibug"
 
 PHOTOS = (".jpg", ".png", ".jpeg", ".bmp")
 
+COUNT = W300_68.num_keypoints
+
 
 def read_300w(root: Path, part: Part = "all") -> list[Example]:
     """Faces with 68 points, in the order of their files' names; the box is that of the points.
@@ -38,29 +40,30 @@ def read_300w(root: Path, part: Part = "all") -> list[Example]:
     Args:
         root: the folder that holds ``afw``, ``helen``, ``ibug`` and ``lfpw``; for "all", any folder.
         part: "train" or "test" of the usual division, or every ``.pts`` file there is, at any depth. Faces of the
-            test belong to the subset "common" or "challenging".
+            test belong to the subset "common" or "challenging", those of "all" to that of their folder in the root.
 
     Raises:
         DatasetError: names the file and the line.
     """
-    folders = [root] if part == "all" else [root / folder for folder in FOLDERS[part]]
+    folders = [root] if part == "all" else [_inside(root, folder) for folder in FOLDERS[part]]
     examples = []
     for folder in folders:
         files = sorted(folder.rglob("*.pts"))
         if not files:
             raise DatasetError(f"{folder} holds no .pts file: unpack the set there or correct the folder")
-        subset = "challenging" if folder.name == CHALLENGING else "common"
         for file in files:
             points = read_pts(file)
-            photo = next(
-                (p for end in PHOTOS for p in (file.with_suffix(end), file.with_suffix(end.upper())) if p.is_file()),
-                None,
+            examples.append(
+                make_example(
+                    _photo(file), points, tight_box(points), where=str(file), subsets=_subsets(file, folder, part)
+                )
             )
-            if photo is None:
-                raise DatasetError(f"{file} has no photo of its name beside it: unpack the set again")
-            subsets = (subset,) if part == "test" else ()
-            examples.append(make_example(photo, points, tight_box(points), where=str(file), subsets=subsets))
     return examples
+
+
+def has_usual_test(root: Path) -> bool:
+    """Whether a folder holds the three folders of the usual division's test."""
+    return all(_inside(root, folder).is_dir() for folder in FOLDERS["test"])
 
 
 def read_pts(file: Path) -> NDArray[np.float64]:
@@ -72,17 +75,47 @@ def read_pts(file: Path) -> NDArray[np.float64]:
     lines = numbered_lines(file)
     opening = next((index for index, (_, line) in enumerate(lines) if line == "{"), None)
     if opening is None:
-        raise DatasetError(f"{file} has no line '{{' before its points: download it again")
-    points = []
-    for where, line in lines[opening + 1 :]:
+        last = lines[-1][0] if lines else f"{file}, line 1"
+        raise DatasetError(f"{last}: the file ends without a line '{{' before its points: download it again")
+    for where, line in lines[:opening]:
+        key, _, value = line.partition(":")
+        if key.strip() == "n_points" and value.strip() != str(COUNT):
+            raise DatasetError(f"{where}: n_points is {value.strip()}, expected {COUNT}: give a file of 68 points")
+    points: list[NDArray[np.float64]] = []
+    for number, (where, line) in enumerate(lines[opening + 1 :], opening + 1):
         if line == "}":
-            break
+            if len(points) != COUNT:
+                raise DatasetError(f"{where}: {len(points)} points before '}}', expected {COUNT}: download it again")
+            if number + 1 < len(lines):
+                raise DatasetError(f"{lines[number + 1][0]}: text after the points: correct the file")
+            return np.array(points) - 1
         fields = line.split()
         if len(fields) != 2:
-            raise DatasetError(f"{where}: {len(fields)} numbers, expected x and y: correct the file")
+            raise DatasetError(f"{where}: {len(fields)} fields, expected x and y: correct the file")
         points.append(numbers(fields, where))
-    else:
-        raise DatasetError(f"{file}, line {len(lines)}: the points end without '}}': the file is cut short")
-    if len(points) != W300_68.num_keypoints:
-        raise DatasetError(f"{file} holds {len(points)} points, expected {W300_68.num_keypoints}: give another file")
-    return np.array(points) - 1
+    raise DatasetError(f"{lines[-1][0]}: the points end without '}}': the file is cut short, download it again")
+
+
+def _photo(file: Path) -> Path:
+    for ending in PHOTOS:
+        for photo in (file.with_suffix(ending), file.with_suffix(ending.upper())):
+            if photo.is_file():
+                return photo
+    raise DatasetError(f"{file} has no photo of its name beside it: unpack the set again")
+
+
+def _subsets(file: Path, folder: Path, part: Part) -> tuple[str, ...]:
+    if part == "train":
+        return ()
+    if part == "test":
+        return ("challenging" if folder.name.lower() == CHALLENGING else "common",)
+    return file.relative_to(folder).parts[:-1][:1]
+
+
+def _inside(root: Path, folder: str) -> Path:
+    """A folder in the root, whatever the case of its letters."""
+    place = root
+    for name in folder.split("/"):
+        inside = place.iterdir() if place.is_dir() else ()
+        place = next((each for each in sorted(inside) if each.name.lower() == name), place / name)
+    return place

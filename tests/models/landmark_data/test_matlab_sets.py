@@ -11,7 +11,7 @@ import pytest
 from scipy.io import savemat
 
 from heatstream.errors import DatasetError
-from heatstream.models.landmark_data import read_aflw, read_cofw, read_mpii_heads
+from heatstream.models.landmark_data import read_aflw, read_aflw_csv, read_cofw, read_mpii_heads
 from tests.models.landmark_data.made import grid, photo, write
 
 Content = dict[str, Any]
@@ -75,7 +75,20 @@ def test_cofw_gives_photos_points_and_what_is_hidden(tmp_path: Path, save: Any, 
     ("change", "message"),
     [
         (lambda c: c.pop("phisTr"), r"cofw.mat has no variable 'phisTr'"),
-        (lambda c: c.update(phisTr=c["phisTr"][:, :58]), r"do not belong together, expected \(N, 87\) and \(N, 4\)"),
+        (lambda c: c.update(phisTr=c["phisTr"][:, :58]), r"variable 'phisTr': \(2, 58\) float64, expected \(N, 87\)"),
+        (lambda c: c.update(phisTr=cells(["a", "b"])), r"variable 'phisTr': \(2, 1\) object, expected \(N, 87\)"),
+        (lambda c: c.update(bboxesTr=np.full((2, 4), "x")), r"variable 'bboxesTr': .* expected \(N, 4\) numbers"),
+        (
+            lambda c: c["phisTr"].__setitem__((1, 80), 2),
+            r"cofw.mat, row 2: a flag of what is hidden is neither 0 nor 1",
+        ),
+        (lambda c: c["bboxesTr"].__setitem__((1, 3), -7), r"cofw.mat, row 2: the box .* is empty"),
+        (lambda c: c["IsTr"].__setitem__((1, 0), PHOTOS[0] / 255), r"cofw.mat, row 2: the photo is no uint8 picture"),
+        (
+            lambda c: c["IsTr"].__setitem__((1, 0), PHOTOS[0][..., :2]),
+            r"cofw.mat, row 2: the photo is no uint8 picture",
+        ),
+        (lambda c: c["IsTr"].__setitem__((1, 0), PHOTOS[0][:0]), r"cofw.mat, row 2: the photo is no uint8 picture"),
         (lambda c: c.update(bboxesTr=c["bboxesTr"][:1]), r"do not belong together"),
         (lambda c: c["phisTr"].__setitem__((1, 5), np.nan), r"cofw.mat, row 2: a coordinate is not a finite number"),
         (lambda c: c["bboxesTr"].__setitem__((0, 2), 0), r"cofw.mat, row 1: the box .* is empty"),
@@ -95,6 +108,12 @@ def test_what_is_no_matlab_file_is_refused(tmp_path: Path) -> None:
         read_cofw(tmp_path / "none.mat", "train")
     with pytest.raises(DatasetError, match=r"text.mat is damaged or no MATLAB file"):
         read_cofw(write(tmp_path / "text.mat", "not MATLAB's"), "train")
+    savemat(tmp_path / "whole.mat", cofw())
+    (tmp_path / "short.mat").write_bytes((tmp_path / "whole.mat").read_bytes()[:700])
+    (tmp_path / "empty.mat").write_bytes(b"")
+    for name in ("short.mat", "empty.mat"):
+        with pytest.raises(DatasetError, match=f"{name} is damaged or no MATLAB file"):
+            read_cofw(tmp_path / name, "train")
     pytest.importorskip("h5py")
     header = b"MATLAB 7.3 MAT-file".ljust(124) + bytes([0x00, 0x02]) + b"IM"
     (tmp_path / "cut.mat").write_bytes(header + bytes(64))
@@ -133,8 +152,19 @@ def test_aflw_is_divided_by_its_own_order(tmp_path: Path) -> None:
     ("change", "message"),
     [
         (lambda c: c.pop("ra"), r"aflw.mat has no variable 'ra'"),
-        (lambda c: c.update(data=c["data"][:, :36]), r"aflw.mat: its variables do not belong together"),
-        (lambda c: c.update(ra=np.array([[1, 1, 2, 3]])), r"'ra' is not an order of its 4 faces"),
+        (
+            lambda c: c.update(data=c["data"][:, :36]),
+            r"aflw.mat, variable 'data': \(4, 36\) float64, expected \(N, 38\)",
+        ),
+        (
+            lambda c: c.update(bbox=c["bbox"][:3]),
+            r"aflw.mat: nameList, data, bbox and mask_new are not of as many faces",
+        ),
+        (lambda c: c.update(ra=np.array([[1, 1, 2, 3]])), r"aflw.mat, variable 'ra': it is not an order of 4 faces"),
+        (lambda c: c.update(ra=np.array([[1, np.nan, 2, 3]])), r"variable 'ra': it is not an order of 4 faces"),
+        (lambda c: c.update(ra=cells(["a"])), r"variable 'ra': it is not an order of 4 faces"),
+        (lambda c: c["mask_new"].__setitem__((3, 0), np.nan), r"aflw.mat, row 4: a mask is neither 0 nor 1"),
+        (lambda c: c["bbox"].__setitem__((3, 1), -9), r"aflw.mat, row 4: the box .* is empty"),
         (lambda c: c["data"].__setitem__((3, 0), np.inf), r"aflw.mat, row 4: a coordinate is not a finite number"),
         (lambda c: c["nameList"].__setitem__((3, 0), 5.0), r"aflw.mat, row 4: the photo has no name"),
         (lambda c: c["nameList"].__setitem__((3, 0), "gone.jpg"), r"aflw.mat, row 4: the photo .* does not exist"),
@@ -148,6 +178,44 @@ def test_a_broken_aflw_file_is_refused_with_the_row(tmp_path: Path, change: Chan
         read_aflw(tmp_path / "aflw.mat", tmp_path, "train")
 
 
+TABLE_BOX = (0.1, 18.5, 20, 22)
+"""Scale, length, and the centre of the square."""
+
+
+def table(folder: Path, change: Callable[[list[str]], Any] = lambda fields: None) -> Path:
+    """A face on line 2 and one on line 3, whose fields are changed."""
+    photo(folder / "images" / "0" / "a.png")
+    rows = [["0/a.png", *(f"{value:g}" for value in (*TABLE_BOX, *(grid(19) + shift).ravel()))] for shift in (0, 1)]
+    change(rows[1])
+    titles = ["image_name", "scale", "box_size", "center_w", "center_h", *(f"original_{i}" for i in range(38))]
+    return write(folder / "aflw.csv", "\n".join(",".join(row) for row in [titles, *rows]))
+
+
+def test_aflws_table_gives_points_squares_and_lengths(tmp_path: Path) -> None:
+    first, second = read_aflw_csv(table(tmp_path), tmp_path / "images")
+    np.testing.assert_allclose(first.points, grid(19))
+    np.testing.assert_allclose(second.points, grid(19) + 1)
+    assert second.box.tolist() == [10, 12, 30, 32]
+    assert second.length == 18.5
+    assert second.read().shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda fields: fields.pop(), r"aflw.csv, line 3: 42 fields, expected 43"),
+        (lambda fields: fields.__setitem__(9, ""), r"aflw.csv, line 3: '' is not a number"),
+        (lambda fields: fields.__setitem__(9, "nan"), r"aflw.csv, line 3: 'nan' is not a finite number"),
+        (lambda fields: fields.__setitem__(1, "-1"), r"aflw.csv, line 3: the box .* is empty"),
+        (lambda fields: fields.__setitem__(2, "0"), r"aflw.csv, line 3: the length 0 .* is not positive"),
+        (lambda fields: fields.__setitem__(0, "no.png"), r"aflw.csv, line 3: the photo .*no.png does not exist"),
+    ],
+)
+def test_a_broken_table_is_refused_with_the_line(tmp_path: Path, change: Any, message: str) -> None:
+    with pytest.raises(DatasetError, match=message):
+        read_aflw_csv(table(tmp_path, change), tmp_path / "images")
+
+
 def test_mpii_heads_are_a_share_of_the_boxes_diagonal(tmp_path: Path) -> None:
     boxes = np.zeros((2, 2, 2))
     boxes[1] = [[30, 6], [40, 8]]
@@ -158,8 +226,10 @@ def test_mpii_heads_are_a_share_of_the_boxes_diagonal(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("boxes", "message"),
     [
-        (np.zeros((2, 3, 4)), r"headboxes_src is \(2, 3, 4\), expected \(2, 2, N\)"),
+        (np.zeros((2, 3, 4)), r"headboxes_src is \(2, 3, 4\) float64, expected \(2, 2, N\)"),
         (np.zeros((2, 2, 3)), r"gt_valid.mat, person 1: the head has no size"),
+        (np.full((2, 2, 1), np.nan), r"gt_valid.mat, person 1: the head has no size"),
+        (np.full((2, 2, 1), "x"), r"gt_valid.mat: headboxes_src is .*expected \(2, 2, N\)"),
     ],
 )
 def test_broken_heads_are_refused(tmp_path: Path, boxes: Any, message: str) -> None:

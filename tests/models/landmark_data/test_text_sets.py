@@ -43,7 +43,7 @@ def test_wflw_gives_points_boxes_and_attributes(tmp_path: Path) -> None:
     [
         (lambda fields: fields.__delitem__(slice(2)), r"line 3: 206 fields, expected 207"),
         (lambda fields: fields.__setitem__(7, "x"), r"line 3: 'x' is not a number"),
-        (lambda fields: fields.__setitem__(7, "nan"), r"line 3: a coordinate is not a finite number"),
+        (lambda fields: fields.__setitem__(7, "nan"), r"line 3: 'nan' is not a finite number"),
         (lambda fields: fields.__setitem__(198, "0"), r"line 3: the box \[1.0, 2.0, 0.0, 40.0\] is empty"),
         (lambda fields: fields.__setitem__(203, "2"), r"line 3: a flag is neither 0 nor 1"),
         (lambda fields: fields.__setitem__(-1, "gone.jpg"), r"line 3: the photo .*gone.jpg does not exist"),
@@ -95,17 +95,38 @@ def test_pts_points_become_zero_based(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["version: 1"], r"a.pts has no line '{' before its points"),
-        (["{", "1 2", "3"], r"a.pts, line 3: 1 numbers, expected x and y"),
+        ([], r"a.pts, line 1: the file ends without a line '{'"),
+        (["version: 1", "n_points: 68", *["1 2"] * 3], r"a.pts, line 5: the file ends without a line '{'"),
+        (["version: 1", "n_points: 98", "{"], r"a.pts, line 2: n_points is 98, expected 68"),
+        (["{", "1 2", "3 inf"], r"a.pts, line 3: 'inf' is not a finite number"),
+        (["{", *["1 2"] * 68, "}", "3 4"], r"a.pts, line 71: text after the points"),
+        (["{", "1 2", "3"], r"a.pts, line 3: 1 fields, expected x and y"),
         (["{", "1 2", "3 y"], r"a.pts, line 3: 'y' is not a number"),
         (["{", "1 2", "3 4"], r"a.pts, line 3: the points end without '}'"),
-        (["{", "1 2", "3 4", "}"], r"a.pts holds 2 points, expected 68"),
+        (["{", "1 2", "3 4", "}"], r"a.pts, line 4: 2 points before '}', expected 68"),
+        (["{", *["1 2"] * 69, "}"], r"a.pts, line 71: 69 points before '}', expected 68"),
     ],
 )
 def test_a_broken_pts_file_is_refused_with_the_line(tmp_path: Path, lines: list[str], message: str) -> None:
     pts(tmp_path / "a.pts", lines=lines)
     with pytest.raises(DatasetError, match=message):
         read_300w(tmp_path)
+
+
+@pytest.mark.parametrize(("start", "end"), [("", "\r\n"), ("\ufeff", "\n"), ("", "\r")])
+def test_a_mark_at_the_start_and_any_end_of_lines_are_read(tmp_path: Path, start: str, end: str) -> None:
+    file = pts(tmp_path / "a.pts")
+    file.write_bytes((start + end.join(file.read_text().splitlines())).encode())
+    np.testing.assert_allclose(read_300w(tmp_path)[0].points, grid(68), rtol=1e-5)
+    file.write_bytes(file.read_bytes().replace(b"}", b"?"))
+    with pytest.raises(DatasetError, match=r"a.pts, line 72: 1 fields, expected x and y"):
+        read_300w(tmp_path)
+
+
+def test_other_folders_of_pts_files_are_subsets(tmp_path: Path) -> None:
+    for name in ("01_Indoor/a.pts", "HELEN/testset/b.pts", "c.pts"):
+        pts(tmp_path / name)
+    assert [example.subsets for example in read_300w(tmp_path)] == [("01_Indoor",), ("HELEN",), ()]
 
 
 def test_300w_without_files_or_photos_is_refused(tmp_path: Path) -> None:
@@ -136,8 +157,11 @@ def test_lapa_gives_points(tmp_path: Path) -> None:
     [
         (lambda lines: lines.__setitem__(0, "68"), r"7.txt, line 1: the number of points is not 106"),
         (lambda lines: lines.pop(), r"7.txt, line 106: 105 points, expected 106"),
-        (lambda lines: lines.__setitem__(4, "1 2 3"), r"7.txt, line 5: 3 numbers, expected x and y"),
+        (lambda lines: lines.__setitem__(4, "1 2 3"), r"7.txt, line 5: 3 fields, expected x and y"),
         (lambda lines: lines.__setitem__(4, "1 ?"), r"7.txt, line 5: '\?' is not a number"),
+        (lambda lines: lines.__setitem__(4, "nan 1"), r"7.txt, line 5: 'nan' is not a finite number"),
+        (lambda lines: lines.append("1 2"), r"7.txt, line 108: 107 points, expected 106"),
+        (lambda lines: lines.clear(), r"7.txt, line 1: the number of points is not 106"),
     ],
 )
 def test_a_broken_lapa_file_is_refused_with_the_line(tmp_path: Path, change: Change, message: str) -> None:
