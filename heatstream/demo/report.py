@@ -31,7 +31,7 @@ def print_report(summary: StreamSummary, *, model: str, engine: str, written: Se
     for name, stage in summary.stages.items():
         if name == "latency":
             table.add_section()
-        table.add_row(name, f"{stage.p50 * 1000:.1f}", f"{stage.p99 * 1000:.1f}")
+        table.add_row(name.replace("_", " "), f"{stage.p50 * 1000:.1f}", f"{stage.p99 * 1000:.1f}")
     console = Console()
     console.print(table)
     for name, value in (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 
@@ -22,6 +22,8 @@ class StageTimes:
         preprocess: bringing it to the network's size.
         engine: the network.
         decode: from the network's maps to people.
+        landmarks: looking for their faces; None where nobody does.
+        per_face: the same for each of the heads that were looked at; None where there was none.
         latency: from the moment the frame was there to the moment its people were, waiting included.
     """
 
@@ -29,6 +31,8 @@ class StageTimes:
     preprocess: float
     engine: float
     decode: float
+    landmarks: float | None = field(default=None, kw_only=True)
+    per_face: float | None = field(default=None, kw_only=True)
     latency: float
 
 
@@ -54,7 +58,8 @@ class StreamSummary:
         dropped: frames of a live source that nobody had time for.
         seconds: from the start to the latest result.
         fps: frames per second over that time, 0 without frames.
-        stages: by the names of :class:`StageTimes`, over the latest 10 000 frames; empty without frames.
+        stages: by the names of :class:`StageTimes`, over the latest 10 000 frames, of those that have such a time;
+            empty without frames.
         warnings: what went wrong without ending the run, one sentence each.
     """
 
@@ -89,9 +94,9 @@ class StreamClock:
         """What the run came to so far; takes a few milliseconds when many frames are remembered."""
         seconds = self._latest - self._start
         stages = {}
-        if self._times:
-            for stage in fields(StageTimes):
-                durations = [getattr(times, stage.name) for times in self._times]
+        for stage in fields(StageTimes):
+            durations = [time for times in self._times if (time := getattr(times, stage.name)) is not None]
+            if durations:
                 p50, p99 = np.percentile(durations, (50, 99))
                 stages[stage.name] = StageStats(float(p50), float(p99))
         fps = self._frames / seconds if seconds > 0 else 0.0

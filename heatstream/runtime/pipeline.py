@@ -28,7 +28,7 @@ from heatstream.kernels import (
     merge_flipped,
     merge_scales,
 )
-from heatstream.results import Poses
+from heatstream.results import Faces, Poses
 from heatstream.runtime.engine import Engine
 
 __all__ = ["Finder", "Found", "Inferred", "Pipeline", "Prepared", "check_frame"]
@@ -74,12 +74,18 @@ class Found:
         preprocess: seconds of bringing the frame to the network's size.
         engine: seconds of the network.
         decode: seconds from the network's maps to people.
+        faces: their faces, from a :class:`heatstream.runtime.faces.FaceCascade`; None where nobody looks for faces.
+        landmarks: seconds of looking for faces.
+        faces_tried: how many heads were looked at for a face.
     """
 
     poses: Poses
     preprocess: float
     engine: float
     decode: float
+    faces: Faces | None = None
+    landmarks: float = 0.0
+    faces_tried: int = 0
 
 
 class Finder(Protocol):
@@ -92,6 +98,13 @@ class Finder(Protocol):
 
     def side_by_side(self) -> Finder:
         """The same pipeline for that many overlapping calls; it may be this one itself, and is closed with it."""
+        ...
+
+    def in_order(self) -> Finder:
+        """The same pipeline for one stream whose frames come one after the other, from one thread.
+
+        It is this one itself unless the pipeline remembers something of the frame before.
+        """
         ...
 
     def find(self, frame: Any) -> Found:
@@ -242,6 +255,10 @@ class Pipeline:
         if engine is self.engine:
             return self
         return Pipeline(engine, self.settings, flip=self.flip, scales=self.scales)
+
+    def in_order(self) -> Pipeline:
+        """The same pipeline for one frame after the other: this one, which remembers nothing."""
+        return self
 
     def close(self) -> None:
         """Close the engine."""

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.errors import InputError
-from heatstream.results import Poses
+from heatstream.results import Faces, Poses
 from heatstream.runtime.belt import Belt
 from heatstream.runtime.clocks import StageTimes, StreamClock, StreamSummary
 from heatstream.runtime.pipeline import Finder
@@ -45,6 +45,8 @@ class StreamResult:
         timing: seconds spent in each stage.
         dropped: how many frames of the source were dropped before this one, since the start.
         picture: file name of a picture; None for frames of a video or camera.
+        faces: their faces, stamped likewise; None where the pipeline is not a
+            :class:`heatstream.runtime.faces.FaceCascade`.
     """
 
     frame: NDArray[np.uint8]
@@ -53,6 +55,7 @@ class StreamResult:
     timing: StageTimes
     dropped: int
     picture: str | None = None
+    faces: Faces | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,8 +98,7 @@ def stream(
         source = open_source(source)
     if workers is None:
         workers = 1 if source.live else pipeline.parallel_runs
-    if workers > 1:
-        pipeline = pipeline.side_by_side()
+    pipeline = pipeline.side_by_side() if workers > 1 else pipeline.in_order()
     return Stream(source, pipeline, frames=frames, workers=workers)
 
 
@@ -204,6 +206,7 @@ def _find_people(captured: _Captured, dropped: int, pipeline: Finder) -> StreamR
     frame = captured.frame
     found = pipeline.find(frame.image)
     end = time.perf_counter()
+    faces = found.faces
     return StreamResult(
         frame=frame.image,
         poses=found.poses.at(frame_index=frame.index, capture_time=frame.capture_time),
@@ -213,8 +216,11 @@ def _find_people(captured: _Captured, dropped: int, pipeline: Finder) -> StreamR
             preprocess=found.preprocess,
             engine=found.engine,
             decode=found.decode,
+            landmarks=None if faces is None else found.landmarks,
+            per_face=found.landmarks / found.faces_tried if found.faces_tried else None,
             latency=end - captured.ready,
         ),
         dropped=dropped,
         picture=frame.picture,
+        faces=None if faces is None else faces.at(frame_index=frame.index, capture_time=frame.capture_time),
     )

@@ -1,0 +1,238 @@
+"""Faces of the people in a frame, without a face detector: a pose pipeline, then a landmark pipeline.
+
+::
+
+    frame -> pose pipeline -> Poses -> a region from nose, eyes and ears -> landmark pipeline -> Faces
+                                         or around the face of a frame ago    ^ all faces in one batch;
+                                                                              once more where a region was poor
+
+Keypoints of a body tell only roughly where a face is. So the box around the landmarks that were found is compared with
+the region that was looked at, and where they differ the network looks again, in that box.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from types import TracebackType
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from heatstream import skeletons
+from heatstream.engine_builder.model_file import ModelInfo
+from heatstream.results import Faces, Poses
+from heatstream.runtime.engine import Engine
+from heatstream.runtime.face_regions import FaceRegions, eyes_of, face_keypoints, landmark_regions, regions_of_poses
+from heatstream.runtime.landmarks import LandmarkPipeline
+from heatstream.runtime.pipeline import Finder, Found
+
+__all__ = ["FaceCascade", "PosePipeline"]
+
+FARTHEST = 0.6
+"""Between the middles of a face and of the region that its person's keypoints give, in sides of that region: what is
+farther off is another's face, or none."""
+
+SIZES = (0.4, 2.0)
+"""Least and largest side of a face, in sides of the region that its person's keypoints give."""
+
+SAME_FACE = 0.3
+"""Between the middles of two faces, in sides of the smaller: nearer ones are one face, of a person found twice."""
+
+HOPELESS = 0.5
+"""Of the threshold of faces: what scores less at first sight is not looked at again."""
+
+POOR_SHIFT, POOR_GROWTH, POOR_TURN = 0.1, 1.2, np.radians(15)
+"""A region was poor if the box around its landmarks lies off by more than this many sides, is that many times larger
+or smaller, or is turned by more than this many radians."""
+
+
+class PosePipeline(Finder, Protocol):
+    """A pipeline that finds people, on any device."""
+
+    @property
+    def info(self) -> ModelInfo:
+        """What its model file says of itself."""
+        ...
+
+    @property
+    def engine(self) -> Engine:
+        """Its network."""
+        ...
+
+    def side_by_side(self) -> PosePipeline:
+        """See :class:`heatstream.runtime.pipeline.Finder`."""
+        ...
+
+    def close(self) -> None:
+        """Close the engine."""
+        ...
+
+
+class FaceCascade:
+    """Finds people and the landmarks of their faces in BGR frames of any size.
+
+    Args:
+        poses: finds the people; the cascade closes it.
+        landmarks: finds landmarks in boxes; the cascade closes it.
+        follow: begin with the faces of the call before. That is for the frames of one stream, in their order and
+            from one thread; :func:`heatstream.stream` does so where it works on one frame at a time, as it does for
+            cameras. Where it works on several at once, as for files, chance decides which are done before another
+            begins, so there every frame stands for itself, and looks twice more often.
+
+    Raises:
+        InputError: the poses have no nose, eyes and ears, or the landmarks are none of faces.
+    """
+
+    def __init__(self, poses: PosePipeline, landmarks: LandmarkPipeline, *, follow: bool = False) -> None:
+        self.poses = poses
+        self.landmarks = landmarks
+        self.follow = follow
+        self._keypoints = face_keypoints(skeletons.get(poses.info.skeleton))
+        self._layout = skeletons.get(landmarks.info.skeleton)
+        eyes_of(self._layout)
+        self._before = Faces.empty(self._layout.name)
+
+    @property
+    def info(self) -> ModelInfo:
+        """What the pose model's file says of itself."""
+        return self.poses.info
+
+    @property
+    def engine(self) -> Engine:
+        """That of the poses."""
+        return self.poses.engine
+
+    @property
+    def parallel_runs(self) -> int:
+        """As of the poses, which take most of the time."""
+        return self.poses.parallel_runs
+
+    def side_by_side(self) -> FaceCascade:
+        """The same cascade for several frames at once, each of which stands for itself."""
+        return FaceCascade(self.poses.side_by_side(), self.landmarks.side_by_side())
+
+    def in_order(self) -> FaceCascade:
+        """The same cascade for one stream, following faces from its first frame on."""
+        return FaceCascade(self.poses, self.landmarks, follow=True)
+
+    def __call__(self, frame: NDArray[np.uint8]) -> Found:
+        """The same as :meth:`find`."""
+        return self.find(frame)
+
+    def find(self, frame: NDArray[np.uint8]) -> Found:
+        """Find the people in a frame and their faces, with the clock running.
+
+        Args:
+            frame: (H, W, 3) uint8, BGR; it is only read.
+
+        Returns:
+            Both, in px of the frame. Who shows no face, a small one, or one that the network is not sure of
+            (:class:`heatstream.runtime.landmarks.LandmarkSettings`) has none.
+
+        Raises:
+            InputError: the frame is empty, or not (H, W, 3) uint8.
+            EngineError: a device failed.
+        """
+        found = self.poses.find(frame)
+        start = time.perf_counter()
+        faces, tried = self._find_faces(frame, found.poses)
+        if self.follow:
+            self._before = faces
+        return replace(found, faces=faces, landmarks=time.perf_counter() - start, faces_tried=tried)
+
+    def close(self) -> None:
+        """Close both engines."""
+        self.poses.close()
+        self.landmarks.close()
+
+    def __enter__(self) -> FaceCascade:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _find_faces(self, frame: NDArray[np.uint8], poses: Poses) -> tuple[Faces, int]:
+        """The faces of a frame's people, and how many regions were tried."""
+        expected, sure = regions_of_poses(poses, self._keypoints)
+        regions, followed = self._followed(expected)
+        tried = sure | followed
+        expected, regions, sure, followed = expected[tried], regions[tried], sure[tried], followed[tried]
+
+        faces = self._look(frame, regions)
+        around = landmark_regions(faces.landmarks, faces.people, self._layout)
+        threshold = self.landmarks.settings.face_threshold
+        good = (faces.scores >= threshold) & _near(around, expected)
+        lost = followed & ~good
+        again = (lost & sure) | (~lost & (faces.scores >= threshold * HOPELESS) & _poor(regions, around))
+        if again.any():
+            second = self._look(frame, _either(lost, expected, around)[again])
+            faces = _better(faces, second, np.flatnonzero(again))
+            around = landmark_regions(faces.landmarks, faces.people, self._layout)
+            good = (faces.scores >= threshold) & _near(around, expected)
+        return faces[good & ~_repeated(around, np.where(good, faces.scores, 0))], len(regions)
+
+    def _look(self, frame: NDArray[np.uint8], regions: FaceRegions) -> Faces:
+        return replace(self.landmarks(frame, regions.boxes, regions.angles), people=regions.people)
+
+    def _followed(self, expected: FaceRegions) -> tuple[FaceRegions, NDArray[np.bool_]]:
+        """The regions with those of faces seen a frame ago in their place, and which these are.
+
+        Every face goes to one person at most, and to the nearest.
+        """
+        before = landmark_regions(self._before.landmarks, self._before.people, self._layout)
+        rows, columns = (index.ravel() for index in np.indices((len(before), len(expected))))
+        fits = _near(before[rows], expected[columns]).reshape(len(before), len(expected))
+        apart = np.linalg.norm(before.centers[:, None] - expected.centers, axis=2) / expected.sides
+        old, new = linear_sum_assignment(np.where(fits, apart, 2 * FARTHEST))
+        old, new = old[fits[old, new]], new[fits[old, new]]
+        followed = np.zeros(len(expected), np.bool_)
+        followed[new] = True
+        boxes, angles = expected.boxes.copy(), expected.angles.copy()
+        boxes[new], angles[new] = before.boxes[old], before.angles[old]
+        return FaceRegions(boxes, angles, expected.people), followed
+
+
+def _near(faces: FaceRegions, expected: FaceRegions) -> NDArray[np.bool_]:
+    """(N,) whether each face is about where, and about as large as, its person's keypoints say."""
+    apart = np.linalg.norm(faces.centers - expected.centers, axis=1)
+    size = faces.sides / expected.sides
+    return np.asarray((apart <= FARTHEST * expected.sides) & (size >= SIZES[0]) & (size <= SIZES[1]))
+
+
+def _poor(regions: FaceRegions, around: FaceRegions) -> NDArray[np.bool_]:
+    """(N,) whether the boxes around the landmarks are others than the regions that were looked at."""
+    shift = np.linalg.norm(around.centers - regions.centers, axis=1) / regions.sides
+    growth = np.abs(np.log(np.maximum(around.sides, 1e-3) / regions.sides))
+    turn = np.abs(np.angle(np.exp(1j * (around.angles - regions.angles))))
+    return np.asarray((shift > POOR_SHIFT) | (growth > np.log(POOR_GROWTH)) | (turn > POOR_TURN))
+
+
+def _either(chosen: NDArray[np.bool_], these: FaceRegions, others: FaceRegions) -> FaceRegions:
+    boxes = np.where(chosen[:, None], these.boxes, others.boxes)
+    return FaceRegions(boxes, np.where(chosen, these.angles, others.angles), these.people)
+
+
+def _better(first: Faces, second: Faces, rows: NDArray[np.intp]) -> Faces:
+    """The faces of the first look, with those of the second in their rows where these are surer."""
+    surer = second.scores > first.scores[rows]
+    arrays = {}
+    for name in ("landmarks", "scores", "boxes", "angles"):
+        array = getattr(first, name).copy()
+        array[rows[surer]] = getattr(second, name)[surer]
+        arrays[name] = array
+    return replace(first, **arrays)
+
+
+def _repeated(around: FaceRegions, scores: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """(N,) whether a face is that of a surer one once more."""
+    apart = np.linalg.norm(around.centers[:, None] - around.centers, axis=2)
+    same = apart < SAME_FACE * np.minimum(around.sides[:, None], around.sides)
+    order = np.argsort(-scores, kind="stable")
+    rank = np.empty(len(order), np.intp)
+    rank[order] = np.arange(len(order))
+    return np.asarray((same & (rank[None, :] < rank[:, None])).any(axis=1))
