@@ -16,6 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.errors import InputError
+from heatstream.kernels.crops_gpu import crops_on_gpu
+from heatstream.kernels.device import is_cupy
+from heatstream.kernels.pillow import resize_as_pillow
 
 __all__ = [
     "crop_boxes",
@@ -31,9 +34,6 @@ BOX_SCALE = 1.25
 
 MAX_SAMPLES = 8
 """Of a pixel of :func:`crop_rotated`, along each axis; a crop that shrinks the frame more than this undersamples it."""
-
-WEIGHT_BITS = 22
-"""Of the filter's fixed-point weights; both passes round to whole grey levels, as Pillow does."""
 
 
 def crop_rectangles(
@@ -134,9 +134,13 @@ def crop_rotated(
     source px along the crop's own axes is taken off to reach the source pixel's index. So a landmark's place within
     the crop does not depend on the angle.
 
+    A frame of CuPy's is cut by the CUDA kernel, on the current stream, and gives a CuPy array; the call does not wait.
+    The result is the same up to rounding.
+
     Args:
-        frame: (H, W, 3) uint8, BGR, any strides.
-        transforms: (N, 2, 3), from input px to source px, see :func:`rotated_transforms`.
+        frame: (H, W, 3) uint8, BGR, any strides; NumPy's or CuPy's.
+        transforms: (N, 2, 3), from input px to source px, see :func:`rotated_transforms`. NumPy's, or with a frame of
+            CuPy's either.
         input_size: (height, width) in px.
         mean: of x / 255 per channel, RGB.
         std: likewise.
@@ -147,11 +151,16 @@ def crop_rotated(
     Raises:
         InputError: the frame is not (H, W, 3) uint8, or the transforms not (N, 2, 3) and finite.
     """
-    transforms = np.asarray(transforms, np.float64)
     if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
         raise InputError(f"a frame must be (H, W, 3) uint8 BGR, got {frame.shape} {frame.dtype}")
-    if transforms.ndim != 3 or transforms.shape[1:] != (2, 3) or not np.isfinite(transforms).all():
-        raise InputError(f"transforms must be (N, 2, 3), one per crop, and finite, got {transforms.shape}")
+    if transforms.ndim != 3 or transforms.shape[1:] != (2, 3):
+        raise InputError(f"transforms must be (N, 2, 3), one per crop, got {transforms.shape}")
+    if is_cupy(frame):
+        on_gpu: NDArray[np.float32] = crops_on_gpu(frame, transforms, input_size, mean, std)
+        return on_gpu
+    transforms = np.asarray(transforms, np.float64)
+    if not np.isfinite(transforms).all():
+        raise InputError("transforms must be finite numbers")
     crops = np.empty((len(transforms), 3, *input_size), np.float32)
     for crop, transform in zip(crops, transforms, strict=True):
         levels = _sampled(frame, transform, input_size)
@@ -184,7 +193,7 @@ def crop_boxes(
     height, width = input_size
     images = np.empty((len(rectangles), height, width, 3), np.float32)
     for image, rectangle in zip(images, np.rint(rectangles).astype(np.int64), strict=True):
-        image[:] = _resized(_cut(frame, rectangle), input_size)
+        image[:] = resize_as_pillow(_cut(frame, rectangle), input_size)
     images = images[..., ::-1] / np.float32(255)
     images = (images - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
@@ -248,29 +257,3 @@ def _cut(frame: NDArray[np.uint8], rectangle: NDArray[np.int64]) -> NDArray[np.u
     row, column = rows.start - top, columns.start - left
     cut[row : row + part.shape[0], column : column + part.shape[1]] = part
     return cut
-
-
-def _resized(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.int64]:
-    """(H, W, 3) to (height, width, 3) whole grey levels: first along the rows, then along the columns."""
-    across = _pass(picture.astype(np.int64), _filter(picture.shape[1], size[1]), axis=1)
-    return _pass(across, _filter(picture.shape[0], size[0]), axis=0)
-
-
-def _pass(picture: NDArray[np.int64], weights: NDArray[np.int64], *, axis: int) -> NDArray[np.int64]:
-    # The sums are whole numbers below 2**53, so that the quick product of floats is exact.
-    moved = np.moveaxis(picture, axis, 0).astype(np.float64)
-    sums = np.tensordot(weights.astype(np.float64), moved, axes=1) + (1 << (WEIGHT_BITS - 1))
-    return np.moveaxis(np.clip(sums.astype(np.int64) >> WEIGHT_BITS, 0, 255), 0, axis)
-
-
-def _filter(source: int, target: int) -> NDArray[np.int64]:
-    """(target, source) fixed-point weights of a triangle as wide as the target's pixels, or the source's if larger."""
-    factor = source / target
-    support = max(factor, 1.0)
-    middle = (np.arange(target)[:, None] + 0.5) * factor
-    cells = np.arange(source)[None, :]
-    weights = np.clip(1 - np.abs(cells + 0.5 - middle) / support, 0, None)
-    weights[(cells < np.floor(middle - support + 0.5)) | (cells >= np.floor(middle + support + 0.5))] = 0
-    weights /= weights.sum(axis=1, keepdims=True)
-    fixed: NDArray[np.int64] = np.floor(weights * (1 << WEIGHT_BITS) + 0.5).astype(np.int64)
-    return fixed

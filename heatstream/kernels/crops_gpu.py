@@ -1,4 +1,7 @@
-"""Crops on the GPU: launches the kernel of ``crops.cu``, the twin of :func:`heatstream.kernels.crops.crop_rotated`."""
+"""Crops on the GPU: launches the kernel of ``crops.cu``, the twin of :func:`heatstream.kernels.crops.crop_rotated`.
+
+:func:`crops_on_gpu` is what the twin calls for CuPy arrays.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,22 @@ from typing import Any
 
 import numpy as np
 
-from heatstream.kernels.letterbox_gpu import COLUMNS, DESCRIPTOR_BYTES, PIXELS, ROWS, check_input, normalisation
+from heatstream.extras import require
+from heatstream.kernels.device import CupyDevice
+from heatstream.kernels.geometry import Geometry
+from heatstream.kernels.letterbox_gpu import (
+    COLUMNS,
+    DESCRIPTOR_BYTES,
+    PIXELS,
+    ROWS,
+    check_input,
+    describe,
+    normalisation,
+    packed_pixels,
+)
 from heatstream.kernels.maps_gpu import Array, Kernel, check_array
 
-__all__ = ["crop_macros", "crop_rotated"]
+__all__ = ["crop_macros", "crop_rotated", "crops_on_gpu"]
 
 
 def crop_macros(out: Array) -> dict[str, int]:
@@ -52,3 +67,38 @@ def crop_rotated(
     grid = (-(-width // (COLUMNS * PIXELS)), -(-height // ROWS), capacity)
     args = (descriptor, transforms, count, normalisation(mean, std), out, np.int32(height), np.int32(width))
     kernels["crops"](grid, (COLUMNS, ROWS), args, stream=stream)
+
+
+def crops_on_gpu(
+    frame: Array, transforms: Any, input_size: tuple[int, int], mean: Sequence[float], std: Sequence[float]
+) -> Array:
+    """What :func:`heatstream.kernels.crops.crop_rotated` does for a CuPy array.
+
+    Works on the current stream of the array's device and does not wait. Memory comes from CuPy's pool.
+
+    Args:
+        frame: (H, W, 3) uint8, BGR, any strides; CuPy's.
+        transforms: (N, 2, 3), NumPy's or CuPy's; one that is not finite gives a black crop.
+        input_size: (height, width) in px.
+        mean: see the twin.
+        std: see the twin.
+
+    Returns:
+        (N, 3, height, width) float32, CuPy's.
+
+    Raises:
+        InputError: the frame has another shape or type.
+    """
+    cupy = require("cupy", extra="gpu", purpose="cutting crops from CuPy arrays")
+    with frame.device:
+        frame = packed_pixels(cupy, frame)
+        out = cupy.empty((len(transforms), 3, *input_size), np.float32)
+        descriptor = cupy.asarray(describe([frame], [Geometry.fit(frame.shape[:2], input_size)]))
+        if not len(transforms):
+            return out
+        transforms = cupy.ascontiguousarray(cupy.asarray(transforms), np.float32)
+        count = cupy.asarray(np.array([len(transforms)], np.int32))
+        kernels = CupyDevice().kernels("crops", crop_macros(out))
+        current = cupy.cuda.get_current_stream()
+        crop_rotated(kernels, descriptor, transforms, count, out, mean, std, stream=current)
+    return out

@@ -6,15 +6,14 @@ the parser is that of HigherHRNet, Cheng et al. 2020, after associative embeddin
 
 from __future__ import annotations
 
-import sys
 import warnings
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.errors import InputError
 from heatstream.kernels.decode_gpu import decode_on_gpu
+from heatstream.kernels.device import is_cupy
 from heatstream.kernels.group import group_by_tag
 from heatstream.kernels.pack import NOT_FINITE_WARNING
 from heatstream.kernels.peaks import find_peaks
@@ -56,7 +55,7 @@ def decode_poses(
             kernels hold.
     """
     settings = settings or DecodeSettings()
-    on_gpu = _is_cupy(heatmaps) or _is_cupy(tags)
+    on_gpu = is_cupy(heatmaps) or is_cupy(tags)
     if not on_gpu:
         heatmaps = np.ascontiguousarray(heatmaps, np.float32)
         tags = np.ascontiguousarray(tags, np.float32)
@@ -68,12 +67,6 @@ def decode_poses(
     if on_gpu:
         return decode_on_gpu(heatmaps, tags, settings, skeleton)
     return [_decode_image(*maps, settings, skeleton) for maps in zip(heatmaps, tags, strict=True)]
-
-
-def _is_cupy(array: Any) -> bool:
-    """Whether this is CuPy's array; who has one has imported CuPy."""
-    cupy = sys.modules.get("cupy")
-    return cupy is not None and isinstance(array, cupy.ndarray)
 
 
 def _decode_image(

@@ -7,6 +7,7 @@ memory is NumPy's and whose kernels run on the CPU.
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -17,7 +18,7 @@ from heatstream.kernels.compile import compile_cubin
 from heatstream.kernels.maps_gpu import Array, Kernel
 from heatstream.kernels.resources import kernel_resources
 
-__all__ = ["CupyDevice", "Device"]
+__all__ = ["CupyDevice", "Device", "is_cupy"]
 
 
 class Device(Protocol):
@@ -57,6 +58,12 @@ class CupyDevice:
 
     def clear(self, array: Array, stream: Any) -> None:
         array.data.memset_async(0, array.nbytes, stream)
+
+
+def is_cupy(array: Any) -> bool:
+    """Whether this is CuPy's array; who has one has imported CuPy."""
+    cupy = sys.modules.get("cupy")
+    return cupy is not None and isinstance(array, cupy.ndarray)
 
 
 @functools.cache

@@ -11,6 +11,8 @@
 //   two classes (N, 2, L, height, width) is read in place, from its class 1. __half with -D HALF_MAPS=1, else float.
 // to_source: (N, 2, 3) float, input px to source px of the crop that each set belongs to; null: input px come out.
 // positions: (N, L, 2) float, (x, y).
+// peaks: (N, L) float, each map's largest value, by which the host knows how sure the network is without the maps; null:
+//   not asked for.
 //
 // Launch: grid (ceil(L / 4), N), 128 threads: one warp per landmark. Each lane holds the best of its share of the
 // pixels that is not yet taken; top_k times the warp takes the best of these, and the lane that held it looks through
@@ -37,17 +39,16 @@ __device__ inline bool all_finite(const Real* map, int size, int lane) {
 
 extern "C" __global__ void __launch_bounds__(WARPS* WARP)
     decode_landmarks(const Real* maps, long long image_stride, int landmarks, int height, int width, int top_k,
-                     float stride, const float* to_source, float* positions) {
+                     float stride, const float* to_source, float* positions, float* peaks) {
     const int lane = threadIdx.x % WARP;
     const int landmark = blockIdx.x * WARPS + threadIdx.x / WARP;
     if (landmark >= landmarks) return;  // the whole warp
     const int size = height * width;
     const Real* map = maps + blockIdx.y * image_stride + static_cast<size_t>(landmark) * size;
 
-    float total = 0.0f, x = not_a_number(), y = x;
+    float total = 0.0f, x = not_a_number(), y = x, largest = x;
     if (all_finite(map, size, lane)) {
         x = y = 0.0f;
-        float largest = 0.0f;
         Key own = best_below(~0ull, map, size, lane);
         for (int rank = 0; rank < top_k; ++rank) {
             const Key key = warp_max(own);
@@ -62,7 +63,9 @@ extern "C" __global__ void __launch_bounds__(WARPS* WARP)
         y *= stride / total;
     }
     if (lane > 0) return;
-    float* target = positions + 2 * (static_cast<size_t>(blockIdx.y) * landmarks + landmark);
+    const size_t place = static_cast<size_t>(blockIdx.y) * landmarks + landmark;
+    if (peaks != nullptr) peaks[place] = largest;
+    float* target = positions + 2 * place;
     if (to_source == nullptr) {
         target[0] = x;
         target[1] = y;

@@ -1,4 +1,7 @@
-"""Letterbox on the GPU: launches the kernel of ``letterbox.cu``, the twin of :mod:`heatstream.kernels.letterbox`."""
+"""Letterbox on the GPU: launches the kernel of ``letterbox.cu``, the twin of :mod:`heatstream.kernels.letterbox`.
+
+:func:`letterbox_on_gpu` is what :func:`heatstream.kernels.letterbox` calls for CuPy arrays.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.errors import InputError
+from heatstream.extras import require
+from heatstream.kernels.device import CupyDevice
 from heatstream.kernels.geometry import Geometry
 from heatstream.kernels.maps_gpu import Array, Kernel, address, check_array
 
@@ -24,7 +29,9 @@ __all__ = [
     "describe",
     "letterbox",
     "letterbox_macros",
+    "letterbox_on_gpu",
     "normalisation",
+    "packed_pixels",
 ]
 
 COLUMNS, ROWS = 32, 8  # threads of a block, as in the source
@@ -101,8 +108,8 @@ def letterbox(
     kernels: Mapping[str, Kernel],
     descriptors: Array,
     out: Array,
-    mean: tuple[float, float, float],
-    std: tuple[float, float, float],
+    mean: Sequence[float],
+    std: Sequence[float],
     *,
     stream: Any,
 ) -> None:
@@ -147,6 +154,39 @@ def normalisation(mean: Sequence[float], std: Sequence[float]) -> NDArray[np.voi
     argument["scale"] = 1 / (255 * np.asarray(std, np.float64))
     argument["shift"] = -np.asarray(mean, np.float64) / np.asarray(std, np.float64)
     return argument
+
+
+def letterbox_on_gpu(frame: Array, geometry: Geometry, mean: Sequence[float], std: Sequence[float]) -> Array:
+    """What :func:`heatstream.kernels.letterbox` does for a CuPy array.
+
+    Works on the current stream of the array's device and does not wait. Memory comes from CuPy's pool.
+
+    Args:
+        frame: (H, W, 3) uint8, BGR, any strides; CuPy's.
+        geometry: where it lands.
+        mean: of R, G, B, where 1 is full brightness.
+        std: likewise.
+
+    Returns:
+        (1, 3, height, width) float32, CuPy's.
+
+    Raises:
+        InputError: the frame has another shape or type.
+    """
+    cupy = require("cupy", extra="gpu", purpose="bringing CuPy arrays to the network's size")
+    with frame.device:
+        frame = packed_pixels(cupy, frame)
+        out = cupy.empty((1, 3, *geometry.input_size), np.float32)
+        descriptors = cupy.asarray(describe([frame], [geometry]))
+        kernels = CupyDevice().kernels("letterbox", letterbox_macros(out))
+        letterbox(kernels, descriptors, out, mean, std, stream=cupy.cuda.get_current_stream())
+    return out
+
+
+def packed_pixels(cupy: Any, frame: Array) -> Array:
+    """A frame on the GPU as the kernels read it: itself if its pixels follow each other in its rows, else a copy."""
+    packed = frame.ndim == 3 and tuple(frame.strides[1:]) == (3, 1)
+    return frame if packed else cupy.ascontiguousarray(frame)
 
 
 def _check_bgr(frame: Array) -> None:

@@ -186,7 +186,7 @@ def test_refuses_other_angles(angles: list[float], message: str) -> None:
         (np.zeros((9, 9), np.uint8), np.zeros((1, 2, 3)), r"a frame must be \(H, W, 3\) uint8 BGR, got \(9, 9\)"),
         (np.zeros((9, 9, 3)), np.zeros((1, 2, 3)), "got .* float64"),
         (np.zeros((9, 9, 3), np.uint8), np.zeros((2, 3)), r"transforms must be \(N, 2, 3\)"),
-        (np.zeros((9, 9, 3), np.uint8), np.full((1, 2, 3), np.nan), "and finite, got"),
+        (np.zeros((9, 9, 3), np.uint8), np.full((1, 2, 3), np.nan), "must be finite numbers"),
     ],
 )
 def test_refuses_other_arrays(frame: Any, transforms: Any, message: str) -> None:

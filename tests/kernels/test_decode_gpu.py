@@ -6,7 +6,7 @@ import functools
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree
@@ -21,34 +21,14 @@ from heatstream.errors import InputError, MissingExtraError
 from heatstream.kernels import DecodeSettings, aggregate, decode_gpu, decode_poses, device
 from heatstream.kernels.decode_gpu import DecodeChain
 from heatstream.kernels.device import CupyDevice
-from heatstream.kernels.maps_gpu import DeviceMaps, Kernel
+from heatstream.kernels.maps_gpu import DeviceMaps
 from heatstream.kernels.nvrtc import nvrtc
 from heatstream.kernels.scenes import make_scene
-from tests.emulator.device import EmulatedDevice
 from tests.kernels.cupy_standin import make_cupy
 
 pytestmark = pytest.mark.emulator
 
 Cupy = Any
-
-
-@pytest.fixture
-def standin(monkeypatch: pytest.MonkeyPatch) -> tuple[Cupy, Counter[str]]:
-    """CuPy's stand-in in its place; kernels are the emulator's, and their launches are counted."""
-    cupy, calls = make_cupy()
-
-    def kernels(self: CupyDevice, source: str, macros: Mapping[str, int]) -> dict[str, Kernel]:
-        def counted(kernel: Kernel) -> Kernel:
-            def call(grid: Any, block: Any, args: Any, *, stream: Any) -> None:
-                stream.submit(lambda: kernel(grid, block, args, stream=stream))
-
-            return call
-
-        return {name: counted(kernel) for name, kernel in EmulatedDevice().kernels(source, macros).items()}
-
-    monkeypatch.setitem(sys.modules, "cupy", cupy)
-    monkeypatch.setattr(CupyDevice, "kernels", kernels)
-    return cupy, calls
 
 
 def maps(people: int = 4, dtype: type = np.float32) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,36 @@
+"""A stand-in for CuPy, for whatever takes CuPy's arrays or launches kernels through CuPy."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from heatstream.kernels.device import CupyDevice
+from heatstream.kernels.maps_gpu import Kernel
+from tests.emulator.device import EmulatedDevice
+from tests.kernels.cupy_standin import make_cupy
+
+Cupy = Any
+
+
+@pytest.fixture
+def standin(monkeypatch: pytest.MonkeyPatch) -> tuple[Cupy, Counter[str]]:
+    """CuPy's stand-in in its place; kernels are the emulator's, and their launches are counted."""
+    cupy, calls = make_cupy()
+
+    def kernels(self: CupyDevice, source: str, macros: Mapping[str, int]) -> dict[str, Kernel]:
+        def counted(kernel: Kernel) -> Kernel:
+            def call(grid: Any, block: Any, args: Any, *, stream: Any) -> None:
+                stream.submit(lambda: kernel(grid, block, args, stream=stream))
+
+            return call
+
+        return {name: counted(kernel) for name, kernel in EmulatedDevice().kernels(source, macros).items()}
+
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    monkeypatch.setattr(CupyDevice, "kernels", kernels)
+    return cupy, calls
