@@ -1,4 +1,4 @@
-"""The overlay: people drawn onto a frame, limbs and keypoints scaled to each person's size.
+"""The overlay: people and their faces drawn onto a frame, limbs and keypoints scaled to each person's size.
 
 Everything is drawn by OpenCV in place, anti-aliased and at sub-pixel positions: less than a millisecond for a
 few people.
@@ -9,15 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from heatstream import skeletons
+from heatstream.demo.face_overlay import draw_faces, without_face_keypoints
 from heatstream.errors import InputError
 from heatstream.results import Poses
+
+if TYPE_CHECKING:
+    from heatstream.runtime.stream import StreamResult
 
 __all__ = ["MIN_SCORE", "Overlay", "draw_poses", "draw_text"]
 
@@ -38,7 +42,7 @@ _PEOPLE: tuple[Color, ...] = (  # Okabe and Ito's palette, BGR, without black
 
 @dataclass(frozen=True)
 class Overlay:
-    """What a sink calls to get the picture of people on a frame; the frame itself stays as it is.
+    """What a sink calls to get the picture of a result; its frame stays as it is.
 
     Attributes:
         min_score: see :func:`draw_poses`.
@@ -50,10 +54,15 @@ class Overlay:
     colors: Literal["side", "person"] = "side"
     text: Callable[[], str] | None = None
 
-    def __call__(self, frame: NDArray[np.uint8], poses: Poses) -> NDArray[np.uint8]:
+    def __call__(self, result: StreamResult) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 BGR, a new array. Raises InputError as :func:`draw_poses` does."""
-        picture: NDArray[np.uint8] = frame.copy()
+        picture: NDArray[np.uint8] = result.frame.copy()
+        poses, faces = result.poses, result.faces
+        if faces is not None:
+            poses = without_face_keypoints(poses, faces)
         draw_poses(picture, poses, min_score=self.min_score, colors=self.colors)
+        if faces is not None:
+            draw_faces(picture, faces)
         if self.text is not None:
             draw_text(picture, self.text())
         return picture

@@ -44,7 +44,7 @@ class StatusLine:
         self._latest = result
 
     def numbers(self) -> str:
-        """FPS over the last second or so, people and latency of the newest result, frames dropped so far."""
+        """FPS over the last second or so, people, faces and latency of the newest result, frames dropped so far."""
         if self._latest is None:
             return "waiting for the first frame"
         span = self._times[-1] - self._times[0]
@@ -52,8 +52,11 @@ class StatusLine:
         parts = [
             f"{(len(self._times) - 1) / span:.1f} FPS" if span > 0 else "- FPS",
             f"{people} {'person' if people == 1 else 'people'}",
-            f"{self._latest.timing.latency * 1000:.0f} ms",
         ]
+        if self._latest.faces is not None:
+            faces = len(self._latest.faces)
+            parts.append(f"{faces} {'face' if faces == 1 else 'faces'}")
+        parts.append(f"{self._latest.timing.latency * 1000:.0f} ms")
         if self._latest.dropped:
             parts.append(f"{self._latest.dropped} dropped")
         return "  ".join(parts)

@@ -40,7 +40,7 @@ class FakeWindow:
     closed: bool = False
 
     def write(self, result: StreamResult) -> None:
-        picture = self.draw(result.frame, result.poses)
+        picture = self.draw(result)
         assert picture.shape == result.frame.shape
         self.seen += 1
         self.closed = self.seen >= self.frames_to_see

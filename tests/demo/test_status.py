@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from rich.console import Console
 
 from heatstream.demo import status as status_module
 from heatstream.demo.status import StatusLine
-from heatstream.results import Poses
+from heatstream.results import Faces, Poses
 from heatstream.runtime.clocks import StageTimes
 from heatstream.runtime.stream import StreamResult
 
@@ -42,6 +43,8 @@ def test_the_numbers_before_during_and_after(monkeypatch: pytest.MonkeyPatch) ->
     for _ in range(100):
         status.add(result(2, latency=0.012, dropped=3))
     assert status.numbers() == "10.0 FPS  2 people  12 ms  3 dropped"
+    status.add(replace(result(2), faces=Faces.empty("300w-68")))
+    assert "2 people  0 faces  50 ms" in status.numbers()
 
 
 @pytest.mark.parametrize(("frame_count", "place"), [(None, "frame 2 "), (205, "frame 2/205 ")])

@@ -9,6 +9,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import pytest
 from numpy.typing import NDArray
 
 from heatstream.errors import SinkError
-from heatstream.results import Poses
+from heatstream.results import Faces
 from heatstream.runtime.sinks import (
     CocoSink,
     JsonLinesSink,
@@ -37,9 +38,9 @@ from heatstream.runtime.stream import StreamResult
 from tests.runtime.fakes import result
 
 
-def whiten(frame: NDArray[np.uint8], poses: Poses) -> NDArray[np.uint8]:
+def whiten(result: StreamResult) -> NDArray[np.uint8]:
     """An overlay: a bright picture."""
-    return np.full_like(frame, 250)
+    return np.full_like(result.frame, 250)
 
 
 def write_all(target: Sink | Recorder, results: Iterable[StreamResult]) -> None:
@@ -104,9 +105,9 @@ def test_a_clock_that_jumps_does_not_stop_or_flood_a_live_video(jump: float, tmp
 def test_the_best_picture_is_kept(name: str, tmp_path: Path) -> None:
     drawn: list[int] = []
 
-    def draw(frame: NDArray[np.uint8], poses: Poses) -> NDArray[np.uint8]:
-        drawn.append(poses.frame_index)
-        return whiten(frame, poses)
+    def draw(result: StreamResult) -> NDArray[np.uint8]:
+        drawn.append(result.frame_index)
+        return whiten(result)
 
     sink = save_sink(tmp_path / name, draw, fps=None, live=False)
     for number, score in enumerate((0.1, 0.9, 0.3)):
@@ -147,6 +148,22 @@ def test_a_picture_is_named_in_its_line(tmp_path: Path) -> None:
     sink.close()
     line = json.loads((tmp_path / "out.jsonl").read_text())
     assert (line["picture"], line["frame_index"]) == ('a "b".jpg', 4)
+
+
+@pytest.mark.parametrize("picture", [None, "a.jpg"])
+def test_faces_stand_beside_their_people_in_a_line(picture: str | None, tmp_path: Path) -> None:
+    landmarks = np.arange(2 * 68 * 2, dtype=np.float32).reshape(2, 68, 2)
+    faces = Faces(landmarks, np.ones(2), np.zeros((2, 4)), np.zeros(2), np.array([0, 0]), "300w-68")
+    sink = JsonLinesSink(tmp_path / "out.jsonl")
+    for found in (faces, faces[:0]):
+        sink.write(replace(result(4, picture=picture), faces=found))
+    sink.close()
+    two, none = map(json.loads, (tmp_path / "out.jsonl").read_text().splitlines())
+    assert none == {**two, "faces": []}
+    assert (two["face_skeleton"], two["faces"]) == ("300w-68", faces.entries())
+    people = {name: value for name, value in two.items() if not name.startswith("face")}
+    assert people.pop("picture", None) == picture
+    assert people == json.loads(result(4).poses.to_json())
 
 
 @pytest.mark.parametrize(("picture", "image_id"), [("000000000790.jpg", 790), ("holiday.jpg", 7), (None, 7)])

@@ -13,13 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.errors import SinkError
-from heatstream.results import Poses
 from heatstream.runtime.stream import StreamResult
 
 __all__ = ["Draw", "Sink", "check_writable", "write_trouble", "write_whole"]
 
-Draw = Callable[[NDArray[np.uint8], Poses], NDArray[np.uint8]]
-"""Gives a picture of the people on a frame, (H, W, 3) uint8 BGR of the same size; the frame stays as it is."""
+Draw = Callable[[StreamResult], NDArray[np.uint8]]
+"""Gives a picture of a result, (H, W, 3) uint8 BGR of the frame's size; the frame stays as it is."""
 
 
 class Sink(Protocol):

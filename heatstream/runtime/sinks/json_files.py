@@ -16,6 +16,9 @@ __all__ = ["CocoSink", "JsonLinesSink"]
 class JsonLinesSink:
     """One line of JSON per frame, as :meth:`heatstream.results.Poses.to_json` gives it; of a picture also its name.
 
+    Where faces are looked for, ``face_skeleton`` and ``faces`` follow, the latter as of
+    :meth:`heatstream.results.Faces.entries`: ``person`` counts the entries of ``people`` from 0.
+
     Every line is handed to the system whole and at once, so a run that is killed leaves complete lines.
 
     Args:
@@ -97,4 +100,7 @@ class CocoSink:
 
 def _line(result: StreamResult) -> str:
     line = result.poses.to_json()
+    if result.faces is not None:
+        faces = {"face_skeleton": result.faces.skeleton, "faces": result.faces.entries()}
+        line = f"{line[:-1]}, {json.dumps(faces)[1:]}"
     return line if result.picture is None else f'{{"picture": {json.dumps(result.picture)}, {line[1:]}'

@@ -30,7 +30,7 @@ def save_sink(path: Path, draw: Draw, *, fps: float | None, live: bool) -> Sink:
 
     Args:
         path: ``.mp4`` or ``.avi`` for a video, ``.jpg`` or ``.png`` for a picture.
-        draw: gives the picture of people on a frame.
+        draw: gives the picture of a result.
         fps: frames per second of the source, if it has such a thing.
         live: whether the source is live; see :class:`VideoSink`.
 
@@ -54,7 +54,7 @@ class VideoSink:
 
     Args:
         path: ``.mp4`` (MPEG-4) or ``.avi`` (Motion JPEG), which is replaced.
-        draw: gives the picture of people on a frame.
+        draw: gives the picture of a result.
         fps: frames per second of the video; 25 when None.
         live: pace the video by the frames' capture times.
 
@@ -90,7 +90,7 @@ class VideoSink:
         copies = self._copies(result.poses.capture_time) if self._live else 1
         if not copies:
             return
-        picture = _fitted(self._draw(result.frame, result.poses), self._size)
+        picture = _fitted(self._draw(result), self._size)
         for _ in range(copies):
             self._writer.write(picture)
             self._written += 1
@@ -142,7 +142,7 @@ class PictureSink:
 
     Args:
         path: ``.jpg`` or ``.png``, which is replaced when the sink is closed.
-        draw: gives the picture of people on a frame.
+        draw: gives the picture of a result.
 
     Raises:
         SinkError: the file cannot be written.
@@ -168,7 +168,7 @@ class PictureSink:
         best, self._best = self._best, None
         if best is None:
             return
-        done, data = cv2.imencode(self._path.suffix, self._draw(best.frame, best.poses))
+        done, data = cv2.imencode(self._path.suffix, self._draw(best))
         if not done:
             raise SinkError(f"OpenCV cannot write a picture of the kind of {self._path}: use .jpg or .png")
         write_whole(self._path, data.tobytes())

@@ -48,7 +48,7 @@ class WindowSink:
     Closing the window, q or Esc sets :attr:`closed`, which is the wish to end the run.
 
     Args:
-        draw: gives the picture of people on a frame.
+        draw: gives the picture of a result.
         title: the window's title.
 
     Raises:
@@ -80,7 +80,7 @@ class WindowSink:
             elif cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1:
                 self.closed = True
                 return
-            cv2.imshow(self._title, self._draw(result.frame, result.poses))
+            cv2.imshow(self._title, self._draw(result))
             key = cv2.waitKey(1) & 0xFF
         except cv2.error as error:
             raise SinkError(f"the window failed ({error.err}): run with --no-window") from None
