@@ -26,6 +26,7 @@ from heatstream.errors import InputError
 from heatstream.results import Faces, Poses
 from heatstream.runtime.belt import Belt
 from heatstream.runtime.clocks import StageTimes, StreamClock, StreamSummary
+from heatstream.runtime.memory import keep_freed_memory
 from heatstream.runtime.pipeline import Finder
 from heatstream.runtime.sources.base import Frame, Source
 
@@ -116,6 +117,7 @@ class Stream(Iterator[StreamResult]):
         )
         self._clock = StreamClock(time.perf_counter())
         self._closed = False
+        keep_freed_memory()
         # The threads know the belt and not this object, so that it can be thrown away while they run.
         self._threads = [threading.Thread(target=_read, args=(self._belt, source), name="heatstream-read")]
         self._threads += [
