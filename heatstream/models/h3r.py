@@ -10,6 +10,8 @@ State-dict keys, shapes and order equal those of the official H3R code, so its c
 
 from __future__ import annotations
 
+import math
+
 from heatstream.models.hrnet import HRNet
 from heatstream.models.mobilenet import MobileNetV2
 from heatstream.models.torch_import import F, Tensor, nn, torch
@@ -18,6 +20,16 @@ __all__ = ["H3R"]
 
 CLASSES = 2
 """Background and landmark."""
+
+FIRST_LOG_ODDS = -8.0
+"""Of a landmark at any location before anything is learnt: one of 3,000 locations, as in maps of 32x32 to 64x64.
+
+Fresh weights that take every location for either with the same probability spend the first hundreds of steps on the
+background, and find the landmarks from there much later.
+"""
+
+MEAN_OF_RELU = 1 / math.sqrt(2 * math.pi)
+"""Of a fresh batch norm's output after a ReLU."""
 
 
 class H3R(nn.Module):
@@ -67,6 +79,12 @@ class _HeatmapHead(nn.Module):
     def __init__(self, channels: int, outputs: int) -> None:
         super().__init__()
         self.head = _Layers(channels, outputs)
+        final = self.head.layers[-1]
+        assert isinstance(final, nn.Conv2d)
+        with torch.no_grad():
+            share = FIRST_LOG_ODDS / CLASSES / (channels * MEAN_OF_RELU)
+            final.weight[: outputs // CLASSES] -= share
+            final.weight[outputs // CLASSES :] += share
 
     def forward(self, features: Tensor) -> Tensor:
         maps: Tensor = self.head.layers(features)
