@@ -6,7 +6,7 @@ classifier are left out: heatmaps need the finer maps.
 
 from __future__ import annotations
 
-from heatstream.models.torch_import import Tensor, nn
+from heatstream.models.torch_import import Tensor, nn, torch
 
 __all__ = ["MobileNetV2"]
 
@@ -68,8 +68,19 @@ class InvertedResidual(nn.Module):
 
 def _conv(inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1, groups: int = 1) -> list[nn.Module]:
     """Convolution without bias, batch norm and a ReLU that ends at 6."""
+    kind = _StridedDepthwise if groups > 1 and stride > 1 else nn.Conv2d
     return [
-        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
+        kind(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(outputs),
         nn.ReLU6(inplace=True),
     ]
+
+
+class _StridedDepthwise(nn.Conv2d):
+    """Computes in float32 where a CPU trains in BF16: its gradients take 1.4 to 11 times as long there in BF16."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+            return super().forward(x)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(x.float()).to(x.dtype)
