@@ -52,7 +52,7 @@ def open_network(name: str | None, checkpoint: Path | None) -> tuple[nn.Module, 
     entry = catalog.get(name)
     info = entry.info(weights=RANDOM)
     if origin is not None:
-        info = replace(info, skeleton=origin.skeleton, input_size=(origin.size, origin.size))
+        info = replace(info, skeleton=origin.skeleton, input_size=origin.size)
     network = create(entry.name, skeleton=info.skeleton)
     if checkpoint is None:
         return network, info

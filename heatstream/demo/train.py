@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from torch import nn
 
     from heatstream.demo.training_view import TrainingView
-    from heatstream.models.data.samples import TrainingSet
+    from heatstream.engine_builder.model_file import ModelInfo
+    from heatstream.models.data.loading import Samples
     from heatstream.models.training.distributed import Processes
-    from heatstream.models.training.recipe import Recipe
+    from heatstream.models.training.recipe import AnyRecipe, LandmarkRecipe, Recipe
     from heatstream.models.training.state import RunFolder
     from heatstream.models.training.trainer import Outcome, Validate
 
@@ -50,8 +51,8 @@ def train(
 ) -> None:
     """Train a network on labelled photos; the same command goes on where it was stopped.
 
-    The run's folder receives best.pt (the weights with the highest AP), last.pt
-    (the newest ones), resume.pt (everything that going on needs), recipe.toml
+    The run's folder receives best.pt (the weights with the highest AP, or for
+    landmarks the lowest NME), last.pt (the newest ones), resume.pt (everything that going on needs), recipe.toml
     and logs for TensorBoard. Ctrl-C saves and ends; even after kill -9 the same
     command ends with the weights of an unbroken run. Needs the extra `train`.
 
@@ -80,7 +81,7 @@ def train(
         _train(chosen, again=_command(recipe, changes or (), out))
 
 
-def _train(recipe: Recipe, *, again: str) -> None:
+def _train(recipe: AnyRecipe, *, again: str) -> None:
     """Train, and say how it ended; `again` is the command that goes on."""
     from heatstream.models.training.distributed import Processes
     from heatstream.models.training.state import RunFolder
@@ -109,7 +110,7 @@ def _train(recipe: Recipe, *, again: str) -> None:
 
 
 def _run(
-    recipe: Recipe, folder: RunFolder, state: Mapping[str, Any] | None, processes: Processes, stop: StopSignals
+    recipe: AnyRecipe, folder: RunFolder, state: Mapping[str, Any] | None, processes: Processes, stop: StopSignals
 ) -> Outcome:
     """Make everything ready and train."""
     from heatstream.demo.training_view import TrainingView
@@ -142,21 +143,19 @@ def _run(
         return trainer.run()
 
 
-def _load_set(recipe: Recipe, *, shown: bool) -> TrainingSet:
+def _load_set(recipe: AnyRecipe, *, shown: bool) -> Samples:
     from rich.console import Console
     from rich.progress import Progress
 
-    from heatstream import skeletons
-    from heatstream.models.data.samples import load_training_set
+    from heatstream.models.training.tasks import load_samples
 
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not (shown and console.is_terminal)) as progress:
-        skeleton = skeletons.get(recipe.model.skeleton)
-        return load_training_set(recipe.data, recipe.augment, skeleton, seed=recipe.train.seed, progress=progress)
+        return load_samples(recipe, progress)
 
 
 def _validation(
-    recipe: Recipe, processes: Processes, view: TrainingView, stopping: Callable[[], bool]
+    recipe: AnyRecipe, processes: Processes, view: TrainingView, stopping: Callable[[], bool]
 ) -> Validate | None:
     """What measures a network as `heatstream eval` would measure its checkpoint; None without a validation set.
 
@@ -164,26 +163,32 @@ def _validation(
         DatasetError: its labels are wrong; better now than after the first thousand steps.
         InputError: the skeleton cannot be measured.
     """
+    from heatstream.models.training.recipe import LandmarkRecipe
+    from heatstream.models.training.trainer import StoppedError
+
+    def checked(done: int, total: int) -> None:
+        if stopping():
+            raise StoppedError
+        view.checked(done, total)
+
+    if isinstance(recipe, LandmarkRecipe):
+        return _landmark_validation(recipe, processes, checked)
+    return _pose_validation(recipe, processes, checked)
+
+
+def _pose_validation(recipe: Recipe, processes: Processes, checked: Callable[[int, int], None]) -> Validate | None:
     settings = recipe.data.validation
     if settings is None:
         return None
-    from heatstream.engine_builder import catalog
     from heatstream.models.data.samples import find_root
     from heatstream.models.evaluation import check_labels, evaluate
-    from heatstream.models.training.trainer import StoppedError
     from heatstream.runtime.pipeline import Pipeline
     from heatstream.runtime.torch_engine import TorchEngine
 
     root = find_root(recipe.data.root)
     labels, images = root / settings.annotations, root / settings.images
     check_labels(labels, images, skeleton=recipe.model.skeleton, limit=settings.limit)
-    size = recipe.data.size
-    info = replace(catalog.get(recipe.model.name).info(), skeleton=recipe.model.skeleton, input_size=(size, size))
-
-    def checked(done: int, total: int) -> None:
-        if stopping():
-            raise StoppedError
-        view.checked(done, total)
+    info = _info(recipe, (recipe.data.size, recipe.data.size))
 
     def validate(network: nn.Module) -> Mapping[str, float]:
         found = evaluate(
@@ -199,19 +204,58 @@ def _validation(
     return validate
 
 
-def _show_batch(recipe: Recipe, picture: Path) -> None:
+def _landmark_validation(
+    recipe: LandmarkRecipe, processes: Processes, checked: Callable[[int, int], None]
+) -> Validate | None:
+    settings = recipe.data.validation
+    if settings is None:
+        return None
+    from heatstream import skeletons
+    from heatstream.models.data.samples import find_root
+    from heatstream.models.landmark_data.settings import read_examples
+    from heatstream.models.landmark_evaluation import evaluate_landmarks
+    from heatstream.runtime.landmarks import LandmarkPipeline
+    from heatstream.runtime.torch_engine import TorchEngine
+
+    skeleton = skeletons.get(recipe.model.skeleton)
+    examples = read_examples(settings, find_root(recipe.data.root), skeleton)[: settings.limit or None]
+    info = _info(recipe, recipe.data.size)
+
+    def validate(network: nn.Module) -> Mapping[str, float]:
+        pipeline = LandmarkPipeline(TorchEngine(network, info, device=str(processes.device)))
+        found = evaluate_landmarks(
+            lambda frame, boxes: pipeline(frame, boxes).landmarks,
+            examples,
+            skeleton,
+            norm=settings.norm,
+            progress=checked,
+        ).scores
+        failures = {f"FR{100 * limit:.0f}": rate for limit, rate in found.failure_rate.items()}
+        return {"NME": found.nme, **failures, **{f"AUC{100 * limit:.0f}": area for limit, area in found.auc.items()}}
+
+    return validate
+
+
+def _info(recipe: AnyRecipe, size: tuple[int, int]) -> ModelInfo:
+    """What an export of the recipe's network would say of itself."""
+    from heatstream.engine_builder import catalog
+
+    return replace(catalog.get(recipe.model.name).info(), skeleton=recipe.model.skeleton, input_size=size)
+
+
+def _show_batch(recipe: AnyRecipe, picture: Path) -> None:
     """Write the picture of the first batch."""
     import cv2
 
-    from heatstream import skeletons
     from heatstream.errors import SinkError
     from heatstream.models.data.loading import loader
-    from heatstream.models.data.picture import draw_batch
+    from heatstream.models.training.recipe import parse_recipe, write_recipe
+    from heatstream.models.training.tasks import draw_samples
 
-    uncached = replace(recipe, data=replace(recipe.data, cache_gb=0.0))
+    uncached = parse_recipe(write_recipe(recipe), ["data.cache_gb=0"])
     training_set = _load_set(uncached, shown=False)
     batch = next(loader(training_set, batch=recipe.train.batch, start_step=0, steps=1, workers=0))
-    drawn = draw_batch(batch, skeletons.get(recipe.model.skeleton))
+    drawn = draw_samples(recipe, batch)
     try:
         written = cv2.imwrite(str(picture), drawn)
     except cv2.error:
@@ -221,14 +265,16 @@ def _show_batch(recipe: Recipe, picture: Path) -> None:
     print(picture)
 
 
-def _say_results(recipe: Recipe, folder: RunFolder, outcome: Outcome) -> None:
+def _say_results(recipe: AnyRecipe, folder: RunFolder, outcome: Outcome) -> None:
     """Where the weights are, how good they are, and what to do with them."""
     if outcome.best is None:
         weights = folder.last
         print(f"{weights}: the weights after {outcome.step} steps; nothing was measured, add [data.validation]")
     else:
+        from heatstream.models.training.tasks import score_of
+
         weights = folder.best
-        print(f"{weights}: AP {outcome.best[0]:.1f} after {outcome.best[1]} steps")
+        print(f"{weights}: {score_of(recipe).name} {outcome.best[0]:.2f} after {outcome.best[1]} steps")
     name = recipe.model.name
     print("what next:")
     validation = recipe.data.validation
@@ -242,7 +288,7 @@ def _say_results(recipe: Recipe, folder: RunFolder, outcome: Outcome) -> None:
     print(f"  heatstream run 0 --model {name}.onnx")
 
 
-def _say_finished(recipe: Recipe, folder: RunFolder) -> None:
+def _say_finished(recipe: AnyRecipe, folder: RunFolder) -> None:
     """That there is nothing left to do, and how to do more."""
     weights = folder.best if folder.best.exists() else folder.last
     print(f"{folder.path} is finished: all {recipe.train.steps} steps are done, the weights are in {weights}")

@@ -73,12 +73,12 @@ class Origin:
     Attributes:
         network: its name, one of :data:`heatstream.models.NETWORKS`.
         skeleton: name of the keypoint layout that it was trained for.
-        size: side of the training windows in px.
+        size: (height, width) of the training windows in px.
     """
 
     network: str
     skeleton: str
-    size: int
+    size: tuple[int, int]
 
 
 def read_origin(path: str | Path) -> Origin | None:
@@ -93,9 +93,10 @@ def read_origin(path: str | Path) -> Origin | None:
     if not isinstance(config, Mapping):
         return None
     network, skeleton, size = (config.get(key) for key in ("network", "skeleton", "size"))
-    if not isinstance(network, str) or not isinstance(skeleton, str) or type(size) is not int:
+    sides = size if isinstance(size, tuple) else (size, size)  # one side stands for a square
+    if not isinstance(network, str) or not isinstance(skeleton, str) or list(map(type, sides)) != [int, int]:
         return None
-    return Origin(network, skeleton, size)
+    return Origin(network, skeleton, (int(sides[0]), int(sides[1])))
 
 
 def weights_file(name_or_file: str | Path) -> Path:

@@ -14,7 +14,7 @@ from heatstream.errors import TrainingError
 from heatstream.models.losses import heatmap_loss, scale_loss, tag_loss
 from heatstream.models.output import SwahrOutput
 from heatstream.models.targets import draw_heatmaps
-from heatstream.models.torch_import import Tensor, torch
+from heatstream.models.torch_import import Tensor, nn, torch
 
 if TYPE_CHECKING:
     from heatstream.models.data.samples import Sample
@@ -67,12 +67,18 @@ class Objective:
     def __init__(self, settings: LossSettings) -> None:
         self.settings = settings
 
-    def __call__(self, output: SwahrOutput, batch: Sample) -> dict[str, Tensor]:
+    def output(self, network: nn.Module, images: Tensor) -> SwahrOutput:
+        """The network's maps of a batch, with scale maps where the settings need them."""
+        found: SwahrOutput = network(images, scales=self.settings.scale_adaptive)
+        return found
+
+    def __call__(self, output: SwahrOutput, batch: Sample, *, first: int = 0) -> dict[str, Tensor]:
         """Return the weighted batch means of :func:`loss_terms` for a batch.
 
         Args:
             output: maps of B images, float32, float16 or bfloat16.
             batch: a collated `Sample`: its fields are tensors with a batch axis, on the device of `output`.
+            first: global number of the batch's first sample; nothing here depends on it.
 
         Raises:
             TrainingError: when the settings need scale maps and `output` holds none.

@@ -8,17 +8,26 @@ import warnings
 from collections.abc import Generator, Iterator, Sequence
 from multiprocessing import active_children
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 
 from heatstream.errors import DatasetError
-from heatstream.models.data.samples import Sample, TrainingSet
 from heatstream.models.torch_import import torch
 
 
+class Samples(Protocol):
+    """An endless sequence of training samples, each a named tuple of arrays with a field `index`."""
+
+    def __getitem__(self, number: int, /) -> Any:
+        """Sample `number` >= 0: a pure function of the number."""
+
+    def photo_name(self, index: int, /) -> str:
+        """The file that a sample with this `index` is of, for messages."""
+
+
 def loader(
-    training_set: TrainingSet,
+    training_set: Samples,
     *,
     batch: int,
     start_step: int,
@@ -42,7 +51,7 @@ def loader(
         workers: processes that make samples; 0 makes them in this one.
 
     Yields:
-        A `Sample` of tensors with a batch axis in front.
+        A sample of tensors with a batch axis in front.
 
     Raises:
         DatasetError: a worker met a bad photo, or was killed.
@@ -68,7 +77,7 @@ def loader(
         _end(started)
 
 
-def _start(training_set: TrainingSet, first: range, share: int, workers: int) -> Iterator[Any]:
+def _start(training_set: Samples, first: range, share: int, workers: int) -> Iterator[Any]:
     """Return torch's iterator of `share` samples from each number on, its workers started."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "This DataLoader will create")  # more workers than cores, as asked
@@ -90,15 +99,15 @@ def _start(training_set: TrainingSet, first: range, share: int, workers: int) ->
 class _Batches:
     """Collated batches by their first sample's number; an error is returned, since torch would wrap a raised one."""
 
-    def __init__(self, training_set: TrainingSet, size: int) -> None:
+    def __init__(self, training_set: Samples, size: int) -> None:
         self._training_set, self._size = training_set, size
 
-    def __getitem__(self, first: int) -> Sample | DatasetError:
+    def __getitem__(self, first: int) -> Any:
         try:
             samples = [self._training_set[number] for number in range(first, first + self._size)]
         except DatasetError as error:
             return error
-        return torch.utils.data.default_collate(samples)  # type: ignore[no-any-return]
+        return torch.utils.data.default_collate(samples)
 
 
 def _start_worker(worker: int) -> None:

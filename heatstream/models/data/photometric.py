@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from heatstream.models.data.augment import AugmentSettings
-
 Image = NDArray[np.uint8]
 
 
-def alter(image: Image, settings: AugmentSettings, rng: np.random.Generator) -> Image:
-    """Return the (S, S, 3) uint8 RGB image after each change that chance selects; it may be altered in place.
+class Probabilities(Protocol):
+    """How likely each change is, 0 to 1; 0 switches it off."""
+
+    @property
+    def colour(self) -> float:
+        """Of `recolour`."""
+
+    @property
+    def grey(self) -> float:
+        """Of `grey`."""
+
+    @property
+    def blur(self) -> float:
+        """Of `blur`."""
+
+    @property
+    def cutout(self) -> float:
+        """Of `cut_out`."""
+
+    @property
+    def jpeg(self) -> float:
+        """Of `compress`."""
+
+
+def alter(image: Image, settings: Probabilities, rng: np.random.Generator) -> Image:
+    """Return the (H, W, 3) uint8 RGB image after each change that chance selects; it may be altered in place.
 
     Args:
         image: one training window.
-        settings: the probabilities colour, grey, blur, cutout and jpeg; 0 switches a change off.
+        settings: how likely each change is.
         rng: the source of randomness.
     """
     changes = (
@@ -58,7 +82,7 @@ def compress(image: Image, rng: np.random.Generator) -> Image:
 
 def cut_out(image: Image, rng: np.random.Generator) -> Image:
     """Cover one to three rectangles, each 6 to 25 % of the window wide and high, with one colour each; in place."""
-    size = len(image)
+    size = np.array((image.shape[1], image.shape[0]))
     for _ in range(rng.integers(1, 4)):
         width, height = rng.uniform(0.06, 0.25, 2) * size
         left, top = rng.uniform(0, size, 2) - (width / 2, height / 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -34,13 +35,16 @@ def draw_batch(batch: Any, skeleton: Skeleton, *, limit: int = 16) -> NDArray[np
     Returns:
         (height, width, 3) uint8 BGR.
     """
-    count = min(limit, len(batch.image))
-    fields: list[Any] = [np.asarray(field) for field in batch]
-    windows = [_window(Sample(*(field[i] for field in fields)), skeleton) for i in range(count)]
-    columns = min(COLUMNS, count)
-    rows = math.ceil(count / columns)
-    windows += [np.zeros_like(windows[0])] * (rows * columns - count)
-    return np.vstack([np.hstack(windows[row * columns : (row + 1) * columns]) for row in range(rows)])
+    fields: list[Any] = [np.asarray(field)[:limit] for field in batch]
+    return side_by_side([_window(Sample(*sample), skeleton) for sample in zip(*fields, strict=True)])
+
+
+def side_by_side(windows: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Pictures of one size, at least one, in rows of four."""
+    columns = min(COLUMNS, len(windows))
+    rows = math.ceil(len(windows) / columns)
+    filled = [*windows, *[np.zeros_like(windows[0])] * (rows * columns - len(windows))]
+    return np.vstack([np.hstack(filled[row * columns : (row + 1) * columns]) for row in range(rows)])
 
 
 def _window(sample: Sample, skeleton: Skeleton) -> NDArray[np.uint8]:

@@ -8,7 +8,7 @@ from heatstream.errors import RecipeError
 from heatstream.models.checkpoints import SCALE_HEADS, LoadReport, load_checkpoint
 from heatstream.models.registry import create
 from heatstream.models.torch_import import nn, torch
-from heatstream.models.training.recipe import Recipe, TrainSettings
+from heatstream.models.training.recipe import AnyRecipe, Recipe, TrainSettings
 
 __all__ = ["build_network", "build_optimiser"]
 
@@ -21,7 +21,7 @@ EPSILON = {"adam": 1e-8, "adamw": 1e-11}
 thousandth of what is usual, and 1e-8 is not small against their squares' roots late in a training."""
 
 
-def build_network(recipe: Recipe) -> tuple[nn.Module, LoadReport | None]:
+def build_network(recipe: AnyRecipe) -> tuple[nn.Module, LoadReport | None]:
     """The network with its first weights, on the CPU, and what was loaded from `model.init`.
 
     Scale heads are frozen where the loss has no use for them.
@@ -33,7 +33,7 @@ def build_network(recipe: Recipe) -> tuple[nn.Module, LoadReport | None]:
     network = create(recipe.model.name, skeleton=recipe.model.skeleton)
     model = recipe.model
     report = load_checkpoint(network, model.init, heads=not model.fresh_heads) if model.init else None
-    if not recipe.loss.scale_adaptive:
+    if isinstance(recipe, Recipe) and not recipe.loss.scale_adaptive:
         for name, parameter in network.named_parameters():
             if name.startswith(SCALE_HEADS):
                 parameter.requires_grad_(False)

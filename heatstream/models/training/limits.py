@@ -11,11 +11,12 @@ from heatstream import skeletons
 from heatstream.errors import DatasetError, RecipeError, UnknownNameError
 from heatstream.models.checkpoints import weights_file
 from heatstream.models.data.samples import find_root
+from heatstream.models.landmark_data.settings import APART, FOLDERS_OF_LABELS
 from heatstream.models.registry import NETWORKS
 from heatstream.models.training.fields import flatten, nearest, to_table
 
 if TYPE_CHECKING:
-    from heatstream.models.training.recipe import Recipe
+    from heatstream.models.training.recipe import AnyRecipe
 
 __all__ = ["check_files", "check_values"]
 
@@ -33,7 +34,10 @@ PROBABILITY: Test = (lambda v: 0 <= v <= 1, "from 0 to 1")
 
 TESTS: dict[str, Test] = {
     "data.sets.*.weight": POSITIVE,
-    "data.size": (lambda v: v >= 64 and v % SIZE_MULTIPLE == 0, f"a multiple of {SIZE_MULTIPLE}, 64 or more"),
+    "data.size": (
+        lambda v: all(side >= 64 and side % SIZE_MULTIPLE == 0 for side in (v if isinstance(v, list) else [v])),
+        f"multiples of {SIZE_MULTIPLE}, 64 or more",
+    ),
     "data.workers": (lambda v: 0 <= v <= MOST_PROCESSES, f"from 0 to {MOST_PROCESSES}"),
     "data.cache_gb": NOT_NEGATIVE,
     "data.validation.limit": NOT_NEGATIVE,
@@ -65,14 +69,13 @@ TESTS: dict[str, Test] = {
 """Key to what its value must be, in code and in words."""
 
 
-def check_values(recipe: Recipe) -> None:
+def check_values(recipe: AnyRecipe) -> None:
     """Refuse values that no training can have.
 
     Raises:
         RecipeError: names the key and what it may be.
     """
-    poses = [name for name, network in NETWORKS.items() if network.task == "pose"]
-    _among(poses, "model.name", recipe.model.name, "network for poses")
+    _among(NETWORKS, "model.name", recipe.model.name, "network")
     _among(skeletons.SKELETONS, "model.skeleton", recipe.model.skeleton, "skeleton")
     if not recipe.data.sets:
         raise RecipeError("data.sets is empty: add a [[data.sets]] section with annotations and images")
@@ -86,7 +89,7 @@ def check_values(recipe: Recipe) -> None:
     _check_device(recipe.train.device)
 
 
-def check_files(recipe: Recipe) -> None:
+def check_files(recipe: AnyRecipe) -> None:
     """Refuse a recipe whose folders and files are not there.
 
     Raises:
@@ -108,15 +111,16 @@ def check_files(recipe: Recipe) -> None:
         raise RecipeError(f"model.init: {_missing(init, 'file', others=bundled)}")
 
 
-def _named_files(recipe: Recipe) -> Iterator[tuple[str, str, bool]]:
+def _named_files(recipe: AnyRecipe) -> Iterator[tuple[str, str, bool]]:
     """Every key that names a file or folder of data, with its value and whether it is a folder."""
-    parts = [(f"data.sets.{number}", one.annotations, one.images) for number, one in enumerate(recipe.data.sets)]
+    sets: list[tuple[str, Any]] = [(f"data.sets.{number}", one) for number, one in enumerate(recipe.data.sets)]
     if recipe.data.validation is not None:
-        validation = recipe.data.validation
-        parts.append(("data.validation", validation.annotations, validation.images))
-    for key, file, folder in parts:
-        yield f"{key}.annotations", file, False
-        yield f"{key}.images", folder, True
+        sets.append(("data.validation", recipe.data.validation))
+    for key, one in sets:
+        kind = getattr(one, "format", "coco")  # the sets of a training of poses are COCO's
+        yield f"{key}.annotations", one.annotations, kind in FOLDERS_OF_LABELS
+        if kind in APART:
+            yield f"{key}.images", one.images, True
 
 
 def _folders_beside(root: Path) -> Iterator[str]:

@@ -7,6 +7,9 @@
     [augment]    how windows are drawn from the photos
     [loss]       what is minimised
     [train]      how long, how fast, in which precision, where results go
+
+The network's task decides what may stand in the three in the middle: :class:`Recipe` for poses,
+:class:`LandmarkRecipe` for landmarks.
 """
 
 from __future__ import annotations
@@ -19,12 +22,25 @@ from typing import Any, Literal
 from heatstream.errors import RecipeError
 from heatstream.models.data.augment import AugmentSettings
 from heatstream.models.data.samples import DataSettings
+from heatstream.models.landmark_data.settings import LandmarkAugmentSettings, LandmarkDataSettings
+from heatstream.models.landmark_objective import LandmarkLossSettings
 from heatstream.models.objective import LossSettings
+from heatstream.models.registry import NETWORKS
 from heatstream.models.training.fields import flatten, from_table, nearest, to_table
 from heatstream.models.training.limits import check_values
 from heatstream.models.training.toml import reader, write_toml
 
-__all__ = ["ModelSettings", "Recipe", "TrainSettings", "differences", "parse_recipe", "read_recipe", "write_recipe"]
+__all__ = [
+    "AnyRecipe",
+    "LandmarkRecipe",
+    "ModelSettings",
+    "Recipe",
+    "TrainSettings",
+    "differences",
+    "parse_recipe",
+    "read_recipe",
+    "write_recipe",
+]
 
 FREE_KEYS = (
     *("data.root", "data.workers", "data.cache_gb"),
@@ -40,14 +56,14 @@ class ModelSettings:
 
     Attributes:
         name: one of :data:`heatstream.models.NETWORKS`.
-        skeleton: name of the keypoint layout that it learns.
+        skeleton: name of the keypoint layout that it learns; empty for the network's usual one.
         init: a checkpoint to start from (ours, official SWAHR or HigherHRNet, an HRNet backbone), relative to the
             current folder, or "swahr-mobile" for the weights that come with the package; empty for random weights.
         fresh_heads: leave the heads of `init` out, as for another skeleton.
     """
 
     name: str
-    skeleton: str = "coco-17"
+    skeleton: str = ""
     init: str = ""
     fresh_heads: bool = False
 
@@ -103,7 +119,7 @@ class TrainSettings:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A whole training; see the settings of each part."""
+    """A whole training of poses; see the settings of each part."""
 
     model: ModelSettings
     data: DataSettings
@@ -112,7 +128,21 @@ class Recipe:
     loss: LossSettings = field(default_factory=LossSettings)
 
 
-def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
+@dataclass(frozen=True)
+class LandmarkRecipe:
+    """A whole training of landmarks in boxes; see the settings of each part."""
+
+    model: ModelSettings
+    data: LandmarkDataSettings
+    train: TrainSettings
+    augment: LandmarkAugmentSettings = field(default_factory=LandmarkAugmentSettings)
+    loss: LandmarkLossSettings = field(default_factory=LandmarkLossSettings)
+
+
+AnyRecipe = Recipe | LandmarkRecipe
+
+
+def read_recipe(path: Path, changes: Sequence[str] = ()) -> AnyRecipe:
     """Read a recipe's file.
 
     Args:
@@ -137,7 +167,7 @@ def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     return replace(recipe, train=replace(recipe.train, out=str(Path("runs") / path.stem)))
 
 
-def parse_recipe(text: str, changes: Sequence[str] = ()) -> Recipe:
+def parse_recipe(text: str, changes: Sequence[str] = ()) -> AnyRecipe:
     """Make a recipe of TOML text.
 
     Args:
@@ -155,21 +185,32 @@ def parse_recipe(text: str, changes: Sequence[str] = ()) -> Recipe:
         raise RecipeError(f"the recipe is no TOML: {error}") from None
     for change in changes:
         _apply(table, change)
-    recipe = from_table(Recipe, table)
+    network = NETWORKS.get(_network_name(table))
+    landmarks = network is not None and network.task == "landmarks"
+    recipe: AnyRecipe = from_table(LandmarkRecipe, table) if landmarks else from_table(Recipe, table)
+    if network is not None and not recipe.model.skeleton:
+        recipe = replace(recipe, model=replace(recipe.model, skeleton=network.skeleton))
     check_values(recipe)
     return recipe
 
 
-def write_recipe(recipe: Recipe) -> str:
+def write_recipe(recipe: AnyRecipe) -> str:
     """The recipe as TOML, every value written out; :func:`parse_recipe` makes the same recipe of it."""
     return write_toml(to_table(recipe))
 
 
-def differences(one: Recipe, other: Recipe) -> list[str]:
+def differences(one: AnyRecipe, other: AnyRecipe) -> list[str]:
     """The keys, with both values, in which two recipes differ so that they are two trainings."""
     ours, theirs = dict(flatten(to_table(one))), dict(flatten(to_table(other)))
     keys = [key for key in {**ours, **theirs} if key not in FREE_KEYS and ours.get(key) != theirs.get(key)]
     return [f"{key} ({ours.get(key)!r}, there {theirs.get(key)!r})" for key in keys]
+
+
+def _network_name(table: Mapping[str, Any]) -> str:
+    """The network that the tables name; empty where they name none, which reading them will tell."""
+    model = table.get("model")
+    name = model.get("name") if isinstance(model, Mapping) else None
+    return name if isinstance(name, str) else ""
 
 
 def _apply(table: dict[str, Any], change: str) -> None:

@@ -5,7 +5,7 @@
     recipe.toml   the recipe, every value written out
     resume.pt     everything that the next step depends on
     last.pt       the averaged weights, as `heatstream export` and `heatstream eval` take them
-    best.pt       the same, of the validation with the highest AP
+    best.pt       the same, of the best validation
     logs/         TensorBoard
 """
 
@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 
 from heatstream.errors import RecipeError, TrainingError
 from heatstream.models.torch_import import torch
-from heatstream.models.training.recipe import Recipe, differences, parse_recipe, write_recipe
+from heatstream.models.training.recipe import AnyRecipe, differences, parse_recipe, write_recipe
 
 __all__ = ["RunFolder"]
 
@@ -38,7 +38,7 @@ class RunFolder:
 
     @property
     def best(self) -> Path:
-        """The averaged weights with the highest AP so far."""
+        """The averaged weights of the best validation so far."""
         return self.path / "best.pt"
 
     @property
@@ -77,7 +77,7 @@ class RunFolder:
                 ) from None
             yield
 
-    def start(self, recipe: Recipe) -> None:
+    def start(self, recipe: AnyRecipe) -> None:
         """Put the recipe into the folder.
 
         Raises:
@@ -94,7 +94,7 @@ class RunFolder:
         """
         self._write(path, lambda file: torch.save(dict(content), file))
 
-    def load(self, recipe: Recipe) -> dict[str, Any] | None:
+    def load(self, recipe: AnyRecipe) -> dict[str, Any] | None:
         """What `resume.pt` holds, tensors on the CPU; None at the start of a run.
 
         Raises:

@@ -20,17 +20,16 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from heatstream.errors import RecipeError, TrainingError
-from heatstream.models.data.loading import loader
-from heatstream.models.data.samples import Sample, TrainingSet
-from heatstream.models.objective import Objective
+from heatstream.models.data.loading import Samples, loader
 from heatstream.models.torch_import import Tensor, nn, torch
 from heatstream.models.training.average import Average
 from heatstream.models.training.build import build_optimiser, check_precision
 from heatstream.models.training.distributed import Processes
 from heatstream.models.training.guard import Guard
-from heatstream.models.training.recipe import Recipe, write_recipe
+from heatstream.models.training.recipe import AnyRecipe, write_recipe
 from heatstream.models.training.schedule import average_decay, learning_rate
 from heatstream.models.training.state import RunFolder
+from heatstream.models.training.tasks import make_objective, score_of
 
 __all__ = ["Numbers", "Observer", "Outcome", "StoppedError", "Trainer", "Validate"]
 
@@ -43,7 +42,7 @@ MOST_FILES = 64
 """How many files of a bad batch an error names."""
 
 Validate = Callable[[nn.Module], Mapping[str, float]]
-"""Measures a network in evaluation mode; "AP", in percent, decides which weights are the best."""
+"""Measures a network in evaluation mode, in per cent; the task's score decides which weights are the best."""
 
 
 class StoppedError(Exception):
@@ -81,7 +80,7 @@ class Outcome:
     Attributes:
         step: steps done.
         finished: whether these were all.
-        best: AP in percent and step of `best.pt`; None without a validation.
+        best: the task's score in per cent and step of `best.pt`; None without a validation.
     """
 
     step: int
@@ -122,9 +121,9 @@ class Trainer:
 
     def __init__(
         self,
-        recipe: Recipe,
+        recipe: AnyRecipe,
         network: nn.Module,
-        training_set: TrainingSet,
+        training_set: Samples,
         *,
         folder: RunFolder,
         state: Mapping[str, Any] | None = None,
@@ -150,7 +149,7 @@ class Trainer:
         self._wrapped = processes.wrap(self._network, sync_norms=settings.sync_norms)
         self._optimiser = build_optimiser(self._network, settings)
         self._scaler = torch.amp.GradScaler(device.type, enabled=settings.precision == "fp16")
-        self._objective = Objective(recipe.loss)
+        self._objective, self._score = make_objective(recipe), score_of(recipe)
         self._guard = Guard(device)
         self._mean, self._std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (MEAN, STD))
         torch.backends.cudnn.benchmark = True  # every batch has the same shape
@@ -224,11 +223,11 @@ class Trainer:
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         self._unchecked.append((self.step, batch.index))
-        batch = Sample(*(part.to(device, non_blocking=True) for part in batch))
+        batch = batch._make(part.to(device, non_blocking=True) for part in batch)
         images = batch.image.permute(0, 3, 1, 2).float().div_(255).sub_(self._mean).div_(self._std)
         with self._autocast():
-            output = self._wrapped(images, scales=self._recipe.loss.scale_adaptive)
-        terms = self._objective(output, batch)
+            output = self._objective.output(self._wrapped, images)
+        terms = self._objective(output, batch, first=self.step * settings.batch + self._processes.rank * len(images))
         total = torch.stack(list(terms.values())).sum()
         self._scaler.scale(total).backward()  # type: ignore[no-untyped-call]
         self._scaler.unscale_(self._optimiser)
@@ -323,9 +322,10 @@ class Trainer:
         if scores is None:
             return False
         self._validated = self.step
-        better = self._best is None or scores["AP"] > self._best[0]
+        value = scores[self._score.name]
+        better = self._best is None or self._score.better(value, self._best[0])
         if better:
-            self._best = scores["AP"], self.step
+            self._best = value, self.step
         if self._processes.first:
             if better:
                 self._folder.save(self._folder.best, self._weights())

@@ -195,8 +195,8 @@ class BadObjective(Objective):
         super().__init__(settings)
         self.calls = 0
 
-    def __call__(self, output: Any, batch: Any) -> dict[str, Any]:
-        terms = super().__call__(output, batch)
+    def __call__(self, output: Any, batch: Any, *, first: int = 0) -> dict[str, Any]:
+        terms = super().__call__(output, batch, first=first)
         if self.calls == self.bad_step:
             terms["pull"] = terms["pull"] * float("nan")
         self.calls += 1
@@ -211,7 +211,7 @@ def test_a_loss_that_is_not_finite_ends_the_training_before_any_harm(
     batch = recipe.train.batch
     numbers = range(BadObjective.bad_step * batch, (BadObjective.bad_step + 1) * batch)
     names = [training_set.photo_name(int(training_set[number].index)) for number in numbers]
-    monkeypatch.setattr("heatstream.models.training.trainer.Objective", BadObjective)
+    monkeypatch.setattr("heatstream.models.training.tasks.Objective", BadObjective)
     with pytest.raises(TrainingError) as raised:
         train(recipe, tmp_path)
     monkeypatch.undo()

@@ -1,0 +1,84 @@
+"""What a training of poses and one of landmarks differ in: the samples, the objective, and what counts as better."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import Progress
+
+from heatstream import skeletons
+from heatstream.models.data.loading import Samples
+from heatstream.models.data.picture import draw_batch
+from heatstream.models.data.samples import load_training_set
+from heatstream.models.landmark_data.picture import draw_landmarks
+from heatstream.models.landmark_data.training_set import load_landmark_set
+from heatstream.models.landmark_objective import LandmarkObjective
+from heatstream.models.objective import Objective
+from heatstream.models.torch_import import Tensor, nn
+from heatstream.models.training.recipe import AnyRecipe, LandmarkRecipe
+
+__all__ = ["AnyObjective", "Score", "draw_samples", "load_samples", "make_objective", "score_of"]
+
+
+class AnyObjective(Protocol):
+    """Runs a network on a batch and compares what it gives with the batch's labels."""
+
+    def output(self, network: nn.Module, images: Tensor, /) -> Any:
+        """What the network gives for a batch of images."""
+
+    def __call__(self, output: Any, batch: Any, *, first: int) -> dict[str, Tensor]:
+        """Scalars whose sum is minimised; `first` is the global number of the batch's first sample."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """The number of a validation that decides which weights are the best.
+
+    Attributes:
+        name: of the number.
+        higher_is_better: AP; of an error, the lower.
+    """
+
+    name: str
+    higher_is_better: bool
+
+    def better(self, new: float, old: float) -> bool:
+        """Whether `new` is."""
+        return new > old if self.higher_is_better else new < old
+
+
+AP = Score("AP", higher_is_better=True)
+NME = Score("NME", higher_is_better=False)
+
+
+def score_of(recipe: AnyRecipe) -> Score:
+    """What weights are chosen by."""
+    return NME if isinstance(recipe, LandmarkRecipe) else AP
+
+
+def make_objective(recipe: AnyRecipe) -> AnyObjective:
+    """What is minimised."""
+    if isinstance(recipe, LandmarkRecipe):
+        return LandmarkObjective(recipe.loss, seed=recipe.train.seed)
+    return Objective(recipe.loss)
+
+
+def load_samples(recipe: AnyRecipe, progress: Progress | None = None) -> Samples:
+    """The training set with its photos read ahead; start workers only afterwards.
+
+    Raises:
+        DatasetError: labels or photos are missing or wrong.
+    """
+    skeleton, seed = skeletons.get(recipe.model.skeleton), recipe.train.seed
+    if isinstance(recipe, LandmarkRecipe):
+        return load_landmark_set(recipe.data, recipe.augment, skeleton, seed=seed, progress=progress)
+    return load_training_set(recipe.data, recipe.augment, skeleton, seed=seed, progress=progress)
+
+
+def draw_samples(recipe: AnyRecipe, batch: Any) -> NDArray[np.uint8]:
+    """The first samples of a batch as a picture for people, (height, width, 3) uint8 BGR."""
+    skeleton = skeletons.get(recipe.model.skeleton)
+    return draw_landmarks(batch, skeleton) if isinstance(recipe, LandmarkRecipe) else draw_batch(batch, skeleton)
