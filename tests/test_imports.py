@@ -22,7 +22,7 @@ OPTIONAL = (
     *("pycuda", "pycocotools", "faster_coco_eval", "skimage", "h5py"),
 )
 
-COMMANDS = ("run", "train", "export", "build", "models", "doctor", "demo", "eval")
+COMMANDS = ("run", "train", "export", "build", "bench", "models", "doctor", "demo", "eval")
 
 REFUSE = f"""
 import sys

@@ -21,7 +21,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-__all__ = ["CHECKS", "Finding", "examine"]
+__all__ = ["CHECKS", "Finding", "examine", "processor_name"]
 
 NVIDIA_SMI_TIMEOUT_S = 2.0
 
@@ -58,19 +58,25 @@ def _safely(check: Callable[[], Iterator[Finding]]) -> list[Finding]:
         return [Finding(name, "bad", f"the check itself failed: {type(error).__name__}: {error}")]
 
 
+def processor_name() -> str:
+    """What the CPU calls itself."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = (line.partition(":") for line in cpuinfo.read_text(errors="replace").splitlines())
+        for key, _, value in lines:
+            if key.strip() == "model name":
+                return value.strip()
+    return platform.processor() or platform.machine()
+
+
 def _python() -> Iterator[Finding]:
     version = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     yield Finding("Python", "ok", f"{version}, {sys.executable}")
 
 
 def _processor() -> Iterator[Finding]:
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        lines = (line.partition(":") for line in cpuinfo.read_text(errors="replace").splitlines())
-        model = next((value.strip() for key, _, value in lines if key.strip() == "model name"), model)
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    yield Finding("CPU", "ok", f"{model}, {usable} cores usable")
+    yield Finding("CPU", "ok", f"{processor_name()}, {usable} cores usable")
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
         yield Finding("Memory", "ok", f"{memory:.1f} GiB")

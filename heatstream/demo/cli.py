@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn, TextIO
 
 import typer
 
+from heatstream.demo.bench import bench
 from heatstream.demo.build import build
 from heatstream.demo.demo import demo
 from heatstream.demo.doctor import doctor
@@ -56,7 +57,7 @@ def options(
     """Find people and their keypoints in camera frames and videos, in real time."""
 
 
-for command in (run, train, export, build, models, doctor, demo):
+for command in (run, train, export, build, bench, models, doctor, demo):
     app.command()(command)
 app.command("eval")(evaluate)
 

@@ -60,10 +60,10 @@ def make_scene(
     heatmaps = rng.normal(0, background, (joints, height, width)).astype(np.float32)
     centers = rng.uniform(0.15, 0.85, (people, 1, 2)) * [width, height]
     spread = rng.uniform(0.04, 0.15, (people, 1, 1)) * min(size)
-    keypoints = centers + rng.normal(0, 1, (people, joints, 2)) * spread
+    places = centers + rng.normal(0, 1, (people, joints, 2)) * spread
     # Moved a little after clipping: exactly between two pixels, a joint would give two equal maxima.
-    keypoints = np.clip(keypoints, 3, [width - 3, height - 3]) + rng.uniform(-2, 2, keypoints.shape)
-    keypoints = keypoints.astype(np.float32)
+    places = np.clip(places, 3, [width - 3, height - 3]) + rng.uniform(-2, 2, places.shape)
+    keypoints = places.astype(np.float32)
     present = rng.random((people, joints)) >= hidden
     person_tags = rng.permutation(people)[:, None] * tag_spacing + np.zeros(tag_size)
     # Trained networks paint a person's tag far around that person, so the background holds the nearest one's.

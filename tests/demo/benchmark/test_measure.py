@@ -1,0 +1,217 @@
+"""Measuring in turns, on engines and pipelines made by hand."""
+
+from __future__ import annotations
+
+import threading
+import time
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from heatstream.demo.benchmark import measure, subjects
+from heatstream.demo.benchmark.engines import Crowd, Sized
+from heatstream.demo.benchmark.feeds import Feed, open_feed
+from heatstream.demo.benchmark.measure import Measurement
+from heatstream.demo.benchmark.record import Run
+from heatstream.demo.benchmark.subjects import Condition
+from heatstream.demo.benchmark.ways import CAMERA, ENGINE, FRAME, PIPELINE, SIDE_BY_SIDE, pose_ways
+from heatstream.errors import EngineError, InputError, SourceError
+from heatstream.runtime.landmarks import LandmarkPipeline
+from heatstream.runtime.pipeline import Found, Pipeline
+from tests.runtime.fakes import POINTS, SPOTS, FakeEngine, FakeLandmarkEngine, spot
+
+FEED = Feed("a spot", (spot(64, 96, 40.3, 30.7), spot(64, 96, 50.3, 30.7)))
+
+
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
+    """What ``load`` gives; the test puts a pipeline under ``"pipeline"``."""
+    holder: dict[str, Any] = {"pipeline": Pipeline(FakeEngine())}
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"a model")
+    monkeypatch.setattr(measure, "ENOUGH", measure.MIN_TURNS)  # however busy the machine is
+    monkeypatch.setattr(subjects, "load", lambda *_, **__: holder["pipeline"])
+    monkeypatch.setattr(subjects, "model_path", lambda _: path)
+    return holder
+
+
+def _measured(condition: Condition, *, slices: int | None = None) -> Run | None:
+    with Measurement(condition, FEED, seconds=0.1) as measurement:
+        for _ in islice(measurement, slices):
+            pass
+        return measurement.run()
+
+
+def test_every_way_has_its_turns(loaded: dict[str, Any]) -> None:
+    run = _measured(Condition("spots", batches=(1,)))
+    assert run is not None
+    assert list(run.rates) == [ENGINE, SIDE_BY_SIDE, FRAME, PIPELINE, CAMERA]
+    assert {len(rate.fps) for rate in run.rates.values()} == {measure.MIN_TURNS}
+    assert all(min(rate.fps) > 0 for rate in run.rates.values())
+    assert (run.model, run.task, run.input_size, run.frame_size) == ("spots", "pose", (64, 128), (64, 96))
+    assert run.people == 1.0
+    assert list(run.stages) == ["preprocess", "engine", "decode"]
+    assert sum(stage.share for stage in run.stages.values()) == pytest.approx(1, abs=0.2)
+    assert run.camera is not None
+    assert run.camera.quantiles[50] == run.camera.latency["p50"]
+    assert list(run.camera.quantiles) == sorted(run.camera.quantiles)
+    assert loaded["pipeline"].engine.closed
+
+
+@pytest.mark.parametrize(("slices", "turns"), [(0, 0), (4, 0), (5, 1), (9, 1), (13, 2)])
+def test_whoever_leaves_early_keeps_the_whole_turns(loaded: dict[str, Any], slices: int, turns: int) -> None:
+    run = _measured(Condition("spots"), slices=slices)
+    found = 0 if run is None else len(run.rates[PIPELINE].fps)
+    assert found == turns
+    assert loaded["pipeline"].engine.closed
+
+
+def test_a_slow_model_ends_early(loaded: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "ENOUGH", 1)
+    with Measurement(Condition("spots"), FEED, seconds=1e-6) as measurement:
+        assert len(list(measurement)) == len(measurement) / measure.MIN_TURNS
+
+
+def test_a_failure_is_raised_and_the_model_closed(loaded: dict[str, Any]) -> None:
+    class Broken(FakeEngine):
+        def run(self, images: Any) -> Any:
+            raise EngineError("the device fell off")
+
+    loaded["pipeline"] = Pipeline(Broken())
+    with pytest.raises(EngineError, match="fell off"):
+        Measurement(Condition("spots"), FEED, seconds=0.1)
+    assert loaded["pipeline"].engine.closed
+
+
+def test_landmarks_are_counted_by_the_face(loaded: dict[str, Any]) -> None:
+    engine = FakeLandmarkEngine(POINTS)
+    loaded["pipeline"] = LandmarkPipeline(engine)
+    run = _measured(Condition("points"))
+    assert run is not None
+    assert run.task == "landmarks"
+    assert [key for key in run.rates if key.startswith("faces")] == ["faces_1", "faces_4", "faces_16"]
+    assert "engine_batch_16" in run.rates
+    assert run.camera is None
+    assert (run.people, run.stages) == (None, {})
+    assert 16 in engine.batches
+
+
+@pytest.mark.parametrize(
+    ("info", "condition", "words"),
+    [
+        (POINTS, Condition("points", crowd=3), "--size and --people change what surrounds a pose network on the CPU"),
+        (SPOTS, Condition("spots", batches=(1, 4)), "spots takes 1 image per run, not 4"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(
+    loaded: dict[str, Any], info: Any, condition: Condition, words: str
+) -> None:
+    engine = FakeLandmarkEngine(info) if info is POINTS else FakeEngine(info)
+    loaded["pipeline"] = LandmarkPipeline(engine) if info is POINTS else Pipeline(engine)
+    with pytest.raises(InputError, match=words):
+        Measurement(condition, FEED, seconds=0.1)
+    assert engine.closed
+
+
+def test_a_pipeline_on_the_gpu_tells_of_its_engine_by_its_own_clock(loaded: dict[str, Any]) -> None:
+    class OnTheGpu(Pipeline):
+        def stage_times(self, frame: Any, repeats: int) -> dict[str, Any]:
+            return {name: np.full(repeats, ms / 1e3) for name, ms in (("engine", 4.0), ("decode", 0.5), ("frame", 5.0))}
+
+    loaded["pipeline"] = OnTheGpu(FakeEngine())
+    run = _measured(Condition("spots"))
+    assert run is not None
+    assert run.rates[ENGINE].fps == pytest.approx((250.0,) * measure.MIN_TURNS)
+    assert run.rates[ENGINE].cpu_seconds is None
+    assert run.gpu_stages["decode"].share == pytest.approx(0.1)
+    assert SIDE_BY_SIDE not in run.rates
+
+
+def test_a_crowd_takes_the_place_of_what_the_network_found() -> None:
+    engine = FakeEngine(SPOTS)
+    crowded = Pipeline(Crowd(engine, 6))
+    found = [len(crowded(FEED.frames[0])) for _ in range(3)]
+    assert all(4 <= count <= 9 for count in found)  # joints that lie on each other may part or join a person
+    assert engine.runs == 3
+    assert len(Pipeline(Crowd(engine, 0))(FEED.frames[0])) == 0
+
+
+def test_a_crowd_is_the_callers_own_memory() -> None:
+    crowd = Crowd(FakeEngine(), 1)
+    images = np.zeros((1, 3, 64, 64), np.float32)
+    runs = [crowd.run(images) for _ in range(4)]
+    runs[0]["tags"][:] = 7
+    assert not (runs[3]["tags"] == 7).any()  # the same scene again
+
+
+def test_a_size_holds_for_frames_of_every_shape() -> None:
+    sized = Pipeline(Sized(FakeEngine(), (128, 192)))
+    assert sized.prepare(FEED.frames[0]).images[0].shape == (1, 3, 128, 192)
+    assert sized.side_by_side().prepare(FEED.frames[0]).images[0].shape == (1, 3, 128, 192)
+    with pytest.raises(InputError, match="points takes images of 64x64 px alone: leave --size out"):
+        Sized(FakeLandmarkEngine(POINTS), (128, 128))
+
+
+def test_latency_counts_from_when_the_frame_was_due() -> None:
+    """A frame that waits for a busy pipeline is late, also when a newer one took its place."""
+
+    class Slow(Pipeline):
+        def find(self, frame: Any) -> Found:
+            time.sleep(0.05)
+            return super().find(frame)
+
+    (_, _, camera) = pose_ways(Slow(FakeEngine()), FEED, fps=100)
+    counted = camera.run(0.5)
+    assert min(counted.latencies) >= 0.05
+    assert counted.dropped > counted.images  # of five frames four come in vain
+    assert counted.images <= 11
+
+
+def test_a_camera_keeps_its_pace() -> None:
+    times = []
+    for frame in islice(FEED.paced(200), 20):
+        times.append(time.perf_counter())
+        assert frame.capture_time <= times[-1]
+    assert times[-1] - times[0] >= 18.5 / 200
+
+
+def test_a_video_is_read_again_and_again(clip: Path) -> None:
+    feed = open_feed(str(clip))
+    assert feed.name == clip.name
+    source = feed.endless()
+    frames = list(islice(source, 65))
+    source.close()
+    assert [frame.index for frame in frames] == list(range(65))
+    assert np.array_equal(frames[0].image, frames[30].image)  # the clip has 30
+    assert not np.array_equal(frames[0].image, frames[31].image)
+
+
+def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError):
+        open_feed(str(tmp_path))
+
+
+def test_a_picture_is_a_source(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), FEED.frames[0])
+    feed = open_feed(str(tmp_path / "a.png"))
+    assert feed.size == (64, 96)
+    assert [frame.index for frame in islice(feed.endless(), 3)] == [0, 1, 2]
+
+
+def test_without_a_photograph_there_is_a_made_up_texture(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "skimage", None)
+    feed = open_feed(None)
+    assert feed.name == "made-up texture"
+    assert feed.frames[0].std() > 5
+
+
+def test_nothing_is_left_running(loaded: dict[str, Any]) -> None:
+    before = threading.active_count()
+    _measured(Condition("spots"))
+    assert threading.active_count() == before
