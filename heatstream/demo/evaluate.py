@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from heatstream.errors import InputError
 
 if TYPE_CHECKING:
+    from heatstream.engine_builder.model_file import ModelInfo
     from heatstream.kernels import DecodeSettings
+    from heatstream.models.landmark_data import LandmarkSet
+    from heatstream.models.landmark_metrics import Norm
     from heatstream.runtime.engine import Engine
 
 __all__ = ["evaluate"]
@@ -29,6 +33,14 @@ class AdjustChoice(str, Enum):
     none = "none"
 
 
+class NormChoice(str, Enum):
+    """What errors of faces are divided by."""
+
+    inter_ocular = "inter-ocular"
+    inter_pupil = "inter-pupil"
+    box = "box"
+
+
 def evaluate(
     model: Annotated[
         str,
@@ -39,15 +51,31 @@ def evaluate(
     ],
     data: Annotated[Path, typer.Option("--data", metavar="DIR", help="The folder of the images.")],
     annotations: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "--annotations",
             metavar="FILE",
-            help="COCO or CrowdPose keypoint JSON; a relative path is looked up here and in DIR. With DIR/val.json "
-            "the images may be in DIR/val.",
+            help="The labels; a relative path is looked up here and in DIR. With DIR/val.json the images may be in "
+            "DIR/val.",
+            show_default="those of the set in DIR",
         ),
-    ],
+    ] = None,
     flip: Annotated[bool, typer.Option("--flip", help="Look at the mirrored image too: better, half as fast.")] = False,
+    boxes: Annotated[
+        Path | None,
+        typer.Option(
+            "--boxes",
+            metavar="FILE.json",
+            help="Bodies in boxes: a detector's results as COCO JSON.",
+            show_default="the labelled boxes",
+        ),
+    ] = None,
+    norm: Annotated[
+        NormChoice | None,
+        typer.Option(
+            "--norm", help="What errors of faces are divided by.", show_default="what the set's papers divide by"
+        ),
+    ] = None,
     scales: Annotated[
         str,
         typer.Option("--scales", help="Look at each image in these sizes, such as 0.5,1,2. Needs a model of any size."),
@@ -62,13 +90,23 @@ def evaluate(
         ),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="Only so many images, those with the lowest ids.")
+        int | None,
+        typer.Option("--limit", min=1, help="Only so many images, those with the lowest ids; of faces the first."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE.json", help="Write figures and settings.")
     ] = None,
     sheet: Annotated[
         Path | None, typer.Option("--sheet", metavar="FILE.jpg", help="Draw the worst and the best images.")
+    ] = None,
+    ced: Annotated[
+        Path | None,
+        typer.Option(
+            "--ced",
+            metavar="FILE.png",
+            help="Where to draw the curve of faces' errors.",
+            show_default="MODEL-ced.png",
+        ),
     ] = None,
     network: Annotated[
         str | None,
@@ -92,12 +130,15 @@ def evaluate(
         int | None, typer.Option("--threads", min=1, help="CPU threads of a model file; by default all cores.")
     ] = None,
 ) -> None:
-    """Measure MODEL on labelled images: average precision and recall.
+    """Measure MODEL on labelled images.
 
-    The images go through the same pipeline that `heatstream run` uses. AP is
-    the mean over OKS 0.50 to 0.95, in per cent; (M) and (L) are people of 32
-    to 96 px and larger; CrowdPose has easy, medium and hard images instead.
-    A checkpoint gives the AP of its export. Needs the extra `train`.
+    Networks that find people are measured by average precision and recall
+    (COCO, CrowdPose), those that find the landmarks of faces by NME, failure
+    rate and AUC, with the CED curve as a picture (WFLW, 300-W, COFW, AFLW,
+    LaPa, our faces JSON), those that find bodies in boxes by PCKh (MPII) or
+    average precision (COCO). Everything goes through the same pipeline that
+    `heatstream run` uses. All figures are in per cent. A checkpoint gives the
+    figures of its export. AP needs the extra `train`.
 
     Examples:
 
@@ -106,34 +147,53 @@ def evaluate(
         heatstream eval runs/mine/best.pt --data photos --annotations val.json --sheet sheet.jpg -o results.json
 
         heatstream eval pose_coco_w32.pth --network swahr-w32 --size any --flip --data val --annotations val.json
+
+        heatstream eval h3r-mobile-68 --data 300w --sheet faces.jpg
+
+        heatstream eval h3r-w32-coco17.onnx --data coco --boxes detections.json
     """
-    from heatstream.demo.evaluation_report import EvaluationReport, progress_bar
-    from heatstream.models.evaluation import evaluate as measure
+    from heatstream.demo.evaluate_landmarks import measure_landmarks
+    from heatstream.demo.evaluate_poses import measure_poses
+    from heatstream.demo.evaluation_report import EvaluationReport
+    from heatstream.runtime.landmarks import LandmarkPipeline
     from heatstream.runtime.pipeline import Pipeline
 
     factors = _parse_scales(scales)
-    report = EvaluationReport(output, sheet)
-    labels, images = _find_data(data, annotations)
     if factors != (1.0,) and _is_checkpoint(model):
         size = size or "any"
     engine, file = _open_engine(model, network, size, threads)
+    info = engine.info
     try:
-        settings = _changed(Pipeline(engine).settings, adjust, detection_threshold)
-        pipeline = Pipeline(engine, settings, flip=flip, scales=factors)
-        with progress_bar("finding people") as progress:
-            evaluation = measure(
-                pipeline.side_by_side(),
-                labels,
-                images,
-                skeleton=pipeline.info.skeleton,
-                limit=limit or 0,
-                workers=engine.parallel_runs,
-                progress=progress,
-            )
+        if info.task == "landmarks":
+            of_people = {
+                "--scales": factors != (1.0,),
+                "--adjust": adjust,
+                "--detection-threshold": detection_threshold,
+            }
+            _refuse(of_people, f"is for networks that find people; {info.name} finds landmarks in boxes")
+            labelled = _find_set(info, data, annotations)
+            if labelled.measure != "oks":
+                _refuse({"--boxes": boxes}, f"is for COCO's people; {labelled.labels} has its own boxes")
+            if labelled.measure != "nme":
+                _refuse({"--norm": norm, "--ced": ced}, f"is for faces; {labelled.labels} labels bodies")
+            elif ced is None:
+                ced = Path(f"{info.name}-ced.png") if output is None else output.with_name(f"{output.stem}-ced.png")
+            report = EvaluationReport(output, sheet, ced)
+            divisor = cast("Norm | None", norm and norm.value)
+            landmarks = LandmarkPipeline(engine, flip=flip)
+            measured = measure_landmarks(landmarks, labelled, norm=divisor, boxes=boxes, limit=limit or 0)
+        else:
+            of_boxes = {"--boxes": boxes, "--norm": norm, "--ced": ced}
+            _refuse(of_boxes, f"is for networks that find landmarks in boxes; {info.name} finds people")
+            labels, images = _find_people(info, data, annotations)
+            report = EvaluationReport(output, sheet)
+            settings = _changed(Pipeline(engine).settings, adjust, detection_threshold)
+            people = Pipeline(engine, settings, flip=flip, scales=factors)
+            measured = measure_poses(people, labels, images, limit=limit or 0)
     finally:
         engine.close()
-    report.show(evaluation, pipeline)
-    report.write(evaluation, pipeline, model=file, annotations=labels, images=images)
+    report.show(measured, engine)
+    report.write(measured, engine, model=file)
 
 
 def _parse_scales(text: str) -> tuple[float, ...]:
@@ -143,11 +203,41 @@ def _parse_scales(text: str) -> tuple[float, ...]:
         raise InputError(f"--scales {text!r} is not understood: give numbers such as 0.5,1,2") from None
 
 
-def _find_data(data: Path, annotations: Path) -> tuple[Path, Path]:
+def _refuse(given: Mapping[str, object], why: str) -> None:
+    for flag, value in given.items():
+        if value not in (None, False):
+            raise InputError(f"{flag} {why}: leave it out")
+
+
+def _find_set(info: ModelInfo, data: Path, annotations: Path | None) -> LandmarkSet:
+    """The set of faces or bodies in the folder, of the model's skeleton."""
+    from heatstream.models.landmark_data import open_set
+
+    labelled = open_set(data, annotations)
+    skeleton = labelled.skeleton
+    if skeleton.name != info.skeleton:
+        raise InputError(
+            f"{info.name} finds {info.num_keypoints} points ({info.skeleton}), {labelled.labels} labels "
+            f"{skeleton.num_keypoints} ({skeleton.name}): choose a model for these, or other labels"
+        )
+    return labelled
+
+
+def _find_people(info: ModelInfo, data: Path, annotations: Path | None) -> tuple[Path, Path]:
     """The file of labels and the folder of its images."""
-    labels = annotations if annotations.exists() else data / annotations
-    inner = data / labels.stem
-    return labels, inner if inner.is_dir() else data
+    if annotations is not None:
+        labels = annotations if annotations.exists() else data / annotations
+        inner = data / labels.stem
+        return labels, inner if inner.is_dir() else data
+    from heatstream.models.landmark_data import open_set
+
+    labelled = open_set(data)
+    if labelled.measure != "oks":
+        raise InputError(
+            f"{info.name} finds people, {labelled.labels} labels {labelled.skeleton.name} in boxes "
+            f"({labelled.title}): give COCO or CrowdPose keypoints, or a model of {labelled.skeleton.name}"
+        )
+    return labelled.labels, labelled.images
 
 
 def _open_engine(model: str, network: str | None, size: str | None, threads: int | None) -> tuple[Engine, Path]:

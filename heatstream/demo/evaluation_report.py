@@ -1,4 +1,4 @@
-"""What `heatstream eval` leaves: a table, a JSON file and a contact sheet."""
+"""What `heatstream eval` leaves: a table, a JSON file, a curve and a contact sheet."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import hashlib
 import json
 import math
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +17,12 @@ from heatstream.errors import SinkError
 from heatstream.version import __version__
 
 if TYPE_CHECKING:
-    from heatstream.models.evaluation import Evaluation
-    from heatstream.runtime.pipeline import Pipeline
+    import numpy as np
+    from numpy.typing import NDArray
 
-__all__ = ["EvaluationReport", "progress_bar"]
+    from heatstream.runtime.engine import Engine
+
+__all__ = ["EvaluationReport", "Measured", "progress_bar", "rounded"]
 
 PICTURES = (".jpg", ".jpeg", ".png")
 LIBRARIES = ("numpy", "opencv-python", "opencv-python-headless", "onnxruntime", "torch", "faster-coco-eval")
@@ -39,63 +41,81 @@ def progress_bar(text: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What an evaluation came to, ready to be shown.
+
+    Attributes:
+        columns: titles of the table; the first of them is that of the rows' names, empty where a row needs none.
+        rows: name and values of every row.
+        facts: what else is told, by name.
+        content: what goes into the JSON file, as JSON takes it.
+        labels: the file or folder of the labels.
+        images: the folder of the photos.
+        curves: errors by name for the CED curve; none is drawn when empty.
+        sheet: draws the contact sheet, (H, W, 3) uint8 BGR.
+    """
+
+    columns: Sequence[str]
+    rows: Mapping[str, Sequence[str]]
+    facts: Mapping[str, str]
+    content: Mapping[str, Any]
+    labels: Path
+    images: Path
+    sheet: Callable[[], NDArray[np.uint8]]
+    curves: Mapping[str, NDArray[np.floating]] = field(default_factory=dict)
+
+
 class EvaluationReport:
     """Shows and writes what an evaluation came to.
 
     Args:
         output: JSON file to write; none when None.
         sheet: contact sheet to write, ``.jpg`` or ``.png``; none when None.
+        ced: picture of the curve to write, likewise.
 
     Raises:
         SinkError: a file cannot be written; known before the work.
     """
 
-    def __init__(self, output: Path | None, sheet: Path | None) -> None:
+    def __init__(self, output: Path | None, sheet: Path | None, ced: Path | None = None) -> None:
         from heatstream.runtime.sinks.base import check_writable
 
-        if sheet is not None and sheet.suffix.lower() not in PICTURES:
-            raise SinkError(f"{sheet} is not a picture's name: end it in one of {', '.join(PICTURES)}")
-        for path in (output, sheet):
+        for picture in (sheet, ced):
+            if picture is not None and picture.suffix.lower() not in PICTURES:
+                raise SinkError(f"{picture} is not a picture's name: end it in one of {', '.join(PICTURES)}")
+        for path in (output, sheet, ced):
             if path is not None:
                 check_writable(path)
         self._output = output
         self._sheet = sheet
+        self._ced = ced
 
-    def show(self, evaluation: Evaluation, pipeline: Pipeline) -> None:
-        """Print the table to stdout."""
+    def show(self, measured: Measured, engine: Engine) -> None:
+        """Print the table and the facts to stdout."""
         from rich.console import Console
         from rich.table import Table
         from rich.text import Text
 
-        title = Text(f"{pipeline.info.name} ({pipeline.info.weights}) on {pipeline.engine.name}")
+        title = Text(f"{engine.info.name} ({engine.info.weights}) on {engine.name}")
         table = Table(title=title, title_justify="left", min_width=46)
-        for name in evaluation.metrics:
-            table.add_column(name, justify="right")
-        table.add_row(*("-" if math.isnan(value) else f"{value:.1f}" for value in evaluation.metrics.values()))
+        for number, name in enumerate(measured.columns):
+            if number or name:
+                table.add_column(name, justify="right" if number else "left")
+        for name, values in measured.rows.items():
+            table.add_row(*([name] if measured.columns[0] else []), *values)
         console = Console()
         console.print(table)
-        images = evaluation.images
-        people = sum(len(image.truth) for image in images)
-        missed = sum(image.missed for image in images)
-        for name, text in (
-            ("input", _input(pipeline)),
-            ("images", f"{len(images)} in {evaluation.seconds:.1f} s"),
-            ("labelled people", f"{people}, of whom {people - missed} found at OKS 0.5"),
-            ("false people", f"{sum(image.false for image in images)}"),
-        ):
+        for name, text in measured.facts.items():
             console.print(f"{name:>15}  {text}", markup=False, highlight=False, soft_wrap=True)
 
-    def write(
-        self, evaluation: Evaluation, pipeline: Pipeline, *, model: Path, annotations: Path, images: Path
-    ) -> None:
-        """Write the files.
+    def write(self, measured: Measured, engine: Engine, *, model: Path) -> None:
+        """Write the files, and print their names.
 
         Args:
-            evaluation: what to write.
-            pipeline: that found the people; it may be closed.
+            measured: what to write.
+            engine: the network; it may be closed.
             model: the file of the weights.
-            annotations: the labels.
-            images: folder of the images.
 
         Raises:
             SinkError: a file cannot be written.
@@ -104,75 +124,42 @@ class EvaluationReport:
         from heatstream.runtime.sinks.base import write_whole
 
         if self._output is not None:
-            content = _content(evaluation, pipeline) | {
+            info, labels = engine.info, measured.labels
+            content = {
+                **measured.content,
+                "model": info.name,
+                "weights": info.weights,
+                "skeleton": info.skeleton,
+                "precision": info.precision,
+                "engine": engine.name,
+                "versions": {"heatstream": __version__, "python": platform.python_version()} | _versions(),
                 "model_file": str(model),
                 "model_sha256": hashlib.sha256(model.read_bytes()).hexdigest(),
-                "annotations": str(annotations),
-                "annotations_sha256": hashlib.sha256(annotations.read_bytes()).hexdigest(),
-                "data": str(images),
+                "annotations": str(labels),
+                "annotations_sha256": hashlib.sha256(labels.read_bytes()).hexdigest() if labels.is_file() else None,
+                "data": str(measured.images),
             }
             write_whole(self._output, (json.dumps(content, indent=1) + "\n").encode())
+        if self._ced is not None:
+            from heatstream.models.ced_plot import draw_ced
+
+            write_whole(self._ced, _encoded(draw_ced(measured.curves), self._ced))
         if self._sheet is not None:
-            import cv2
-
-            from heatstream.demo.sheet import contact_sheet
-
-            picture = contact_sheet(evaluation.images)
-            write_whole(self._sheet, cv2.imencode(self._sheet.suffix, picture)[1].tobytes())
-        for path in (self._output, self._sheet):
+            write_whole(self._sheet, _encoded(measured.sheet(), self._sheet))
+        for path, name in ((self._output, "written"), (self._ced, "CED curve"), (self._sheet, "written")):
             if path is not None:
-                print(f"{'written':>15}  {path}")
+                print(f"{name:>15}  {path}")
 
 
-def _input(pipeline: Pipeline) -> str:
-    """How the images were looked at, for people."""
-    height, width = pipeline.info.input_size
-    parts = [f"short side {height} px" if pipeline.info.any_size else f"{height}x{width} px"]
-    if pipeline.flip:
-        parts.append("flip test")
-    if pipeline.scales != (1.0,):
-        parts.append("scales " + ", ".join(f"{scale:g}" for scale in pipeline.scales))
-    decode = pipeline.settings
-    return ", ".join([*parts, f"adjust {decode.adjust}", f"detection threshold {decode.detection_threshold:g}"])
+def rounded(value: float, digits: int = 4) -> float | None:
+    """As JSON takes it: what is not finite is null."""
+    return round(value, digits) if math.isfinite(value) else None
 
 
-def _content(evaluation: Evaluation, pipeline: Pipeline) -> dict[str, Any]:
-    """Everything but the files, as JSON takes it: what cannot be measured is null."""
-    info = pipeline.info
-    return {
-        "metrics": {name: _number(value) for name, value in evaluation.metrics.items()},
-        "model": info.name,
-        "weights": info.weights,
-        "skeleton": info.skeleton,
-        "precision": info.precision,
-        "engine": pipeline.engine.name,
-        "settings": {
-            "flip": pipeline.flip,
-            "scales": pipeline.scales,
-            "input_size": info.input_size,
-            "any_size": info.any_size,
-            "project": info.project,
-            "decode": asdict(pipeline.settings),
-        },
-        "images": len(evaluation.images),
-        "seconds": round(evaluation.seconds, 3),
-        "versions": {"heatstream": __version__, "python": platform.python_version()} | _versions(),
-        "per_image": [
-            {
-                "file": image.path.name,
-                "image_id": image.image_id,
-                "score": _number(image.score),
-                "people": len(image.truth),
-                "missed": image.missed,
-                "false": image.false,
-            }
-            for image in evaluation.images
-        ],
-    }
+def _encoded(picture: NDArray[np.uint8], path: Path) -> bytes:
+    import cv2
 
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else round(value, 4)
+    return cv2.imencode(path.suffix, picture)[1].tobytes()
 
 
 def _versions() -> dict[str, str]:

@@ -6,13 +6,12 @@ Drawn with OpenCV, which is there anyway.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from heatstream.errors import InputError, SinkError
+from heatstream.errors import InputError
 
 __all__ = ["draw_ced"]
 
@@ -20,48 +19,40 @@ SIZE = (480, 640)
 MARGINS = (24, 24, 56, 64)
 """Top, right, bottom and left of the axes, px."""
 
-COLORS = ((178, 114, 0), (0, 94, 213), (115, 158, 0), (167, 121, 204), (0, 159, 230))
+COLORS = (
+    *((178, 114, 0), (0, 94, 213), (115, 158, 0), (167, 121, 204)),
+    *((0, 159, 230), (233, 180, 86), (0, 0, 0)),
+)
 """Okabe and Ito's palette, BGR."""
 
 GREY, BLACK = (220, 220, 220), (0, 0, 0)
 TICKS = 5
 
 
-def draw_ced(curves: Mapping[str, NDArray[np.floating]], path: str | Path, *, limit: float = 0.10) -> None:
-    """Draw one curve per name and write the picture.
+def draw_ced(curves: Mapping[str, NDArray[np.floating]], *, limit: float = 0.10) -> NDArray[np.uint8]:
+    """Draw one curve per name.
 
     Args:
         curves: the errors of :func:`heatstream.models.landmark_metrics.nme` by name, (N,) fractions.
-        path: a picture's; its ending decides the format, ``.png`` for example.
         limit: the largest error shown, a fraction.
+
+    Returns:
+        (H, W, 3) uint8 BGR.
 
     Raises:
         InputError: there is nothing to draw.
-        SinkError: the picture cannot be written.
     """
     if not curves or any(np.size(errors) == 0 for errors in curves.values()) or not limit > 0:
         raise InputError("a curve needs at least one error and a positive limit")
-    path = Path(path)
     canvas = np.full((*SIZE, 3), 255, np.uint8)
     _axes(canvas, limit)
     for number, (name, errors) in enumerate(curves.items()):
         color = COLORS[number % len(COLORS)]
         cv2.polylines(canvas, [_steps(np.asarray(errors, np.float64), limit)], False, color, 2, cv2.LINE_AA)
         row = SIZE[0] - MARGINS[2] - 16 - 22 * (len(curves) - 1 - number)
-        cv2.line(canvas, (SIZE[1] - 250, row - 5), (SIZE[1] - 220, row - 5), color, 2, cv2.LINE_AA)
-        _write(canvas, name, (SIZE[1] - 212, row))
-    try:
-        done, data = cv2.imencode(path.suffix, canvas)
-    except cv2.error as error:
-        raise SinkError(
-            f"{path} cannot be written as {path.suffix or 'a picture without an ending'}: use .png"
-        ) from error
-    if not done:
-        raise SinkError(f"{path} cannot be written as {path.suffix}: use .png")
-    try:
-        path.write_bytes(data.tobytes())
-    except OSError as error:
-        raise SinkError(f"{path} could not be written ({error.strerror}): give another path") from error
+        cv2.line(canvas, (SIZE[1] - 290, row - 5), (SIZE[1] - 260, row - 5), color, 2, cv2.LINE_AA)
+        _write(canvas, name, (SIZE[1] - 252, row))
+    return canvas
 
 
 def _steps(errors: NDArray[np.float64], limit: float) -> NDArray[np.int32]:

@@ -27,7 +27,7 @@ from heatstream.models.truth import Truth, read_truth
 from heatstream.results import Poses
 from heatstream.skeletons import Skeleton
 
-__all__ = ["Evaluation", "ImageScore", "check_labels", "evaluate"]
+__all__ = ["Evaluation", "ImageScore", "check_labels", "evaluate", "measure"]
 
 FOUND_OKS = 0.5
 """A person counts as found from this similarity on: the loosest threshold of the protocol."""
@@ -39,6 +39,9 @@ METRICS = ("AP", "AP50", "AP75", "AP(M)", "AP(L)", "AR", "AR50", "AR75", "AR(M)"
 """In the order in which faster-coco-eval gives them."""
 
 Find = Callable[[NDArray[np.uint8]], Poses]
+
+FindIn = Callable[[NDArray[np.uint8], int, list[dict[str, Any]]], Poses]
+"""From a frame, its id, and what is labelled in it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,13 +121,40 @@ def evaluate(
         InputError: the skeleton has no OKS, or ``workers`` is not positive.
         MissingExtraError: faster-coco-eval is not installed.
     """
+    return measure(
+        lambda frame, image_id, labelled: find(frame),
+        annotations,
+        images,
+        skeleton=skeleton,
+        limit=limit,
+        workers=workers,
+        progress=progress,
+    )
+
+
+def measure(
+    find: FindIn,
+    annotations: Path,
+    images: Path,
+    *,
+    skeleton: str,
+    limit: int = 0,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """:func:`evaluate` for what has to know which image it looks at."""
     if workers < 1:
         raise InputError(f"workers must be at least 1, got {workers}")
     library, layout, truth = _labels(annotations, images, skeleton=skeleton, limit=limit)
 
+    people = _by_image(truth)
+
+    def work(entry: Mapping[str, Any]) -> Poses:
+        return find(_read_image(images, entry), entry["id"], people[entry["id"]])
+
     start = time.perf_counter()
     found: list[Poses] = []
-    for poses in in_order(lambda entry: find(_read_image(images, entry)), truth.images, workers):
+    for poses in in_order(work, truth.images, workers):
         found.append(poses)
         if progress is not None:
             progress(len(found), len(truth.images))
@@ -221,9 +251,7 @@ def _say_nothing(*_: object) -> None:
 
 
 def _image_scores(evaluator: Any, truth: Truth, found: list[Poses], folder: Path) -> tuple[ImageScore, ...]:
-    people: dict[int, list[dict[str, Any]]] = {entry["id"]: [] for entry in truth.images}
-    for person in truth.content["annotations"]:
-        people[person["image_id"]].append(person)
+    people = _by_image(truth)
     scores = []
     for entry, poses in zip(truth.images, found, strict=True):
         labelled = np.array(
@@ -236,6 +264,14 @@ def _image_scores(evaluator: Any, truth: Truth, found: list[Poses], folder: Path
         oks, false = _matched(similarity, labelled)
         scores.append(ImageScore(folder / entry["file_name"], entry["id"], keypoints[labelled], poses, oks, false))
     return tuple(scores)
+
+
+def _by_image(truth: Truth) -> dict[int, list[dict[str, Any]]]:
+    """The annotations of every image, by its id."""
+    people: dict[int, list[dict[str, Any]]] = {entry["id"]: [] for entry in truth.images}
+    for person in truth.content["annotations"]:
+        people[person["image_id"]].append(person)
+    return people
 
 
 def _matched(similarity: NDArray[np.float64], labelled: NDArray[np.bool_]) -> tuple[NDArray[np.float64], int]:

@@ -1,12 +1,12 @@
-"""How far from where they should be a network finds the landmarks of labelled faces.
+"""How far from where they should be a network finds the landmarks of labelled faces and bodies.
 
-Each face is looked at in the box that its set gives; :mod:`heatstream.models.landmark_metrics` holds the formulas.
+Each is looked at in the box that its set gives; :mod:`heatstream.models.landmark_metrics` holds the formulas.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,21 +15,30 @@ from numpy.typing import NDArray
 from heatstream.errors import DatasetError, InputError
 from heatstream.models.in_order import in_order
 from heatstream.models.landmark_data.example import Example
-from heatstream.models.landmark_metrics import LandmarkScores, Norm, face_lengths, nme, scores
-from heatstream.skeletons import Skeleton
+from heatstream.models.landmark_metrics import LandmarkScores, Norm, face_lengths, nme, pckh, scores
+from heatstream.skeletons import MPII_16, Skeleton
 
-__all__ = ["FaceScore", "LandmarkEvaluation", "evaluate_landmarks", "find_landmarks"]
+__all__ = [
+    "BodyEvaluation",
+    "ExampleScore",
+    "LandmarkEvaluation",
+    "evaluate_bodies",
+    "evaluate_landmarks",
+    "find_landmarks",
+]
+
+PCKH_THRESHOLDS = (0.5, 0.1)
 
 Find = Callable[[NDArray[np.uint8], NDArray[np.float64]], NDArray[np.floating]]
 """From a frame (H, W, 3) uint8 BGR and boxes (N, 4), as Example.box has them, to landmarks (N, L, 2) in source px."""
 
 
 @dataclass(frozen=True, eq=False)
-class FaceScore:
-    """What was found in one face.
+class ExampleScore:
+    """What was found in one box.
 
     Attributes:
-        example: the face and its true landmarks.
+        example: the face or body, and its true landmarks.
         found: (L, 2) float64, source px.
         error: the normalised mean error, a fraction; infinite where a landmark was not found.
     """
@@ -51,7 +60,7 @@ class LandmarkEvaluation:
     """
 
     scores: LandmarkScores
-    faces: tuple[FaceScore, ...]
+    faces: tuple[ExampleScore, ...]
     norm: Norm
     seconds: float
 
@@ -95,8 +104,54 @@ def evaluate_landmarks(
     truth = np.stack([example.points for example in examples])
     labelled = np.stack([example.visibility > 0 for example in examples])
     errors = nme(found, truth, lengths, labelled)
-    faces = tuple(map(FaceScore, examples, found, errors.tolist()))
+    faces = tuple(map(ExampleScore, examples, found, errors.tolist()))
     return LandmarkEvaluation(scores(errors, [example.subsets for example in examples]), faces, norm, seconds)
+
+
+@dataclass(frozen=True, eq=False)
+class BodyEvaluation:
+    """What an evaluation of MPII's bodies came to.
+
+    Attributes:
+        pckh: by threshold, a share of the head, the table of :func:`heatstream.models.landmark_metrics.pckh`.
+        bodies: every body, in the order of the examples; errors are divided by the head's length.
+        seconds: that reading the photos and finding the joints took.
+    """
+
+    pckh: Mapping[float, Mapping[str, float]]
+    bodies: tuple[ExampleScore, ...]
+    seconds: float
+
+
+def evaluate_bodies(
+    find: Find,
+    examples: Sequence[Example],
+    *,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> BodyEvaluation:
+    """Find the joints of MPII's people in their boxes and compare them with the labels; arguments as above.
+
+    Raises:
+        DatasetError: a photo is missing or damaged, or nobody's head is known.
+        InputError: there are no examples, or they are of another skeleton.
+    """
+    _check(examples, MPII_16)
+    for example in examples:
+        if example.length is None:
+            raise DatasetError(f"{example.where} has no head to measure by: read the set with its gt_valid.mat")
+    heads = np.array([example.length for example in examples], np.float64)
+    start = time.perf_counter()
+    found = find_landmarks(find, examples, workers=workers, progress=progress)
+    seconds = time.perf_counter() - start
+    truth = np.stack([example.points for example in examples])
+    labelled = np.stack([example.visibility > 0 for example in examples])
+    errors = nme(found, truth, heads, labelled)
+    return BodyEvaluation(
+        {threshold: pckh(found, truth, labelled, heads, threshold) for threshold in PCKH_THRESHOLDS},
+        tuple(map(ExampleScore, examples, found, errors.tolist())),
+        seconds,
+    )
 
 
 def find_landmarks(

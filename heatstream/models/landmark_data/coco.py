@@ -14,7 +14,7 @@ from heatstream.models.landmark_data.example import Example, make_example
 from heatstream.models.landmark_data.files import entries, read_json
 from heatstream.skeletons import COCO_17, Skeleton
 
-__all__ = ["PersonBox", "read_coco", "read_person_boxes"]
+__all__ = ["PersonBox", "box_corners", "read_coco", "read_person_boxes"]
 
 PERSON = 1
 """COCO's category of people."""
@@ -54,8 +54,8 @@ def read_coco(annotations: Path, images: Path, skeleton: Skeleton = COCO_17) -> 
         for person, box in zip(photo.people, photo.boxes, strict=True):
             if (box[2:] <= 0).any():
                 raise DatasetError(f"{where}: the box {box.tolist()} is empty: correct the file")
-            visibility = person[:, 2].astype(np.int8)
-            examples.append(make_example(photo.path, person[:, :2], _corners(box), where=where, visibility=visibility))
+            points, visibility = person[:, :2], person[:, 2].astype(np.int8)
+            examples.append(make_example(photo.path, points, box_corners(box), where=where, visibility=visibility))
     return examples
 
 
@@ -95,10 +95,10 @@ def read_person_boxes(
         if image_id not in names:
             raise DatasetError(f"{where}: {annotations} has no photo {image_id}: give the JSON of the same photos")
         if person and score >= least_score and (box[2:] > 0).all():
-            boxes.append(PersonBox(images / names[image_id], image_id, _corners(box), score))
+            boxes.append(PersonBox(images / names[image_id], image_id, box_corners(box), score))
     return boxes
 
 
-def _corners(box: NDArray[np.float64]) -> NDArray[np.float64]:
-    """From x, y, width, height to the first and the last pixel."""
+def box_corners(box: NDArray[np.float64]) -> NDArray[np.float64]:
+    """From COCO's x, y, width, height to x and y of the first and the last pixel."""
     return np.concatenate([box[:2], box[:2] + np.maximum(box[2:], 2) - 1])

@@ -93,7 +93,7 @@ def open_set(folder: Path, annotations: Path | None = None) -> LandmarkSet:
     if not found and next(folder.rglob("*.pts"), None) is not None:
         found = [_w300(folder)]
     if not found:
-        names = {title: sorted({pattern.rpartition("*/")[2] for pattern in LABELS[title]}) for title in LABELS}
+        names = {title: dict.fromkeys(each.rpartition("*/")[2] for each in LABELS[title]) for title in LABELS}
         looked = ", ".join(f"{' or '.join(files)} ({title})" for title, files in names.items())
         raise DatasetError(
             f"{folder} holds no set that is known; looked for {looked}, landmarks/ and images/ (LaPa) and .pts files "
