@@ -31,6 +31,7 @@ class EnginePrecision(str, Enum):
 
     fp16 = "fp16"
     fp32 = "fp32"
+    int8 = "int8"
 
 
 def build(
@@ -55,8 +56,11 @@ def build(
         int, typer.Option("--batch", metavar="N", min=1, help="Take 1 to N images per run. 1 alone is fastest.")
     ] = 1,
     precision: Annotated[
-        EnginePrecision, typer.Option("--precision", help="What the engine computes in.")
-    ] = EnginePrecision.fp16,
+        EnginePrecision | None,
+        typer.Option(
+            "--precision", help="What the engine computes in.", show_default="int8 of an INT8 model file, else fp16"
+        ),
+    ] = None,
     gpu: Annotated[
         str | None,
         typer.Option(
@@ -109,7 +113,7 @@ def build(
             here,
             size=None if size is None else sized(read_model(path).info, size).input_size,
             batch=batch,
-            precision=precision.value,
+            precision=None if precision is None else precision.value,
             targets=() if gpu is None else parse_targets(gpu),
             folder=output,
             progress=view,
@@ -118,7 +122,7 @@ def build(
     _print(found)
     if report:
         _print_layers(found.record)
-    elif precision is EnginePrecision.fp16 and found.record.float32_layers:
+    elif found.record.spec.precision != "fp32" and found.record.float32_layers:
         tell(f"warning: {len(found.record.float32_layers)} layers compute in FP32, --report names them")
 
 
@@ -147,8 +151,12 @@ def _print_layers(record: EngineRecord) -> None:
     total = (str(sum(counts.values())) for counts in record.layers.values())
     table.add_row("all", *total, style="bold")
     Console().print(table)
-    if record.spec.precision == "fp16":
+    precision = record.spec.precision.upper()
+    if precision != "FP32":
         for name in record.float32_layers:
-            print(f"  in FP32, though the engine is FP16: {name}")
-        if not record.float32_layers:
-            print("  every layer computes in FP16")
+            print(f"  in FP32, though the engine is {precision}: {name}")
+    if record.model.quantisation is not None:
+        for name in record.model.quantisation["left_out"]:
+            print(f"  in FP16, because INT8 would make the maps drift too far: {name}")
+    elif precision == "FP16" and not record.float32_layers:
+        print("  every layer computes in FP16")

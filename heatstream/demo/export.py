@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +11,7 @@ import typer
 
 from heatstream.demo.checkpoint import RANDOM, open_network, sized
 from heatstream.demo.messages import tell
+from heatstream.errors import InputError
 
 if TYPE_CHECKING:
     from heatstream.engine_builder.export import ExportReport
@@ -22,6 +24,7 @@ class PrecisionChoice(str, Enum):
 
     fp32 = "fp32"
     fp16 = "fp16"
+    int8 = "int8"
 
 
 def export(
@@ -54,6 +57,18 @@ def export(
     dynamic_batch: Annotated[
         bool, typer.Option("--dynamic-batch", help="Leave the number of images per run free.")
     ] = False,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            "--calibrate",
+            metavar="DIR",
+            help="For int8: photographs of what the network will see (for landmarks: of one face or body each). "
+            "Labels are not needed.",
+        ),
+    ] = None,
+    images: Annotated[
+        int, typer.Option("--images", metavar="N", min=1, help="How many of them, spread evenly over the folder.")
+    ] = 64,
 ) -> None:
     """Write the network NAME to a model file that describes itself.
 
@@ -61,22 +76,38 @@ def export(
     in it. Skeleton and size are those the checkpoint was trained with if it
     is ours, else what `heatstream models` lists. Needs the extra `train`.
 
+    INT8 is for engines of NVIDIA GPUs. Layers that make the maps drift too far
+    are left in FP16; each is tried alone, which takes a while for large ones.
+
     Examples:
 
         heatstream export swahr-w32 --checkpoint pose_coco_w32.pth -o swahr-w32.onnx
 
         heatstream export swahr-mobile -c mine.pt --size 256x448 --precision fp16 -o mine.onnx
+
+        heatstream export swahr-w32 -c pose_coco_w32.pth --precision int8 --calibrate photos -o swahr-w32-int8.onnx
     """
+    from heatstream.demo.evaluation_report import progress_bar
+    from heatstream.demo.photographs import calibration_photographs
     from heatstream.engine_builder.export import export_model
 
+    if precision is PrecisionChoice.int8 and calibrate is None:
+        raise InputError(
+            "INT8 is calibrated on photographs, and none come with heatstream: give a folder of what the network will "
+            "see, --calibrate DIR"
+        )
     network, info = open_network(name, checkpoint)
-    report = export_model(
-        network,
-        sized(info, size),
-        output or Path(f"{name}.onnx"),
-        precision=precision.value,
-        dynamic_batch=dynamic_batch,
-    )
+    info = sized(info, size)
+    with progress_bar("trying layers in INT8") if calibrate else nullcontext() as progress:
+        report = export_model(
+            network,
+            info,
+            output or Path(f"{name}.onnx"),
+            precision=precision.value,
+            dynamic_batch=dynamic_batch,
+            photographs=None if calibrate is None else calibration_photographs(calibrate, images, info),
+            progress=progress,
+        )
     _print(report)
     if RANDOM in info.weights:
         tell(f"warning: the weights of {report.path} are {info.weights}: it will find nobody; give a --checkpoint")
@@ -89,5 +120,10 @@ def _print(report: ExportReport) -> None:
     batch = "any number of images" if info.batch is None else "1 image"
     print(f"{report.path}: {info.name}, {height}x{width}, {batch}, {info.precision}{kept}")
     print(f"  weights: {info.weights}")
+    if info.quantisation is not None:
+        origin, left_out = info.quantisation, info.quantisation["left_out"]
+        named = f": {', '.join(left_out)}" if left_out else ""
+        print(f"  calibrated on {len(origin['images'])} photographs of {origin['folder']}")
+        print(f"  {report.int8_layers} convolutions in INT8, {len(left_out)} left in FP16{named}")
     for output, drift in report.drift.items():
         print(f"  {output}: drifts from torch by {drift:.1e} of its range")

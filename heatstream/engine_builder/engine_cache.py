@@ -59,7 +59,7 @@ def build_engine(
     *,
     size: tuple[int, int] | None = None,
     batch: int = 1,
-    precision: Precision = "fp16",
+    precision: Precision | None = None,
     targets: Sequence[str] = (),
     folder: Path | None = None,
     progress: Progress | None = None,
@@ -74,7 +74,7 @@ def build_engine(
         gpu: of this machine.
         size: (height, width) in px; the model's own when left out.
         batch: 1 for exactly one image per run, which is fastest; N for 1 to N.
-        precision: what it computes in.
+        precision: what it computes in; INT8 for a model file in INT8 and FP16 for all others when left out.
         targets: compute capabilities; the toolkit's choice when empty.
         folder: where engines are kept, made if need be; the user's cache when left out.
         progress: is told how far a build is.

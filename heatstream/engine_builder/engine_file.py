@@ -40,7 +40,7 @@ class EngineSpec:
         version: of that library, in full.
         targets: compute capabilities that it is for, for example ``("sm_89",)``.
         gpu: name of the GPU that it was tuned on; None for TensorRT-RTX, which tunes when the engine is loaded.
-        precision: ``"fp32"`` or ``"fp16"``.
+        precision: ``"fp32"``, ``"fp16"`` or ``"int8"``.
         size: (height, width) in px.
         batch: 1 for exactly one image per run; N for 1 to N.
     """

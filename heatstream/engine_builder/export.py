@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.engine_builder.atomic import replacing
+from heatstream.engine_builder.drift import measure_drift
 from heatstream.engine_builder.half_precision import cast_to_half, peak_values
 from heatstream.engine_builder.model_file import (
     FREE_SIZE_MULTIPLE,
@@ -30,7 +31,9 @@ from heatstream.engine_builder.model_file import (
     Task,
 )
 from heatstream.engine_builder.natural_images import natural_images
-from heatstream.errors import EngineError
+from heatstream.engine_builder.onnx_session import session_options
+from heatstream.engine_builder.quantisation import PROBES, Photographs, quantise
+from heatstream.errors import EngineError, InputError
 from heatstream.extras import require
 from heatstream.version import __version__
 
@@ -42,8 +45,12 @@ __all__ = ["DRIFT_LIMITS", "ExportReport", "export_model"]
 OPSET = 18
 """ONNX operator set: the newest that TensorRT 10.3 (JetPack 6.1) and ONNX Runtime both read in full."""
 
-DRIFT_LIMITS: Mapping[str, float] = {"fp32": 1e-4, "fp16": 1e-2}
-"""How far an output may drift from torch, relative to its range, per precision."""
+DRIFT_LIMITS: Mapping[str, float] = {"fp32": 1e-4, "fp16": 1e-2, "int8": 0.2}
+"""How far any value of an output may drift from torch, relative to the output's range, per precision.
+
+One value in a million says little of INT8, whose layers are chosen by their mean drift; its limit catches what is
+broken.
+"""
 
 FOLDED_BYTES = 1 << 26
 """The largest weights that are computed at export: more than any layer of ours has."""
@@ -55,16 +62,18 @@ class ExportReport:
 
     Attributes:
         path: of the model file.
-        info: what the file says of itself.
+        info: what the file says of itself; an INT8 file names the layers that are not.
         drift: largest difference from torch relative to the output's range, per output, as ONNX Runtime computes
             on a CPU (which rounds fewer values to float16 than a GPU does).
         float32_operators: how many operators of an FP16 network stayed in float32 because they could overflow.
+        int8_layers: how many convolutions compute in INT8.
     """
 
     path: Path
     info: ModelInfo
     drift: Mapping[str, float]
     float32_operators: int = 0
+    int8_layers: int = 0
 
 
 def export_model(
@@ -75,11 +84,13 @@ def export_model(
     precision: Precision = "fp32",
     size: tuple[int, int] | Literal["any"] | None = None,
     dynamic_batch: bool = False,
+    photographs: Photographs | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> ExportReport:
     """Write a network to a model file and check the file against torch.
 
     The check runs the file in ONNX Runtime on images with the spectrum of photographs: two images for a dynamic
-    batch, a second size where the size is free.
+    batch, a second size where the size is free. INT8 is checked on photographs, which it was calibrated for.
 
     Args:
         module: the network; left as it is, on any device.
@@ -89,17 +100,25 @@ def export_model(
         size: (height, width) in px, multiples of 32; ``"any"`` leaves both free, in multiples of 64; the size in
             `info` when left out.
         dynamic_batch: leave the number of images per run free.
+        photographs: what INT8 is calibrated on; for no other precision.
+        progress: is told how many layers of an INT8 network were measured, and of how many.
 
     Returns:
         What was written, and how far it drifts from torch.
 
     Raises:
-        InputError: the size is no multiple of 32 px.
+        InputError: the size is no multiple of 32 px, or INT8 was asked for without photographs.
         SinkError: the file cannot be written; known before the work starts.
         EngineError: the network cannot be exported, or the exported one drifts too far.
         MissingExtraError: torch, onnx or onnxscript is not installed.
     """
     path = Path(path)
+    if (photographs is not None) is not (precision == "int8"):
+        raise InputError(
+            "INT8 is calibrated on photographs of what the network will see: give a folder of them"
+            if precision == "int8"
+            else f"photographs are what INT8 is calibrated on, and {precision} was asked for: leave them out"
+        )
     info = _described(info, precision=precision, size=size, dynamic_batch=dynamic_batch)
     with replacing(path) as temporary:
         for library in ("torch", "onnx", "onnxscript"):
@@ -107,13 +126,25 @@ def export_model(
         network = _exportable(module, info.task)
         batches = list(_check_batches(info))
         model = _to_onnx(network, info, batches[0])
-        left = cast_to_half(model, peak_values(model, batches[0])) if precision == "fp16" else 0
+        peaks = {} if precision == "fp32" else peak_values(model, batches[0])
+        int8_layers = 0
+        if photographs is not None:
+            quantised = quantise(model, photographs, progress=progress)
+            model, int8_layers = quantised.model, len(quantised.layers)
+            info = replace(info, quantisation=_origin(photographs, quantised.left_out))
+            batches = list(photographs.images[:PROBES])
+        left = 0 if precision == "fp32" else cast_to_half(model, peaks)
         drift = _drift(model, network, info, batches)
         info = replace(info, drift=max(drift.values()))
         _describe(model, info)
         temporary.write_bytes(model.SerializeToString())
         _check_file(temporary, info)
-    return ExportReport(path=path, info=info, drift=drift, float32_operators=left)
+    return ExportReport(path=path, info=info, drift=drift, float32_operators=left, int8_layers=int8_layers)
+
+
+def _origin(photographs: Photographs, left_out: tuple[str, ...]) -> dict[str, Any]:
+    """What the file says of its calibration."""
+    return {"folder": photographs.folder, "images": list(photographs.names), "left_out": list(left_out)}
 
 
 def _described(
@@ -209,6 +240,7 @@ def _to_onnx(network: nn.Module, info: ModelInfo, images: NDArray[np.float32]) -
         )
     _strip(model)
     _name_dimensions(model, info)
+    _name_layers(model)
     return model
 
 
@@ -263,31 +295,41 @@ def _name_dimensions(model: Any, info: ModelInfo) -> None:
             width.dim_param = "width" if stride == 1 else f"width/{stride}"
 
 
+def _name_layers(model: Any) -> None:
+    """Call convolutions by their weights in torch: reports of engines and of INT8 name them."""
+    taken = {node.name for node in model.graph.node}
+    for node in model.graph.node:
+        if node.op_type in ("Conv", "ConvTranspose"):
+            name = node.input[1].removeprefix("network.").removesuffix(".weight")
+            if name not in taken:
+                node.name = name
+                taken.add(name)
+
+
 def _drift(model: Any, network: nn.Module, info: ModelInfo, batches: list[NDArray[np.float32]]) -> dict[str, float]:
     """Run the model in ONNX Runtime and in torch, and refuse it if they differ too much."""
     import onnxruntime
     import torch
 
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    drift = dict.fromkeys(info.outputs, 0.0)
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), session_options(), providers=["CPUExecutionProvider"]
+    )
+    pairs: dict[str, list[tuple[NDArray[np.float32], NDArray[np.float32]]]] = {name: [] for name in info.outputs}
     for images in batches:
         with torch.inference_mode():
             expected = [maps.numpy() for maps in network(torch.from_numpy(images))]
-        for name, want, got in zip(
-            info.outputs, expected, session.run(list(info.outputs), {INPUT_NAME: images}), strict=True
-        ):
-            if not np.isfinite(want).all():
-                raise EngineError(
-                    f"{info.name} gives values that are not finite on the check image: its weights are damaged, "
-                    "use another checkpoint"
-                )
-            difference = float(np.abs(got - want).max())
-            # An output that is the same everywhere has no range; then only being equal will do.
-            relative = difference / max(float(np.ptp(want)), np.finfo(np.float32).tiny)
-            drift[name] = max(drift[name], relative if np.isfinite(relative) else np.inf)
+        if not all(np.isfinite(maps).all() for maps in expected):
+            raise EngineError(
+                f"{info.name} gives values that are not finite on the check image: its weights are damaged, "
+                "use another checkpoint"
+            )
+        received = session.run(list(info.outputs), {INPUT_NAME: images})
+        for name, want, got in zip(info.outputs, expected, received, strict=True):
+            pairs[name].append((want, got))
+    drift = {name: measure_drift(both).largest for name, both in pairs.items()}
     worst = max(drift, key=lambda name: drift[name])
     if not drift[worst] <= DRIFT_LIMITS[info.precision]:
-        advice = "export it with precision fp32" if info.precision == "fp16" else "check its weights"
+        advice = "check its weights" if info.precision == "fp32" else "export it with precision fp32"
         raise EngineError(
             f"{info.name} exported in {info.precision} drifts from torch by {drift[worst]:.2g} of the range of "
             f"{worst}, at most {DRIFT_LIMITS[info.precision]:g} is allowed: {advice}"
@@ -308,8 +350,7 @@ def _check_file(path: Path, info: ModelInfo) -> None:
     """Read the file back as a runtime would: it must describe itself, and truly."""
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options = session_options(optimised=False)
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     read = ModelInfo.from_metadata(session.get_modelmeta().custom_metadata_map, path=path)
     assert read == info, f"{path} does not read back as it was written: {read} != {info}"

@@ -21,7 +21,8 @@ from heatstream.version import __version__
 
 __all__ = ["INPUT_NAME", "METADATA_KEY", "OUTPUTS", "ModelInfo", "Port", "Precision", "Task"]
 
-Precision = Literal["fp32", "fp16"]
+Precision = Literal["fp32", "fp16", "int8"]
+"""What a network computes in. INT8 is that of its convolutions; what is left out of it, and all else, is FP16."""
 
 Task = Literal["pose", "landmarks"]
 """What a network finds: the people in a frame (SWAHR), or the points of one face or body in a box (H3R)."""
@@ -84,6 +85,8 @@ class ModelInfo:
         outputs: names and strides of the outputs, in their order in the file; of those that :data:`OUTPUTS`
             has for the task.
         precision: what the network computes in; inputs and outputs are float32 either way.
+        quantisation: of an INT8 network: ``folder`` and ``images``, the name of the folder and of the photographs it
+            was calibrated on, and ``left_out``, the names of the convolutions that stayed in FP16. None for others.
         decode: decode settings that differ from the defaults, by name; for landmarks ``topk``, see
             :func:`heatstream.kernels.decode_landmarks`.
         project: resample the maps to the input's size before they are decoded, as the official evaluation does.
@@ -107,6 +110,7 @@ class ModelInfo:
     std: tuple[float, float, float] = IMAGENET_STD
     outputs: Mapping[str, int] = field(default_factory=lambda: dict(OUTPUTS["pose"]))
     precision: Precision = "fp32"
+    quantisation: Mapping[str, Any] | None = None
     decode: Mapping[str, Any] = field(default_factory=dict)
     project: bool = True
     weights: str = "random"
@@ -133,6 +137,10 @@ class ModelInfo:
                 f"a mapping of the outputs' names to their strides, as of {dict(OUTPUTS.get(self.task, {}))}",
             ),
             "precision": (self.precision in get_args(Precision), f"one of {', '.join(get_args(Precision))}"),
+            "quantisation": (
+                self.quantisation is None or _is_settings(self.quantisation),
+                "what an INT8 network was calibrated on, or null",
+            ),
             "decode": (_is_settings(self.decode), "a mapping of decode settings"),
             "project": (isinstance(self.project, bool), "true or false"),
             "weights": (isinstance(self.weights, str), "a text"),

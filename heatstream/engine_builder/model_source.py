@@ -16,6 +16,23 @@ from heatstream.extras import require
 __all__ = ["ModelSource", "read_model"]
 
 
+_TO_INT8 = (
+    "and INT8 is calibrated on photographs when a model is exported: `heatstream export NAME --precision int8 "
+    "--calibrate FOLDER`"
+)
+_FROM_INT8 = "and an engine could not be better than that: build it with precision int8, or export it in {}"
+
+_CANNOT = {
+    ("fp16", "fp32"): "and an FP32 engine could not be better than that: build it with precision fp16, or export it "
+    "in fp32",
+    ("fp32", "int8"): _TO_INT8,
+    ("fp16", "int8"): _TO_INT8,
+    ("int8", "fp16"): _FROM_INT8.format("fp16"),
+    ("int8", "fp32"): _FROM_INT8.format("fp32"),
+}
+"""(precision of a file, that of the engine) -> why it cannot be, and what to do."""
+
+
 @dataclass(frozen=True)
 class ModelSource:
     """One model file.
@@ -30,17 +47,17 @@ class ModelSource:
     info: ModelInfo
     sha256: str
 
-    def shaped(self, *, size: tuple[int, int] | None, batch: int, precision: Precision) -> ModelInfo:
+    def shaped(self, *, size: tuple[int, int] | None, batch: int, precision: Precision | None) -> ModelInfo:
         """How an engine of it is fed.
 
         Args:
             size: (height, width) in px; the file's own when left out.
             batch: how many images per run at most.
-            precision: what the engine computes in.
+            precision: what the engine computes in; when left out INT8 for a file in INT8, FP16 for all others.
 
         Raises:
-            InputError: the file has another fixed size, the batch is not positive, or an FP32 engine is asked of an
-                FP16 file.
+            InputError: the file has another fixed size, the batch is not positive, or the file does not hold what
+                the precision needs.
         """
         size = self.info.input_size if size is None else size
         if batch < 1:
@@ -51,11 +68,10 @@ class ModelSource:
                 f"{self.path} takes images of {height}x{width} alone, not {size[0]}x{size[1]}: export it with that "
                 "size, or with --size any"
             )
-        if precision == "fp32" and self.info.precision == "fp16":
-            raise InputError(
-                f"{self.path} is in FP16, and an FP32 engine could not be better than that: build it with precision "
-                "fp16, or export it in fp32"
-            )
+        if precision is None:
+            precision = "int8" if self.info.precision == "int8" else "fp16"
+        if precision != self.info.precision and (problem := _CANNOT.get((self.info.precision, precision))):
+            raise InputError(f"{self.path} is in {self.info.precision.upper()}, {problem}")
         return replace(
             self.info,
             any_size=False,

@@ -7,7 +7,7 @@ from typing import Any
 
 from heatstream.errors import EngineError, ModelFileError
 
-__all__ = ["first_line", "open_session"]
+__all__ = ["first_line", "open_session", "session_options"]
 
 SILENT = 4  # ONNX Runtime's severity "fatal": what fails is raised, and told once, by us
 
@@ -27,13 +27,7 @@ def open_session(path: Path, threads: int = 1, *, optimised: bool = True) -> Any
     _check_file(path)
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = SILENT
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if not optimised:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options = session_options(threads, optimised=optimised)
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as error:  # ONNX Runtime's errors share no base class
@@ -42,6 +36,25 @@ def open_session(path: Path, threads: int = 1, *, optimised: bool = True) -> Any
                 f"{path} is not an ONNX file, or is damaged: export it again with `heatstream export`"
             ) from None
         raise EngineError(f"ONNX Runtime cannot run {path}: {first_line(error)}") from error
+
+
+def session_options(threads: int = 0, *, optimised: bool = True) -> Any:
+    """The onnxruntime.SessionOptions of every session of ours: nothing is printed, and threads wait asleep.
+
+    Args:
+        threads: how many threads work on one run; 0 for one per core.
+        optimised: prepare the network to run; not needed to read what it says of itself.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = SILENT
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if not optimised:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return options
 
 
 def first_line(error: Exception) -> str:

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from heatstream.demo.cli import main
-from heatstream.engine_builder.model_file import ModelInfo
+from heatstream.engine_builder.model_file import ModelInfo, Precision
 from heatstream.skeletons import COCO_17
 from tests.demo.helpers import Command, Ended
 
@@ -68,7 +68,9 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
 
 
-def write_model(path: Path, *, metadata: bool = True, claims: str = "coco-17", scale: float = 1.0) -> Path:
+def write_model(
+    path: Path, *, metadata: bool = True, claims: str = "coco-17", scale: float = 1.0, precision: Precision = "fp32"
+) -> Path:
     """Write the network to a file.
 
     Args:
@@ -76,11 +78,18 @@ def write_model(path: Path, *, metadata: bool = True, claims: str = "coco-17", s
         metadata: whether it describes itself.
         claims: the skeleton it says it has; its outputs always have 17 maps.
         scale: multiplies the heatmaps; NaN gives maps that hold nothing else.
+        precision: what it says it computes in; it is always float32.
     """
     onnx = pytest.importorskip("onnx", reason="onnx comes with the extra test")
     helper = onnx.helper
     info = ModelInfo(
-        name="tiny", skeleton=claims, input_size=(128, 128), any_size=True, weights="made by hand", project=False
+        name="tiny",
+        skeleton=claims,
+        input_size=(128, 128),
+        any_size=True,
+        weights="made by hand",
+        project=False,
+        precision=precision,
     )
     joints = COCO_17.num_keypoints
     # Undo the normalisation and take the mean of the colours: brightness, 0..1.

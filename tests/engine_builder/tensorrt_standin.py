@@ -2,17 +2,21 @@
 
 It has the names that heatstream uses and no others; an unknown name, argument or attribute is an error, as it is there.
 ``test_tensorrt_standin.py`` compares its signatures with the real ``tensorrt_rtx``, which shares the interface. Its
-parser reads real ONNX graphs. A plan of it is JSON that tells what it was built from, so that tests can look inside.
+parser reads real ONNX graphs. A plan of it is JSON that tells what it was built from, so that tests can look inside;
+``tensorrt_runtime_standin.py`` runs it.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 from enum import IntEnum
 from types import ModuleType
 from typing import Any
 
 import onnx
+
+from tests.engine_builder.tensorrt_runtime_standin import add_runtime
 
 __all__ = ["make_tensorrt"]
 
@@ -41,14 +45,15 @@ class _Strict:
     __slots__ = ()
 
 
-def make_tensorrt(version: str, gpu: str = "Orin") -> ModuleType:
+def make_tensorrt(version: str, gpu: str = "Orin", *, rtx: bool = False) -> ModuleType:
     """The module.
 
     Args:
         version: ``"10.3.0"`` or ``"11.4.1"``; what either has or lacks differs.
         gpu: of the machine that the times are measured on.
+        rtx: be TensorRT-RTX, as far as building for the default GPUs and running go.
     """
-    eleven = version.startswith("11")
+    eleven = rtx or version.startswith("11")
 
     class Severity(IntEnum):
         INTERNAL_ERROR, ERROR, WARNING, INFO, VERBOSE = range(5)
@@ -74,6 +79,8 @@ def make_tensorrt(version: str, gpu: str = "Orin") -> ModuleType:
 
     flags = {"TF32": 7} | ({} if eleven else {"FP16": 0, "INT8": 1, "OBEY_PRECISION_CONSTRAINTS": 11})
     BuilderFlag = IntEnum("BuilderFlag", flags)  # noqa: N806
+    if rtx:
+        flags["REQUIRE_USER_ALLOCATION"] = 20
     creation = {"STRONGLY_TYPED": 0} if eleven else {"EXPLICIT_BATCH": 0, "STRONGLY_TYPED": 1}
     NetworkDefinitionCreationFlag = IntEnum("NetworkDefinitionCreationFlag", creation)  # noqa: N806
     DataType = IntEnum("DataType", {"FLOAT": 0, "HALF": 1, "INT32": 3, "BOOL": 4, "INT64": 8})  # noqa: N806
@@ -315,6 +322,7 @@ def make_tensorrt(version: str, gpu: str = "Orin") -> ModuleType:
                 "input": list(shape),
                 "profiles": [profile._shapes for profile in config._profiles],
                 "measured": len(names - known),
+                "model": base64.b64encode(network._model.SerializeToString()).decode(),
             }
             return bytearray(json.dumps(content).encode())
 
@@ -325,4 +333,5 @@ def make_tensorrt(version: str, gpu: str = "Orin") -> ModuleType:
         *(INetworkDefinition, ParserError, OnnxParser, IOptimizationProfile, ITimingCache, IBuilderConfig, Builder),
     ):
         setattr(module, kind.__name__, kind)
+    add_runtime(module, rtx=rtx)
     return module

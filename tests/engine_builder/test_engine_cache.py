@@ -15,10 +15,10 @@ import filelock
 import pytest
 
 from heatstream.engine_builder import engine_cache
-from heatstream.engine_builder.catalog import bundled_path
 from heatstream.engine_builder.engine_cache import FoundEngine, build_engine, engine_folder, find_engine
 from heatstream.engine_builder.engine_file import load_plan, sidecar_path
 from heatstream.engine_builder.gpus import Gpu
+from heatstream.engine_builder.model_file import Precision
 from heatstream.engine_builder.toolkits import Toolkit
 from heatstream.errors import BuildError, EngineFileError, InputError, SinkError
 from tests.demo.conftest import write_model
@@ -148,9 +148,28 @@ def test_what_cannot_be_is_refused_before_the_work(
     assert not engines.exists()
 
 
-def test_an_fp16_file_is_not_made_fp32(build: Callable[..., FoundEngine]) -> None:
-    with pytest.raises(InputError, match="is in FP16, and an FP32 engine could not be better"):
-        build(bundled_path("swahr-mobile"), precision="fp32")
+@pytest.mark.parametrize(
+    ("holds", "precision", "words"),
+    [
+        ("fp16", "fp32", "is in FP16, and an FP32 engine could not be better than that: build it with precision fp16"),
+        ("fp32", "int8", "is in FP32, and INT8 is calibrated on photographs .*--precision int8 --calibrate FOLDER"),
+        ("fp16", "int8", "is in FP16, and INT8 is calibrated on photographs"),
+        ("int8", "fp16", "is in INT8, and an engine could not be better .*, or export it in fp16"),
+        ("int8", "fp32", "is in INT8, and an engine could not be better .*, or export it in fp32"),
+    ],
+)
+def test_a_precision_that_the_file_does_not_hold_is_refused(
+    build: Callable[..., FoundEngine], tmp_path: Path, holds: Precision, precision: Precision, words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        build(write_model(tmp_path / "net.onnx", precision=holds), precision=precision)
+
+
+@pytest.mark.parametrize(("holds", "precision"), [("fp32", "fp16"), ("fp16", "fp16"), ("int8", "int8")])
+def test_the_precision_follows_from_the_file(
+    build: Callable[..., FoundEngine], tmp_path: Path, holds: Precision, precision: Precision
+) -> None:
+    assert build(write_model(tmp_path / "net.onnx", precision=holds)).record.spec.precision == precision
 
 
 def test_a_failed_build_leaves_no_engine(build: Callable[..., FoundEngine], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,8 +20,11 @@ import onnxruntime  # noqa: E402
 from torch import nn  # noqa: E402
 
 from heatstream.engine_builder import export  # noqa: E402
+from heatstream.engine_builder.drift import measure_drift  # noqa: E402
 from heatstream.engine_builder.export import DRIFT_LIMITS, ExportReport, export_model  # noqa: E402
 from heatstream.engine_builder.model_file import ModelInfo  # noqa: E402
+from heatstream.engine_builder.natural_images import natural_images  # noqa: E402
+from heatstream.engine_builder.quantisation import DRIFT_BOUND, Photographs  # noqa: E402
 from heatstream.errors import EngineError, InputError, MissingExtraError, SinkError  # noqa: E402
 
 INFO = ModelInfo(name="small", skeleton="coco-17", input_size=(128, 192), weights="drawn", licence="none")
@@ -76,6 +79,13 @@ class SmallLandmarks(Small):
 
     def forward(self, images: Any, *, scales: bool = False) -> Maps:
         raise AssertionError("an export keeps the class that decoding reads, and no other")
+
+
+PHOTOGRAPHS = Photographs(
+    "photos",
+    tuple(f"{index}.jpg" for index in range(16)),
+    list(np.split(natural_images(16, INFO.input_size, INFO), 16)),
+)
 
 
 def run_both(report: ExportReport, network: nn.Module, images: Any) -> list[tuple[Any, Any]]:
@@ -139,6 +149,41 @@ def test_an_export_gives_what_torch_gives(
     assert types == {onnx.TensorProto.FLOAT16 if precision == "fp16" else onnx.TensorProto.FLOAT}
     assert str(Path(__file__).parent).encode() not in path.read_bytes(), "paths of this machine are in the file"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("options", [{}, {"size": "any", "dynamic_batch": True}])
+def test_an_int8_file_says_what_it_was_calibrated_on_and_leaves_out(tmp_path: Path, options: dict[str, Any]) -> None:
+    network, told = Small(), list[tuple[int, int]]()
+    report = export_model(
+        network,
+        INFO,
+        tmp_path / "small.onnx",
+        precision="int8",
+        photographs=PHOTOGRAPHS,
+        progress=lambda *numbers: told.append(numbers),
+        **options,
+    )
+    model = onnx.load(report.path)
+    onnx.checker.check_model(model, full_check=True)
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    assert list(metadata) == ["heatstream"]
+    info = ModelInfo.from_metadata(metadata, path=report.path)
+    assert info == report.info
+    assert info.precision == "int8"
+    assert info.quantisation is not None
+    assert (info.quantisation["folder"], len(info.quantisation["images"])) == ("photos", 16)
+    layers = {node.name for node in model.graph.node if node.op_type in ("Conv", "ConvTranspose")}
+    assert layers == {"stem.0", "down.0", "coarse_head", "up.0", "fine_head"}
+    assert set(info.quantisation["left_out"]) < layers
+    assert report.int8_layers == len(layers) - len(info.quantisation["left_out"])
+    assert told in ([], [(done, len(layers)) for done in range(1, len(layers) + 1)])
+
+    pairs: list[list[Any]] = [[], [], []]
+    for image in PHOTOGRAPHS.images[:4]:
+        for found, pair in zip(pairs, run_both(report, network, torch.from_numpy(image)), strict=True):
+            found.append(pair)
+    slack = 1.2  # float16 drifts too
+    assert 0 < max(measure_drift(found).rms for found in pairs) <= slack * DRIFT_BOUND
 
 
 def test_values_beyond_float16_stay_float32(tmp_path: Path) -> None:
@@ -213,7 +258,9 @@ def test_a_drift_beyond_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest
         ("no/small.onnx", {}, SinkError, "there is no folder"),
         (".", {}, SinkError, "it is a folder"),
         ("small.onnx", {"size": (100, 128)}, InputError, "multiples of 32"),
-        ("small.onnx", {"precision": "int8"}, InputError, "one of fp32, fp16"),
+        ("small.onnx", {"precision": "int4"}, InputError, "one of fp32, fp16, int8"),
+        ("small.onnx", {"precision": "int8"}, InputError, "INT8 is calibrated on photographs .* give a folder"),
+        ("small.onnx", {"photographs": PHOTOGRAPHS}, InputError, "and fp32 was asked for: leave them out"),
     ],
 )
 def test_what_cannot_work_is_refused_before_the_work(
