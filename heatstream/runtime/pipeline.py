@@ -31,7 +31,7 @@ from heatstream.kernels import (
 from heatstream.results import Faces, Poses
 from heatstream.runtime.engine import Engine
 
-__all__ = ["Finder", "Found", "Inferred", "Pipeline", "Prepared", "check_frame"]
+__all__ = ["Finder", "Found", "Inferred", "Pipeline", "Prepared", "check_frame", "frame_geometry", "settings_for"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +151,7 @@ class Pipeline:
         if engine.info.task != "pose":
             raise InputError(f"{engine.info.name} finds landmarks in a box, not people in a frame: choose a pose model")
         self.engine = engine
-        self.settings = _settings_for(engine.info, settings)
+        self.settings = settings_for(engine.info, settings)
         self.flip = flip
         self.scales = _checked_scales(scales, engine.info)
 
@@ -274,11 +274,8 @@ class Pipeline:
 
     def _geometries(self, height: int, width: int) -> tuple[Geometry, ...]:
         """That of scale 1 first, then that of every scale."""
-        info = self.info
-        if not info.any_size:
-            return (Geometry.fit((height, width), info.input_size),) * 2
         return tuple(
-            Geometry.reference((height, width), info.input_size[0], scale=scale, smallest_scale=self.scales[-1])
+            frame_geometry(self.info, (height, width), scale=scale, smallest_scale=self.scales[-1])
             for scale in (1.0, *self.scales)
         )
 
@@ -287,6 +284,19 @@ class Pipeline:
             return self.engine.run(images)
         runs = [self.engine.run(image[None]) for image in images]
         return {name: np.concatenate([maps[name] for maps in runs]) for name in runs[0]}
+
+
+def frame_geometry(
+    info: ModelInfo, frame_size: tuple[int, int], *, scale: float = 1.0, smallest_scale: float = 1.0
+) -> Geometry:
+    """The way of a frame of (height, width) px into a network: the official one where the network takes any size.
+
+    Raises:
+        InputError: the frame is empty.
+    """
+    if not info.any_size:
+        return Geometry.fit(frame_size, info.input_size)
+    return Geometry.reference(frame_size, info.input_size[0], scale=scale, smallest_scale=smallest_scale)
 
 
 def _checked_scales(scales: tuple[float, ...], info: ModelInfo) -> tuple[float, ...]:
@@ -310,7 +320,13 @@ def _listed(scales: tuple[float, ...]) -> str:
     return ", ".join(f"{scale:g}" for scale in scales)
 
 
-def _settings_for(info: ModelInfo, settings: DecodeSettings | None) -> DecodeSettings:
+def settings_for(info: ModelInfo, settings: DecodeSettings | None) -> DecodeSettings:
+    """How to decode a network's maps: as the model file recommends, unless other settings are given.
+
+    Raises:
+        ModelFileError: the model file's decode settings cannot be used.
+        InputError: the settings ask for another skeleton than the network's.
+    """
     if settings is None:
         try:
             settings = DecodeSettings(**info.decode)

@@ -1,29 +1,36 @@
-"""A torch network behind the engine's protocol: for networks that are still being trained, and for measuring exports.
+"""A torch network behind the engine's protocol: networks in training, GPUs without TensorRT, and a yardstick for both.
 
-Its maps are those of the same network exported in FP32; :mod:`heatstream.runtime.onnx_engine` is quicker on a CPU.
+Its maps are those of the same network exported in FP32; :mod:`heatstream.runtime.onnx_engine` is quicker on a CPU. On a
+GPU it takes part in the GPU pipeline: its inputs and outputs are CuPy's arrays, seen by torch without a copy, and what
+it allocates on the way stays in a pool of its own, so that a run can be captured into a CUDA graph.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from heatstream.engine_builder.model_file import OUTPUTS, ModelInfo
+from heatstream.engine_builder.model_file import INPUT_CHANNELS, OUTPUTS, ModelInfo, Precision
 from heatstream.errors import EngineError
 from heatstream.extras import require
+from heatstream.kernels.maps_gpu import Array
+from heatstream.runtime.cuda import Cuda
 from heatstream.runtime.engine import check_images
+from heatstream.runtime.gpu_engine import map_shapes
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["TorchEngine"]
+__all__ = ["TorchEngine", "TorchRun"]
 
 
 class TorchEngine:
-    """A torch network, in float32, on any device.
+    """A torch network on any device; images and maps are float32.
 
     Args:
         module: gives ``heatmaps=(quarter, half)`` and ``tags``, or has ``landmarks(images)`` where that is the task,
@@ -31,16 +38,27 @@ class TorchEngine:
             channels-last memory and to evaluation mode, and whoever trains it on calls ``module.train()`` first.
         info: how to feed it; the number of images per run is free whatever it says.
         device: as torch names it, for example ``"cpu"`` or ``"cuda"``.
+        precision: what the module computes in.
+        cuda: the GPU that is `device`, for the GPU pipeline.
 
     Raises:
         EngineError: the device is not there, or has no room.
         MissingExtraError: torch is not installed.
     """
 
-    def __init__(self, module: nn.Module, info: ModelInfo, *, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        info: ModelInfo,
+        *,
+        device: str = "cpu",
+        precision: Precision = "fp32",
+        cuda: Cuda | None = None,
+    ) -> None:
         self._torch = require("torch", extra="train", purpose="running torch networks")
-        self._info = replace(info, batch=None, precision="fp32", outputs=dict(OUTPUTS[info.task]))
+        self._info = replace(info, batch=None, precision=precision, outputs=dict(OUTPUTS[info.task]))
         self._device = device
+        self._cuda = cuda
         network: Any = module  # torch's types do not know that a device and a memory format go together
         try:
             network.to(device, memory_format=self._torch.channels_last)
@@ -59,7 +77,7 @@ class TorchEngine:
         if self._device == "cpu":
             threads = self._torch.get_num_threads()
             return f"PyTorch, CPU, {threads} thread{'s' if threads > 1 else ''}"
-        return f"PyTorch, {self._device}"
+        return f"PyTorch, {self._device if self._cuda is None else self._cuda.title}, {self._info.precision}"
 
     @property
     def parallel_runs(self) -> int:
@@ -85,6 +103,12 @@ class TorchEngine:
             raise EngineError(f"torch failed on {self._info.name}, {self._device}: {_first_line(error)}") from error
         return dict(zip(self._info.outputs, arrays, strict=True))
 
+    def ready(self, size: tuple[int, int], images: int, stream: Any) -> TorchRun:
+        """See :meth:`heatstream.runtime.gpu_engine.GpuEngine.ready`."""
+        if self._module is None or self._cuda is None:
+            raise EngineError(f"the engine of {self._info.name} is closed, or not for the GPU pipeline: make another")
+        return TorchRun(self, size, images, stream)
+
     def _maps(self, module: Any, images: Any) -> tuple[Any, ...]:
         """The outputs in the order of a model file."""
         if self._info.task == "landmarks":
@@ -95,6 +119,56 @@ class TorchEngine:
     def close(self) -> None:
         """Let go of the network, which stays its owner's."""
         self._module = None
+
+
+class TorchRun:
+    """A torch network with memory and a stream of its own; made by :meth:`TorchEngine.ready`.
+
+    Attributes:
+        images: (N, 3, height, width) float32 in device memory.
+        outputs: the maps by name, (N, K, height / stride, width / stride) float32 in device memory.
+    """
+
+    def __init__(self, engine: TorchEngine, size: tuple[int, int], images: int, stream: Any) -> None:
+        assert engine._cuda is not None
+        assert engine._module is not None
+        cupy, self._torch = engine._cuda.cupy, engine._torch
+        self._engine = engine
+        self._module = engine._module
+        self._stream = stream
+        self.images: Array = cupy.empty((images, INPUT_CHANNELS, *size), np.float32)
+        self.outputs: dict[str, Array] = {
+            name: cupy.empty(shape, np.float32) for name, shape in map_shapes(engine.info, size, images).items()
+        }
+        self._input = self._torch.from_dlpack(self.images)
+        self._targets = [self._torch.from_dlpack(maps) for maps in self.outputs.values()]
+        self._pool = self._torch.cuda.MemPool() if self._input.is_cuda else None
+
+    def enqueue(self) -> None:
+        """Put a run on the stream; see :meth:`heatstream.runtime.gpu_engine.GpuRun.enqueue`."""
+        engine = self._engine
+        try:
+            with self._torch.inference_mode(), self._placed():
+                maps = engine._maps(self._module, self._input.contiguous(memory_format=self._torch.channels_last))
+                for target, values in zip(self._targets, maps, strict=True):
+                    target.copy_(values)
+        except RuntimeError as error:
+            raise EngineError(f"torch failed on {engine.info.name}, {engine.name}: {_first_line(error)}") from error
+
+    def refusal(self) -> str:
+        """Nothing is known against capturing a run into a graph."""
+        return ""
+
+    @contextmanager
+    def _placed(self) -> Iterator[None]:
+        """On our stream, in our memory: what a captured graph uses must be nobody else's when it is replayed."""
+        if self._pool is None:
+            yield
+            return
+        cuda = self._torch.cuda
+        stream = cuda.ExternalStream(self._stream.ptr, device=self._input.device)
+        with cuda.stream(stream), cuda.use_mem_pool(self._pool):
+            yield
 
 
 def _first_line(error: BaseException) -> str:
