@@ -119,6 +119,7 @@ def test_a_captured_chain_serves_frames_of_different_numbers_of_faces(standin: S
         chain.requested[...] = chain.request(transforms[:count])
         maps[...] = given
         graph.launch(stream)
+        stream.synchronize()
         images = crop_rotated(frame(), transforms[:count], (16, 24), *NORMALISATION)
         np.testing.assert_allclose(chain.images.get()[:count], images, rtol=0, atol=CROP_TOLERANCE)
         landmarks, peaks = chain.result(chain.found.get(), count)
