@@ -19,7 +19,7 @@ from heatstream.errors import InputError, SinkError
 
 if TYPE_CHECKING:
     from heatstream.demo.overlay import Overlay
-    from heatstream.runtime.pipeline import Pipeline
+    from heatstream.runtime.faces import PosePipeline
     from heatstream.runtime.sinks import Sink, WindowSink
     from heatstream.runtime.sources import Source
     from heatstream.runtime.stream import StreamResult
@@ -56,7 +56,7 @@ class Job:
         return (*self.saves, *(path for path in (self.jsonl, self.coco) if path is not None))
 
 
-def run_job(source: Source, pipeline: Pipeline, job: Job) -> None:
+def run_job(source: Source, pipeline: PosePipeline, job: Job) -> None:
     """Find people in every frame, hand them on, and print the summary.
 
     Both the source and the pipeline are closed in the end. Whatever ends the run, results up to there are written.
@@ -103,9 +103,17 @@ def run_job(source: Source, pipeline: Pipeline, job: Job) -> None:
             if summary.frames:
                 recorder.close()
                 written = [path for path in job.files if path.exists() and path.stat().st_size > 0]
-                print_report(summary, model=pipeline.info.name, engine=pipeline.engine.name, written=written)
+                print_report(summary, model=_models(pipeline), engine=pipeline.engine.name, written=written)
     if stop.received is not None:
         raise typer.Exit(SIGNAL_EXIT + stop.received)
+
+
+def _models(pipeline: PosePipeline) -> str:
+    """The names of the networks that a pipeline runs."""
+    from heatstream.runtime.faces import FaceCascade
+
+    name = pipeline.info.name
+    return f"{name} and {pipeline.landmarks.info.name}" if isinstance(pipeline, FaceCascade) else name
 
 
 def _check_files(files: Sequence[Path], source: Source) -> None:

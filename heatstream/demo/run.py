@@ -9,6 +9,8 @@ import typer
 
 __all__ = ["run"]
 
+FACE_MODEL = "h3r-mobile-68"
+
 
 def run(
     source: Annotated[
@@ -39,6 +41,10 @@ def run(
         int | None, typer.Option("--threads", min=1, help="CPU threads per frame; by default all cores.")
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto or cpu.")] = "auto",
+    faces: Annotated[bool, typer.Option("--faces", help="Find the landmarks of everyone's face too.")] = False,
+    face_model: Annotated[
+        str, typer.Option("--face-model", help="With --faces: a name or model file that finds landmarks.")
+    ] = FACE_MODEL,
     min_score: Annotated[
         float, typer.Option("--min-score", min=0, max=1, help="Draw keypoints of at least this score.")
     ] = 0.2,
@@ -57,6 +63,8 @@ def run(
 
         heatstream run clip.mp4 --save out.mp4 --jsonl out.jsonl
 
+        heatstream run 0 --faces
+
         heatstream run photos/ --no-window --coco results.json
 
         heatstream run rtsp://camera.local/stream --model my-model.onnx
@@ -74,7 +82,7 @@ def run(
         frames=frames,
         overlay=Overlay(min_score=min_score, colors="person" if color_people else "side"),
     )
-    pipeline = load(model, device, threads)
+    pipeline = load(model, device, threads, faces=face_model if faces else None)
     try:
         opened = open_source(source)
     except BaseException:

@@ -23,6 +23,7 @@ from scipy.optimize import linear_sum_assignment
 
 from heatstream import skeletons
 from heatstream.engine_builder.model_file import ModelInfo
+from heatstream.errors import InputError
 from heatstream.results import Faces, Poses
 from heatstream.runtime.engine import Engine
 from heatstream.runtime.face_regions import FaceRegions, eyes_of, face_keypoints, landmark_regions, regions_of_poses
@@ -87,6 +88,10 @@ class FaceCascade:
     """
 
     def __init__(self, poses: PosePipeline, landmarks: LandmarkPipeline, *, follow: bool = False) -> None:
+        if landmarks.info.task != "landmarks":
+            raise InputError(
+                f"{landmarks.info.name} finds people, not landmarks of faces: choose a model such as h3r-mobile-68"
+            )
         self.poses = poses
         self.landmarks = landmarks
         self.follow = follow
