@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from heatstream.demo.messages import tell
-from heatstream.errors import InputError
+from heatstream.errors import EngineError, InputError
 
 if TYPE_CHECKING:
     from heatstream.engine_builder.engine_cache import FoundEngine
@@ -76,6 +76,24 @@ def build(
         typer.Option("--output", "-o", metavar="DIR", help="Where to keep it.", show_default="the user's cache"),
     ] = None,
     report: Annotated[bool, typer.Option("--report", help="Show which layers compute in which precision.")] = False,
+    verify: Annotated[
+        Path | None,
+        typer.Option(
+            "--verify",
+            metavar="DIR",
+            help="Run engine and model file on photographs of this folder, show how far they differ, and delete an "
+            "engine that differs too much. Needs the GPU.",
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Keep it all the same.")] = False,
+    clean: Annotated[
+        bool,
+        typer.Option(
+            "--clean",
+            help="Then delete MODEL's older engines of this size, batch, precision and backend: of earlier model "
+            "files, versions and GPUs.",
+        ),
+    ] = False,
 ) -> None:
     """Build the engine of MODEL for NVIDIA GPUs, or find it if it was built before.
 
@@ -91,7 +109,8 @@ def build(
     """
     from heatstream.demo.build_view import BuildView
     from heatstream.demo.checkpoint import sized
-    from heatstream.engine_builder.engine_cache import build_engine
+    from heatstream.demo.verification import print_verification, verify_engine
+    from heatstream.engine_builder.engine_cache import build_engine, remove_relatives
     from heatstream.engine_builder.gpus import local_gpu, parse_targets
     from heatstream.engine_builder.model_source import read_model
     from heatstream.engine_builder.toolkits import choose_toolkit, open_toolkit
@@ -99,6 +118,11 @@ def build(
 
     path = model_path(model)
     here = local_gpu()
+    if verify is not None and here is None:
+        raise EngineError(
+            "--verify runs the engine, which needs an NVIDIA GPU, and this machine has none: build without it here, "
+            "and verify where the engine will run"
+        )
     if backend is BackendChoice.auto:
         toolkit, why = choose_toolkit(here)
         print(f"{toolkit.title} is used: {why}")
@@ -120,6 +144,11 @@ def build(
             waiting=lambda lock: tell(f"another process is building this engine (it holds {lock}): waiting for it"),
         )
     _print(found)
+    if verify is not None:
+        print_verification(verify_engine(path, found, toolkit, verify, force=force))
+    if clean:
+        for other in remove_relatives(found.record.spec, output):
+            print(f"  deleted {other}")
     if report:
         _print_layers(found.record)
     elif found.record.spec.precision != "fp32" and found.record.float32_layers:

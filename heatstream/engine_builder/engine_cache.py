@@ -20,7 +20,15 @@ import filelock
 import platformdirs
 
 from heatstream.engine_builder.compile_engine import Progress, compile_engine
-from heatstream.engine_builder.engine_file import EngineRecord, EngineSpec, Plan, load_plan, read_record, write_engine
+from heatstream.engine_builder.engine_file import (
+    EngineRecord,
+    EngineSpec,
+    Plan,
+    load_plan,
+    read_record,
+    remove_engine,
+    write_engine,
+)
 from heatstream.engine_builder.gpus import Gpu
 from heatstream.engine_builder.layers import count_layers, float32_layers
 from heatstream.engine_builder.model_file import ModelInfo, Precision
@@ -28,7 +36,7 @@ from heatstream.engine_builder.model_source import ModelSource, read_model
 from heatstream.engine_builder.toolkits import Toolkit
 from heatstream.errors import BuildError, EngineFileError, SinkError
 
-__all__ = ["FoundEngine", "build_engine", "engine_folder", "engine_spec", "find_engine"]
+__all__ = ["FoundEngine", "build_engine", "engine_folder", "engine_spec", "find_engine", "remove_relatives"]
 
 LOCK_SECONDS = 3600.0
 """How long to wait for another process that builds the same engine; on a small board a build takes many minutes."""
@@ -193,6 +201,29 @@ def find_engine(spec: EngineSpec, folder: Path | None = None) -> Plan:
             continue
         raise EngineFileError(f"{other} cannot be used: {difference}")
     raise EngineFileError(f"there is no engine of {spec.name} in {folder} yet")
+
+
+def remove_relatives(spec: EngineSpec, folder: Path | None = None) -> list[Path]:
+    """Delete the engines that this one takes the place of: those of other models, versions and machines.
+
+    Engines of another size, batch, precision or toolkit are left alone. Nothing deletes engines unasked: two versions
+    of a library, or two machines, may share a folder.
+
+    Args:
+        spec: of the engine to keep.
+        folder: where engines are kept; the user's cache when left out.
+
+    Returns:
+        Those that were deleted.
+
+    Raises:
+        SinkError: the folder cannot be written.
+    """
+    folder = engine_folder() if folder is None else folder
+    others = [path for path in _relatives(spec, folder) if path.name != spec.file_name]
+    for path in others:
+        remove_engine(path)
+    return others
 
 
 def _relatives(spec: EngineSpec, folder: Path) -> list[Path]:

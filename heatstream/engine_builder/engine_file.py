@@ -18,13 +18,24 @@ from heatstream.engine_builder.atomic import replacing
 from heatstream.engine_builder.gpus import Gpu, runs_on
 from heatstream.engine_builder.model_file import METADATA_KEY, ModelInfo
 from heatstream.engine_builder.toolkits import Toolkit
-from heatstream.errors import EngineFileError, ModelFileError
+from heatstream.engine_builder.verification import Verification
+from heatstream.errors import EngineFileError, ModelFileError, SinkError
 from heatstream.version import __version__
 
-__all__ = ["EngineRecord", "EngineSpec", "Plan", "load_plan", "read_record", "sidecar_path", "write_engine"]
+__all__ = [
+    "EngineRecord",
+    "EngineSpec",
+    "Plan",
+    "load_plan",
+    "read_record",
+    "remove_engine",
+    "sidecar_path",
+    "write_engine",
+    "write_record",
+]
 
-FORMAT = 1
-"""Version of the sidecar."""
+FORMAT = 2
+"""Version of the sidecar; plans of format 1 for TensorRT-RTX lack the runtime's own memory."""
 
 KEY_LENGTH = 16
 
@@ -96,6 +107,7 @@ class EngineRecord:
         plan_bytes: size of the plan.
         built_at: date and time of the build, ISO 8601, UTC.
         build_seconds: how long it took.
+        verification: how far it is from the model file, where that was measured.
         heatstream_version: of the heatstream that built it.
     """
 
@@ -108,13 +120,15 @@ class EngineRecord:
     plan_bytes: int
     built_at: str
     build_seconds: float
+    verification: Verification | None = None
     heatstream_version: str = field(default=__version__)
 
     def to_json(self) -> str:
         """The text of the sidecar."""
         content: dict[str, Any] = {"format": FORMAT, **asdict(self.spec)}
-        content |= {item.name: getattr(self, item.name) for item in fields(self) if item.name not in ("spec", "model")}
+        content |= {name: value for name, value in vars(self).items() if name not in ("spec", "model")}
         content["model"] = json.loads(self.model.to_metadata()[METADATA_KEY])
+        content["verification"] = None if self.verification is None else asdict(self.verification)
         content["digest"] = _digest(content)
         return json.dumps(content, indent=2) + "\n"
 
@@ -138,6 +152,8 @@ class EngineRecord:
             own = {item.name: content[item.name] for item in fields(cls) if item.name not in ("spec", "model")}
             own |= {"shapes": {name: tuple(shape) for name, shape in own["shapes"].items()}}
             own |= {"float32_layers": tuple(own["float32_layers"])}
+            if own["verification"] is not None:
+                own |= {"verification": Verification.from_json(own["verification"])}
             model = ModelInfo.from_metadata({METADATA_KEY: json.dumps(content["model"])}, path=path)
             return cls(spec=EngineSpec(**spec), model=model, **own)
         except (ValueError, TypeError, KeyError, AttributeError, ModelFileError):
@@ -172,8 +188,31 @@ def write_engine(path: Path, plan: bytes, record: EngineRecord) -> None:
     """
     with replacing(path) as temporary:
         temporary.write_bytes(plan)
+    write_record(path, record)
+
+
+def write_record(path: Path, record: EngineRecord) -> None:
+    """Write the sidecar of the engine in `path`, whole or not at all.
+
+    Raises:
+        SinkError: the folder cannot be written, or the disk is full.
+    """
     with replacing(sidecar_path(path)) as temporary:
         temporary.write_text(record.to_json(), encoding="utf-8")
+
+
+def remove_engine(path: Path) -> None:
+    """Delete an engine; the sidecar first, for without it the plan counts for nothing.
+
+    Raises:
+        SinkError: the folder cannot be written.
+    """
+    try:
+        for file in (sidecar_path(path), path, *path.parent.glob(f"{path.stem}.*.kernels")):
+            file.unlink(missing_ok=True)
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).lower()
+        raise SinkError(f"the engine {path} cannot be deleted: {reason}; delete it yourself") from error
 
 
 def load_plan(path: str | Path, toolkit: Toolkit | None = None, gpu: Gpu | None = None) -> Plan:

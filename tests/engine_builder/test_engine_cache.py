@@ -15,7 +15,13 @@ import filelock
 import pytest
 
 from heatstream.engine_builder import engine_cache
-from heatstream.engine_builder.engine_cache import FoundEngine, build_engine, engine_folder, find_engine
+from heatstream.engine_builder.engine_cache import (
+    FoundEngine,
+    build_engine,
+    engine_folder,
+    find_engine,
+    remove_relatives,
+)
 from heatstream.engine_builder.engine_file import load_plan, sidecar_path
 from heatstream.engine_builder.gpus import Gpu
 from heatstream.engine_builder.model_file import Precision
@@ -111,6 +117,18 @@ def test_a_changed_model_is_built_again(build: Callable[..., FoundEngine], tiny:
     build()
     write_model(tiny, scale=0.5)
     assert build().reason.endswith("the model file has changed")
+
+
+def test_older_engines_go_when_asked_and_others_stay(build: Callable[..., FoundEngine], tiny: Path) -> None:
+    older = [build(), build(version="11.4.1"), build(gpu=Gpu("Orin Nano", "sm_87"))]
+    others = [build(batch=2), build(size=(64, 64)), build(precision="fp32")]
+    write_model(tiny, scale=0.5)
+    newest = build()
+    assert sorted(remove_relatives(newest.record.spec)) == sorted(found.path for found in older)
+    assert remove_relatives(newest.record.spec) == []
+    assert build().reason == ""
+    assert not any(found.path.exists() or sidecar_path(found.path).exists() for found in older)
+    assert all(load_plan(found.path).record == found.record for found in others)
 
 
 def test_other_settings_are_other_engines(build: Callable[..., FoundEngine]) -> None:

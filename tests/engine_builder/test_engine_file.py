@@ -16,12 +16,15 @@ from heatstream.engine_builder.engine_file import (
     EngineSpec,
     load_plan,
     read_record,
+    remove_engine,
     sidecar_path,
     write_engine,
+    write_record,
 )
 from heatstream.engine_builder.gpus import Gpu
 from heatstream.engine_builder.model_file import ModelInfo
 from heatstream.engine_builder.toolkits import Toolkit
+from heatstream.engine_builder.verification import Verification
 from heatstream.errors import EngineFileError, SinkError
 from tests.engine_builder.conftest import ORIN
 
@@ -49,6 +52,17 @@ RECORD = EngineRecord(
     plan_bytes=len(PLAN),
     built_at="2026-11-21T15:59:51+00:00",
     build_seconds=2.25,
+    verification=Verification(
+        frames=2,
+        folder="photos",
+        maps={"tags": 0.01},
+        maps_rms={"tags": 0.002},
+        limit=0.02,
+        people=5,
+        matched=4,
+        added=1,
+        keypoints_px=(0.1, 0.5, 1.5),
+    ),
     heatstream_version="9.8",
 )
 
@@ -70,6 +84,22 @@ def test_an_engine_reads_back_as_it_was_written(engine: Path) -> None:
     assert (plan.path, plan.data, plan.record) == (engine, PLAN, RECORD)
     assert read_record(engine) == RECORD
     assert sorted(path.suffix for path in engine.parent.iterdir()) == [".engine", ".json"]
+
+
+@pytest.mark.parametrize("verification", [None, replace(RECORD.verification, keypoints_px=None)])
+def test_a_verification_may_be_missing_or_have_matched_nobody(engine: Path, verification: Verification | None) -> None:
+    record = replace(RECORD, verification=verification)
+    write_record(engine, record)
+    assert load_plan(engine).record == record
+
+
+def test_an_engine_is_removed_with_all_that_belongs_to_it(engine: Path) -> None:
+    engine.with_suffix(".sm_87.kernels").touch()
+    other = engine.with_name("other.engine")
+    other.touch()
+    remove_engine(engine)
+    assert list(engine.parent.iterdir()) == [other]
+    remove_engine(engine)
 
 
 def test_the_sidecar_says_all_about_it(engine: Path) -> None:
@@ -106,7 +136,8 @@ def test_a_flipped_byte_is_seen(engine: Path, place: int) -> None:
         (lambda path: _edit(path, model={}), "was edited"),
         (lambda path: _edit(path, note="mine"), "was edited"),
         (lambda path: _edit(path, digest=None), "was edited"),
-        (lambda path: _edit(path, format=2), "has format 2 and this heatstream reads 1"),
+        (lambda path: _edit(path, format=1), "has format 1 and this heatstream reads 2"),
+        (lambda path: _edit(path, verification=None), "was edited"),
         (lambda path: sidecar_path(path).write_text(""), "damaged or was edited"),
         (lambda path: sidecar_path(path).write_text("[1]"), "damaged or was edited"),
         (lambda path: sidecar_path(path).write_text("{}"), "damaged or was edited"),
