@@ -103,7 +103,13 @@ def run_job(source: Source, pipeline: PosePipeline, job: Job) -> None:
             if summary.frames:
                 recorder.close()
                 written = [path for path in job.files if path.exists() and path.stat().st_size > 0]
-                print_report(summary, model=_models(pipeline), engine=pipeline.engine.name, written=written)
+                print_report(
+                    summary,
+                    model=_models(pipeline),
+                    engine=pipeline.engine.name,
+                    reason=pipeline.reason,
+                    written=written,
+                )
     if stop.received is not None:
         raise typer.Exit(SIGNAL_EXIT + stop.received)
 

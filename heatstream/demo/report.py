@@ -12,13 +12,14 @@ if TYPE_CHECKING:
 __all__ = ["print_report"]
 
 
-def print_report(summary: StreamSummary, *, model: str, engine: str, written: Sequence[Path]) -> None:
+def print_report(summary: StreamSummary, *, model: str, engine: str, reason: str, written: Sequence[Path]) -> None:
     """Print the summary of a run to stdout.
 
     Args:
         summary: what the run came to.
         model: name of the network.
         engine: the library and device it ran on.
+        reason: why that one; empty if nobody had to choose.
         written: files that now hold results.
     """
     from rich.console import Console
@@ -39,6 +40,7 @@ def print_report(summary: StreamSummary, *, model: str, engine: str, written: Se
         ("FPS", f"{summary.fps:.1f}"),
         ("seconds", f"{summary.seconds:.1f}"),
         ("dropped frames", str(summary.dropped)),
+        *((("engine because", reason),) if reason else ()),
         *(("written", str(path)) for path in written),
     ):
         console.print(f"{name:>15}  {value}", markup=False, highlight=False, soft_wrap=True)

@@ -40,7 +40,10 @@ def run(
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="CPU threads per frame; by default all cores.")
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="auto or cpu.")] = "auto",
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, or cuda:1 for the second GPU.")] = "auto",
+    engine: Annotated[
+        str, typer.Option("--engine", help="auto, onnx (CPU), tensorrt, tensorrt-rtx (GPU) or torch.")
+    ] = "auto",
     faces: Annotated[bool, typer.Option("--faces", help="Find the landmarks of everyone's face too.")] = False,
     face_model: Annotated[
         str, typer.Option("--face-model", help="With --faces: a name or model file that finds landmarks.")
@@ -68,7 +71,10 @@ def run(
         heatstream run photos/ --no-window --coco results.json
 
         heatstream run rtsp://camera.local/stream --model my-model.onnx
+
+        heatstream run clip.mp4 --device cuda --engine tensorrt
     """
+    from heatstream.demo.build_view import BuildView
     from heatstream.demo.job import Job, run_job
     from heatstream.demo.overlay import Overlay
     from heatstream.runtime.load import load
@@ -82,10 +88,13 @@ def run(
         frames=frames,
         overlay=Overlay(min_score=min_score, colors="person" if color_people else "side"),
     )
-    pipeline = load(model, device, threads, faces=face_model if faces else None)
-    try:
-        opened = open_source(source)
-    except BaseException:
-        pipeline.close()
-        raise
+    with BuildView() as view:
+        pipeline = load(model, device, threads, engine=engine, faces=face_model if faces else None, progress=view)
+        try:
+            opened = open_source(source)
+            if opened.size is not None:
+                pipeline.warm_up(*opened.size)
+        except BaseException:
+            pipeline.close()
+            raise
     run_job(opened, pipeline, job)

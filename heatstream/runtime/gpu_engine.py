@@ -88,28 +88,41 @@ class HostRuns:
         self._name = name
         self._lock = Lock()
         self._stream: Any | None = None
-        self._latest: tuple[tuple[int, ...], GpuRun] | None = None
+        self._latest: tuple[tuple[int, int], GpuRun] | None = None
 
-    def run(self, images: NDArray[np.float32], info: ModelInfo) -> dict[str, NDArray[np.float32]]:
-        """Run the network and wait for the result; memory for the latest shape is kept.
+    def run(self, images: NDArray[np.float32], info: ModelInfo, batch: int) -> dict[str, NDArray[np.float32]]:
+        """Run the network and wait for the result; memory for the latest size is kept.
+
+        Args:
+            images: (B, 3, height, width) float32.
+            info: of the network.
+            batch: how many images go into every run; where there are fewer, black ones fill it up.
 
         Raises:
             InputError: the images have a shape that this network does not take.
             EngineError: the device failed.
         """
         check_images(images, info, info.name)
+        count, channels, height, width = images.shape
+        shapes = map_shapes(info, (height, width), count)
+        maps = {name: np.empty(shape, np.float32) for name, shape in shapes.items()}
+        full = np.zeros((batch, channels, height, width), np.float32)
         with self._lock, self._cuda.current(), self._cuda.errors(f"running {self._name}"):
             stream = self._stream = self._stream or self._cuda.stream()
-            if self._latest is None or self._latest[0] != images.shape:
+            if self._latest is None or self._latest[0] != (height, width):
                 self._latest = None  # its memory is free before more is asked for
-                _, _, height, width = images.shape
-                self._latest = images.shape, self._ready((height, width), len(images), stream)
+                self._latest = (height, width), self._ready((height, width), batch, stream)
             run = self._latest[1]
-            run.images.set(np.ascontiguousarray(images), stream=stream)
-            run.enqueue()
-            maps = {name: output.get(stream=stream) for name, output in run.outputs.items()}
-            stream.synchronize()
-            return maps
+            for first in range(0, count, batch):
+                part = images[first : first + batch]
+                full[: len(part)] = part
+                run.images.set(full, stream=stream)
+                run.enqueue()
+                found = {name: output.get(stream=stream) for name, output in run.outputs.items()}
+                stream.synchronize()
+                for name, values in found.items():
+                    maps[name][first : first + batch] = values[: len(part)]
+        return maps
 
     def close(self) -> None:
         """Give the memory back."""

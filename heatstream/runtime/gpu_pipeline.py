@@ -66,7 +66,7 @@ class GpuPipeline:
         self.engine = engine
         self.settings = settings_for(engine.info, settings)
         self.flip = flip
-        self.reason = reason
+        self._reason = reason
         self._cuda = cuda
         self._recorder = GraphRecorder(cuda, engine.name)
         self._closed = False
@@ -81,6 +81,11 @@ class GpuPipeline:
     def info(self) -> ModelInfo:
         """What the model file says of itself."""
         return self.engine.info
+
+    @property
+    def reason(self) -> str:
+        """Why this engine and device, for people."""
+        return self._reason
 
     @property
     def graph_refusal(self) -> str:

@@ -6,19 +6,17 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from heatstream.errors import EngineError, InputError, UnknownNameError
+from heatstream.errors import InputError
 
 if TYPE_CHECKING:
+    from heatstream.engine_builder.compile_engine import Progress
     from heatstream.kernels import DecodeSettings
     from heatstream.runtime.engine import Engine
-    from heatstream.runtime.faces import FaceCascade
+    from heatstream.runtime.faces import FaceCascade, PosePipeline
     from heatstream.runtime.landmarks import LandmarkPipeline
-    from heatstream.runtime.pipeline import Pipeline
+    from heatstream.runtime.open_engine import OpenedEngine
 
-__all__ = ["DEVICES", "load", "model_path"]
-
-DEVICES = ("auto", "cpu")
-GPU_DEVICES = ("cuda", "gpu", "tensorrt", "trt", "rtx")
+__all__ = ["load", "model_path"]
 
 
 @overload
@@ -27,9 +25,11 @@ def load(
     device: str = ...,
     threads: int | None = ...,
     *,
+    engine: str = ...,
     settings: DecodeSettings | None = ...,
     flip: bool = ...,
     scales: tuple[float, ...] = ...,
+    progress: Progress | None = ...,
     faces: str | Path,
 ) -> FaceCascade: ...
 
@@ -40,9 +40,11 @@ def load(
     device: str = ...,
     threads: int | None = ...,
     *,
+    engine: str = ...,
     settings: DecodeSettings | None = ...,
     flip: bool = ...,
     scales: tuple[float, ...] = ...,
+    progress: Progress | None = ...,
     faces: None = ...,
 ) -> Any: ...
 
@@ -52,10 +54,12 @@ def load(
     device: str = "auto",
     threads: int | None = None,
     *,
+    engine: str = "auto",
     settings: DecodeSettings | None = None,
     flip: bool = False,
     scales: tuple[float, ...] = (1.0,),
     faces: str | Path | None = None,
+    progress: Progress | None = None,
 ) -> Any:
     """Make a pipeline ready.
 
@@ -68,41 +72,58 @@ def load(
     Args:
         name_or_file: a name that ``heatstream models`` lists, for example ``"swahr-mobile"``, or the path of a
             model file that heatstream exported.
-        device: ``"cpu"``, or ``"auto"`` for the best there is, which in this version is the CPU.
+        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"`` for the second GPU, or ``"auto"`` for the best there is; the
+            pipeline's ``reason`` says why that was chosen.
         threads: how many CPU threads work on one frame; all usable cores when left out.
+        engine: ``"onnx"`` (CPU), ``"tensorrt"`` or ``"tensorrt-rtx"`` (GPU), ``"torch"``, or ``"auto"`` for the best
+            that is installed. TensorRT's engines are built when an input size is first asked for, and kept.
         settings: how to decode; what the model file recommends when left out.
         flip: look at the mirrored frame too; see :class:`heatstream.runtime.pipeline.Pipeline`.
         scales: look at the frame in several sizes; see there. The model file must take any size.
         faces: name or file of a model that finds the landmarks of faces in boxes: those of the people's faces are
             found too.
+        progress: is told how far the build of an engine is.
 
     Returns:
-        What the model is for: a :class:`heatstream.runtime.pipeline.Pipeline`, which finds the people in a frame, or
-        a :class:`heatstream.runtime.landmarks.LandmarkPipeline`, which finds landmarks in given boxes (of the
-        arguments above, ``settings`` and ``scales`` are not for it). With ``faces`` a
+        What the model is for: a :class:`heatstream.runtime.pipeline.Pipeline`, or on a GPU a
+        :class:`heatstream.runtime.gpu_pipeline.GpuPipeline`, which finds the people in a frame, or a
+        :class:`heatstream.runtime.landmarks.LandmarkPipeline`, which finds landmarks in given boxes (of the arguments
+        above, ``settings`` and ``scales`` are not for it). With ``faces`` a
         :class:`heatstream.runtime.faces.FaceCascade`.
 
     Raises:
-        UnknownNameError: there is no such model or device.
+        UnknownNameError: there is no such model, device or engine.
         ModelFileError: the model file is missing, damaged, not ours, or of another shape.
         EngineError: the network cannot run on this machine or device.
-        InputError: ``threads`` is not positive, or the settings or scales do not fit the network.
+        MissingExtraError: what the device or engine that was asked for needs is not installed.
+        InputError: ``threads`` is not positive, or settings, scales, device and engine do not fit each other.
     """
-    _check_device(device)
     path = model_path(name_or_file)
-    from heatstream.runtime.onnx_engine import OnnxEngine
-    from heatstream.runtime.pipeline import Pipeline
+    from heatstream.runtime.open_engine import open_engine
 
-    engine = OnnxEngine(path, threads)
+    several = "several scales are looked at on the CPU alone" if tuple(scales) != (1.0,) else ""
+    opened = open_engine(path, device=device, engine=engine, threads=threads, cpu_only=several, progress=progress)
     try:
         if faces is not None:
-            return _cascade(Pipeline(engine, settings, flip=flip, scales=scales), faces, device, threads)
-        if engine.info.task == "landmarks":
-            return _landmarks(engine, settings, flip, scales)
-        return Pipeline(engine, settings, flip=flip, scales=scales)
+            poses = _poses(opened, settings, flip, scales)
+            return _cascade(poses, load(faces, device, threads, engine=engine, progress=progress))
+        if opened.engine.info.task == "landmarks":
+            return _landmarks(opened.engine, settings, flip, scales)
+        return _poses(opened, settings, flip, scales)
     except BaseException:
-        engine.close()
+        opened.engine.close()
         raise
+
+
+def _poses(
+    opened: OpenedEngine, settings: DecodeSettings | None, flip: bool, scales: tuple[float, ...]
+) -> PosePipeline:
+    from heatstream.runtime.gpu_pipeline import GpuPipeline
+    from heatstream.runtime.pipeline import Pipeline
+
+    if opened.cuda is not None:
+        return GpuPipeline(opened.engine, opened.cuda, settings, flip=flip, reason=opened.reason)
+    return Pipeline(opened.engine, settings, flip=flip, scales=scales, reason=opened.reason)
 
 
 def _landmarks(
@@ -115,23 +136,14 @@ def _landmarks(
     return LandmarkPipeline(engine, flip=flip)
 
 
-def _cascade(poses: Pipeline, faces: str | Path, device: str, threads: int | None) -> FaceCascade:
+def _cascade(poses: PosePipeline, landmarks: LandmarkPipeline) -> FaceCascade:
     from heatstream.runtime.faces import FaceCascade
 
-    landmarks = load(faces, device, threads)
     try:
         return FaceCascade(poses, landmarks)
     except BaseException:
         landmarks.close()
         raise
-
-
-def _check_device(device: str) -> None:
-    if device in DEVICES:
-        return
-    if device.partition(":")[0].lower() in GPU_DEVICES:
-        raise EngineError(f"GPU engines are not part of this version yet: use device 'cpu' instead of '{device}'")
-    raise UnknownNameError(f"there is no device '{device}': use {' or '.join(DEVICES)}")
 
 
 def model_path(name_or_file: str | Path) -> Path:

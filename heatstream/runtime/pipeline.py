@@ -133,6 +133,7 @@ class Pipeline:
         scales: the multi-scale test of the official evaluation, which takes (0.5, 1, 2): the frame is looked at in
             each of these sizes, relative to the network's. Several must have 1 among them, because tags are taken
             from there, and be whole multiples of the smallest, so that all inputs are multiples of 64 px.
+        reason: why this engine and device, for people.
 
     Raises:
         ModelFileError: the model file's decode settings cannot be used.
@@ -147,6 +148,7 @@ class Pipeline:
         *,
         flip: bool = False,
         scales: tuple[float, ...] = (1.0,),
+        reason: str = "",
     ) -> None:
         if engine.info.task != "pose":
             raise InputError(f"{engine.info.name} finds landmarks in a box, not people in a frame: choose a pose model")
@@ -154,6 +156,7 @@ class Pipeline:
         self.settings = settings_for(engine.info, settings)
         self.flip = flip
         self.scales = _checked_scales(scales, engine.info)
+        self.reason = reason
 
     @property
     def info(self) -> ModelInfo:
@@ -254,11 +257,14 @@ class Pipeline:
         engine = self.engine.side_by_side()
         if engine is self.engine:
             return self
-        return Pipeline(engine, self.settings, flip=self.flip, scales=self.scales)
+        return Pipeline(engine, self.settings, flip=self.flip, scales=self.scales, reason=self.reason)
 
     def in_order(self) -> Pipeline:
         """The same pipeline for one frame after the other: this one, which remembers nothing."""
         return self
+
+    def warm_up(self, height: int, width: int) -> None:
+        """Make everything ready for frames of this size in px; on the CPU everything is."""
 
     def close(self) -> None:
         """Close the engine."""

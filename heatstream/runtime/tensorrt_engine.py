@@ -82,7 +82,7 @@ class TensorRTEngine:
 
     def run(self, images: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         """Run the network; see :meth:`heatstream.runtime.engine.Engine.run`. Any number of threads may call it."""
-        return self._host.run(images, self.info)
+        return self._host.run(images, self.info, self._record.spec.batch)
 
     def ready(self, size: tuple[int, int], images: int, stream: Any) -> TensorRTRun:
         """See :meth:`heatstream.runtime.gpu_engine.GpuEngine.ready`; several images run one by one where the engine
