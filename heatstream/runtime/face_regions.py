@@ -177,7 +177,7 @@ def _fitted_heads(
     extent = (weights * np.abs(head_offsets) ** 2).sum(axis=2)
     factors = (weights * offsets * head_offsets.conj()).sum(axis=2) / extent  # (N, turns and nods)
     apart = (weights * np.abs(offsets - factors[..., None] * head_offsets) ** 2).sum(axis=2)
-    sides = np.maximum(np.abs(factors), np.finfo(np.float64).tiny)
+    sides = np.maximum(np.abs(factors), 1e-6)  # all keypoints in one place are a head of no size
     costs = apart / (sides * KEYPOINT_ERROR) ** 2 + unusual + (np.angle(factors) / USUAL_ROLL) ** 2
     best = np.arange(len(points)), costs.argmin(axis=1)
     factor = factors[best]

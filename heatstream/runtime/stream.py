@@ -26,6 +26,7 @@ from heatstream.errors import InputError
 from heatstream.results import Faces, Poses
 from heatstream.runtime.belt import Belt
 from heatstream.runtime.clocks import StageTimes, StreamClock, StreamSummary
+from heatstream.runtime.landmarks import LandmarkPipeline
 from heatstream.runtime.memory import keep_freed_memory
 from heatstream.runtime.pipeline import Finder
 from heatstream.runtime.sources.base import Frame, Source
@@ -88,8 +89,13 @@ def stream(
 
     Raises:
         SourceError: the source cannot be opened.
-        InputError: ``frames`` or ``workers`` is not positive.
+        InputError: ``frames`` or ``workers`` is not positive, or the pipeline finds landmarks in given boxes alone.
     """
+    given: object = pipeline
+    if isinstance(given, LandmarkPipeline):  # which load() gives too, typed as anything
+        raise InputError(
+            f"{given.info.name} finds landmarks in boxes, not people in frames: load a pose model with it as `faces`"
+        )
     for name, value in (("frames", frames), ("workers", workers)):
         if value is not None and value < 1:
             raise InputError(f"{name} must be at least 1, got {value}")

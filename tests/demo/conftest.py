@@ -68,6 +68,36 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
 
 
+@pytest.fixture(scope="session")
+def tiny_faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model file whose network takes the brightest place of a box to be every landmark of a face."""
+    onnx = pytest.importorskip("onnx", reason="onnx comes with the extra test")
+    helper = onnx.helper
+    info = ModelInfo(
+        name="tiny-faces",
+        skeleton="300w-68",
+        input_size=(64, 64),
+        batch=None,
+        task="landmarks",
+        outputs={"landmarks": 4},
+        decode={"topk": 4},
+        weights="made by hand",
+    )
+    count = info.num_keypoints
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["images", "brightness"], ["landmarks"], strides=[4, 4])],
+        "tiny-faces",
+        [helper.make_tensor_value_info("images", onnx.TensorProto.FLOAT, ["faces", 3, 64, 64])],
+        [helper.make_tensor_value_info("landmarks", onnx.TensorProto.FLOAT, ["faces", count, 16, 16])],
+        [onnx.numpy_helper.from_array(np.ones((count, 3, 1, 1), np.float32), "brightness")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    helper.set_model_props(model, info.to_metadata())
+    path = tmp_path_factory.mktemp("faces") / "tiny-faces.onnx"
+    onnx.save(model, str(path))
+    return path
+
+
 def write_model(
     path: Path, *, metadata: bool = True, claims: str = "coco-17", scale: float = 1.0, precision: Precision = "fp32"
 ) -> Path:

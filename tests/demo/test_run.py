@@ -54,6 +54,26 @@ def test_the_table_tells_frames_speed_stages_and_files(
     assert "dropped frames" in ended.out
 
 
+def test_faces_stand_in_every_line_and_their_cost_in_the_table(
+    heatstream: Command, clip: Path, tiny_model: Path, tiny_faces: Path, tmp_path: Path
+) -> None:
+    lines, video = tmp_path / "out.jsonl", tmp_path / "out.mp4"
+    run = ("run", clip, "-m", tiny_model, "--no-window", "--frames", "5", "--jsonl", lines)
+    ended = heatstream(*run, "--faces", "--face-model", tiny_faces, "--save", video)
+    assert (ended.code, ended.err) == (0, "")
+    with_faces = read_lines(lines)
+    # The tiny network sees all of a body in one spot, and a face of no size is none.
+    assert [(line.pop("face_skeleton"), line.pop("faces")) for line in with_faces] == [("300w-68", [])] * 5
+    assert "landmarks" in ended.out.split()
+    assert "tiny and tiny-faces" in ended.out
+    assert count_frames(video) == 5
+
+    without = heatstream(*run)
+    assert without.code == 0
+    assert "landmarks" not in without.out.split()
+    assert read_lines(lines) == with_faces
+
+
 def test_a_picture_is_annotated(heatstream: Command, tiny_model: Path, tmp_path: Path) -> None:
     source, saved = tmp_path / "spot.png", tmp_path / "out.png"
     cv2.imwrite(str(source), spot(100, 60))
@@ -114,6 +134,16 @@ REFUSALS = {
         {}, ("CLIP", "-m", "TINY", "--jsonl", "out.json", "--coco", "./out.json"), ("out.json", "two kinds")
     ),
     "unknown device": Refusal({}, ("CLIP", "-m", "TINY", "--device", "abacus"), ("abacus", "cpu")),
+    "missing face model": Refusal(
+        {}, ("CLIP", "-m", "TINY", "--faces", "--face-model", "absent.onnx"), ("absent.onnx", "heatstream models")
+    ),
+    "pose model as face model": Refusal(
+        {}, ("CLIP", "-m", "TINY", "--faces", "--face-model", "TINY"), ("tiny finds people", "choose a model such as")
+    ),
+    "face model alone": Refusal({}, ("CLIP", "-m", "FACES"), ("tiny-faces", "--face-model")),
+    "face model twice": Refusal(
+        {}, ("CLIP", "-m", "FACES", "--faces", "--face-model", "FACES"), ("tiny-faces", "choose a pose model")
+    ),
     "window without a display": Refusal({}, ("CLIP", "-m", "TINY", "--window"), ("no display", "--no-window")),
 }
 
@@ -123,6 +153,7 @@ def test_a_refusal_is_one_line_with_a_remedy_and_exit_code_2(
     heatstream: Command,
     clip: Path,
     tiny_model: Path,
+    tiny_faces: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     refusal: Refusal,
@@ -135,7 +166,7 @@ def test_a_refusal_is_one_line_with_a_remedy_and_exit_code_2(
             Path(name).write_bytes(content)
     if refusal.arguments[0] not in ("CLIP",) and "-m" not in refusal.arguments:
         refusal = Refusal({}, (*refusal.arguments, "-m", "TINY"), refusal.named)
-    stand_for = {"CLIP": str(clip), "TINY": str(tiny_model)}
+    stand_for = {"CLIP": str(clip), "TINY": str(tiny_model), "FACES": str(tiny_faces)}
     before = time.perf_counter()
     ended = heatstream("run", *(stand_for.get(argument, argument) for argument in refusal.arguments))
     assert time.perf_counter() - before < 5

@@ -72,6 +72,13 @@ def test_too_few_keypoints_and_too_small_faces_give_none(head: Head, seen: list[
     assert regions.people.tolist() == [1]
 
 
+def test_keypoints_in_one_place_give_none() -> None:
+    poses = poses_of([Head(100, 80, 50), Head(200, 80, 40)])
+    poses.keypoints[0] = (30, 40)
+    regions, _ = regions_of_poses(poses, KEYPOINTS)
+    assert regions.people.tolist() == [1]
+
+
 def test_heads_from_behind_are_unsure() -> None:
     _, sure = regions_of_poses(poses_of([Head(100, 80, 50, away=True), Head(200, 80, 50)]), KEYPOINTS)
     assert sure.tolist() == [False, True]

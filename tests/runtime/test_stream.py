@@ -12,9 +12,10 @@ import pytest
 
 import heatstream
 from heatstream.errors import InputError, SourceError
+from heatstream.runtime.landmarks import LandmarkPipeline
 from heatstream.runtime.pipeline import Pipeline
 from heatstream.runtime.stream import StreamResult, stream
-from tests.runtime.fakes import FakeEngine, FakeSource, write_video
+from tests.runtime.fakes import FakeEngine, FakeLandmarkEngine, FakeSource, write_video
 
 CLOSE_SECONDS = 5.0  # a busy machine; the promise is one second
 
@@ -183,6 +184,11 @@ def test_a_reader_that_hangs_does_not_hold_up_the_end() -> None:
 def test_numbers_must_be_positive(changes: dict[str, int]) -> None:
     with pytest.raises(InputError, match="at least 1"):
         stream(FakeSource(), Pipeline(FakeEngine()), **changes)
+
+
+def test_a_pipeline_that_needs_boxes_is_refused() -> None:
+    with pytest.raises(InputError, match="points finds landmarks in boxes"):
+        stream(FakeSource(), LandmarkPipeline(FakeLandmarkEngine()))  # type: ignore[arg-type]
 
 
 def test_it_opens_what_a_person_types(tmp_path: Path) -> None:
