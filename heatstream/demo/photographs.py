@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from heatstream.engine_builder.model_file import ModelInfo
     from heatstream.engine_builder.quantisation import Photographs
 
-__all__ = ["calibration_photographs", "spread_photographs"]
+__all__ = ["as_fed", "calibration_photographs", "spread_photographs"]
 
 
 def calibration_photographs(folder: Path, count: int, info: ModelInfo) -> Photographs:
@@ -31,17 +31,19 @@ def calibration_photographs(folder: Path, count: int, info: ModelInfo) -> Photog
         InputError: there are too few.
     """
     from heatstream.engine_builder.quantisation import Photographs
+
+    found = list(spread_photographs(folder, count))
+    names = tuple(path.name for path, _ in found)
+    return Photographs(folder.resolve().name, names, [as_fed(frame, info) for _, frame in found])
+
+
+def as_fed(frame: NDArray[np.uint8], info: ModelInfo) -> NDArray[np.float32]:
+    """A frame, (H, W, 3) uint8 BGR, as the network is fed: (1, 3, height, width) float32."""
     from heatstream.kernels import Geometry, letterbox
 
-    names, images = [], []
-    for path, frame in spread_photographs(folder, count):
-        size = (frame.shape[0], frame.shape[1])
-        geometry = (
-            Geometry.reference(size, info.input_size[0]) if info.any_size else Geometry.fit(size, info.input_size)
-        )
-        names.append(path.name)
-        images.append(letterbox(frame, geometry, info.mean, info.std))
-    return Photographs(folder.resolve().name, tuple(names), images)
+    size = (frame.shape[0], frame.shape[1])
+    geometry = Geometry.reference(size, info.input_size[0]) if info.any_size else Geometry.fit(size, info.input_size)
+    return letterbox(frame, geometry, info.mean, info.std)
 
 
 def spread_photographs(folder: Path, count: int) -> Iterator[tuple[Path, NDArray[np.uint8]]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from heatstream.demo.photographs import spread_photographs
+from heatstream.demo.photographs import as_fed, spread_photographs
 from heatstream.errors import EngineError
 
 if TYPE_CHECKING:
@@ -96,10 +96,9 @@ def _pose_sample(engine: Engine, frame: NDArray[np.uint8]) -> Sample:
 
 def _landmark_sample(engine: Engine, frame: NDArray[np.uint8]) -> Sample:
     from heatstream.engine_builder.verification import Sample
-    from heatstream.kernels import Geometry, decode_landmarks, letterbox
+    from heatstream.kernels import decode_landmarks
 
     info = engine.info
-    geometry = Geometry.fit((frame.shape[0], frame.shape[1]), info.input_size)
     (stride,) = info.outputs.values()
 
     def decode(maps: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -107,7 +106,7 @@ def _landmark_sample(engine: Engine, frame: NDArray[np.uint8]) -> Sample:
         points = decode_landmarks(landmarks, info.decode["topk"], stride)
         return np.concatenate([points, np.ones_like(points[..., :1])], axis=-1)
 
-    return Sample(letterbox(frame, geometry, info.mean, info.std), decode)
+    return Sample(as_fed(frame, info), decode)
 
 
 def print_verification(outcome: Verification) -> None:

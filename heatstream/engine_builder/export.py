@@ -32,7 +32,7 @@ from heatstream.engine_builder.model_file import (
 )
 from heatstream.engine_builder.natural_images import natural_images
 from heatstream.engine_builder.onnx_session import session_options
-from heatstream.engine_builder.quantisation import PROBES, Photographs, quantise
+from heatstream.engine_builder.quantisation import DRIFT_BOUND, PROBES, Photographs, quantise
 from heatstream.errors import EngineError, InputError
 from heatstream.extras import require
 from heatstream.version import __version__
@@ -85,6 +85,7 @@ def export_model(
     size: tuple[int, int] | Literal["any"] | None = None,
     dynamic_batch: bool = False,
     photographs: Photographs | None = None,
+    drift_bound: float = DRIFT_BOUND,
     progress: Callable[[int, int], None] | None = None,
 ) -> ExportReport:
     """Write a network to a model file and check the file against torch.
@@ -101,6 +102,7 @@ def export_model(
             `info` when left out.
         dynamic_batch: leave the number of images per run free.
         photographs: what INT8 is calibrated on; for no other precision.
+        drift_bound: how far INT8 may drift before layers are left out of it; infinity leaves none out.
         progress: is told how many layers of an INT8 network were measured, and of how many.
 
     Returns:
@@ -129,7 +131,7 @@ def export_model(
         peaks = {} if precision == "fp32" else peak_values(model, batches[0])
         int8_layers = 0
         if photographs is not None:
-            quantised = quantise(model, photographs, progress=progress)
+            quantised = quantise(model, photographs, bound=drift_bound, progress=progress)
             model, int8_layers = quantised.model, len(quantised.layers)
             info = replace(info, quantisation=_origin(photographs, quantised.left_out))
             batches = list(photographs.images[:PROBES])
