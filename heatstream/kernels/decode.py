@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -72,10 +73,7 @@ def decode_poses(
 def _decode_image(
     heatmaps: NDArray[np.float32], tags: NDArray[np.float32], settings: DecodeSettings, skeleton: Skeleton
 ) -> Poses:
-    # A sum meets every value once and keeps any NaN or infinity.
-    with np.errstate(invalid="ignore", over="ignore"):
-        finite = np.isfinite(heatmaps.sum()) and np.isfinite(tags.sum())
-    if not finite:
+    if not (_all_finite(heatmaps) and _all_finite(tags)):
         warnings.warn(NOT_FINITE_WARNING, RuntimeWarning, stacklevel=3)
         return Poses.empty(skeleton.name)
 
@@ -113,6 +111,11 @@ def _decode_image(
         mean_tags = held.sum(axis=1) / present.sum(axis=1, dtype=np.float32)[:, None]
         _fill_in(heatmaps, tags, mean_tags, keypoints, scores, settings)
     return Poses(keypoints, scores, person_scores, skeleton.name)
+
+
+def _all_finite(maps: NDArray[np.float32]) -> bool:
+    """Whether no value is NaN or infinite: a sum meets every value once and keeps them; OpenCV's is of doubles."""
+    return bool(np.isfinite(cv2.sumElems(maps.reshape(len(maps), -1))[0]))
 
 
 def _fill_in(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -58,7 +59,7 @@ def group_by_tag(
     most = num_joints * capacity
     members = np.full((most, num_joints), -1, np.intp)
     tag_sums = np.zeros((most, tag_size), np.float32)
-    sizes = np.zeros(most, np.float32)
+    sizes = np.zeros((most, 1), np.float32)
     people = 0
 
     for joint in order:
@@ -69,19 +70,18 @@ def group_by_tag(
         target = np.full(count, -1, np.intp)
         matchable = min(people, max_people)
         if matchable:
-            means = tag_sums[:matchable] / sizes[:matchable, None]
-            difference = joint_tags[:, None].astype(np.float64) - means[None]
-            distance = np.sqrt((difference * difference).sum(axis=2))
+            means = tag_sums[:matchable] / sizes[:matchable]
+            difference = np.subtract(joint_tags[:, None], means, dtype=np.float64)
+            distance = np.sqrt(np.multiply(difference, difference, out=difference).sum(axis=2))
             cost = distance
             if use_detection_score:
                 cost = _official_cost(distance, candidates.scores[joint, :count], tag_threshold)
             rows, columns = linear_sum_assignment(cost)
             near = distance[rows, columns] < tag_threshold
             target[rows[near]] = columns[near]
-        unmatched = target < 0
-        started = int(unmatched.sum())
-        target[unmatched] = np.arange(people, people + started)
-        people += started
+        unmatched = np.flatnonzero(target < 0)
+        target[unmatched] = np.arange(people, people + len(unmatched))
+        people += len(unmatched)
         members[target, joint] = np.arange(count)
         tag_sums[target] += joint_tags
         sizes[target] += 1
@@ -92,10 +92,20 @@ def _official_cost(
     distance: NDArray[np.float64], scores: NDArray[np.float32], tag_threshold: float
 ) -> NDArray[np.float64]:
     """(detections, people) cost; ties by distance, then such that earlier detections get earlier people."""
-    count, people = distance.shape
-    row, column = np.arange(count)[:, None], np.arange(people)[None]
-    # Grows with both indices, and crossing two pairs costs more than keeping their order.
-    index_rank = people * row + count * column - row * column
-    cost: NDArray[np.float64] = DISTANCE_WEIGHT * np.round(distance) - scores[:, None]
-    cost += TIE_DISTANCE_WEIGHT * np.minimum(distance, tag_threshold) + TIE_INDEX_WEIGHT * index_rank
+    cost: NDArray[np.float64] = np.rint(distance)
+    cost *= DISTANCE_WEIGHT
+    cost -= scores[:, None]
+    tie = np.minimum(distance, tag_threshold)
+    tie *= TIE_DISTANCE_WEIGHT
+    tie += _index_tie(*distance.shape)
+    cost += tie
     return cost
+
+
+@functools.lru_cache(maxsize=1024)
+def _index_tie(count: int, people: int) -> NDArray[np.float64]:
+    """Grows with both indices, and crossing two pairs costs more than keeping their order; read-only."""
+    row, column = np.arange(count)[:, None], np.arange(people)[None]
+    tie: NDArray[np.float64] = TIE_INDEX_WEIGHT * (people * row + count * column - row * column)
+    tie.flags.writeable = False
+    return tie

@@ -43,7 +43,7 @@ def letterbox(
     warped = cv2.warpAffine(frame, geometry.forward, (width, height))
     planes = np.empty((1, 3, height, width), np.float32)
     levels = np.arange(256) / 255
-    for channel in range(3):  # R, G, B of the output are channels 2, 1, 0 of the frame
+    for channel, plane in enumerate(reversed(cv2.split(warped))):  # R, G, B
         table = ((levels - mean[channel]) / std[channel]).astype(np.float32)
-        cv2.LUT(cv2.extractChannel(warped, 2 - channel), table, dst=planes[0, channel])
+        cv2.LUT(plane, table, dst=planes[0, channel])
     return planes

@@ -41,16 +41,11 @@ def find_peaks(heatmaps: NDArray[np.float32], *, threshold: float, nms_kernel: i
         nms_kernel: odd side of the square, in map px.
         capacity: how many detections are kept per joint.
     """
-    num_joints, height, width = heatmaps.shape
-    square = np.ones((nms_kernel, nms_kernel), np.uint8)
-    # Outside the map counts as minus infinity, which is OpenCV's default border of a dilation.
-    highest = np.empty_like(heatmaps)
-    for heatmap, target in zip(heatmaps, highest, strict=True):
-        cv2.dilate(heatmap, square, dst=target)
-    found = np.flatnonzero((heatmaps == highest) & (heatmaps > threshold))
-
-    scores = heatmaps.reshape(-1)[found]
-    joints = found // (height * width)
+    num_joints, _, width = heatmaps.shape
+    places = [_local_maxima(heatmap, threshold, nms_kernel) for heatmap in heatmaps]
+    joints = np.repeat(np.arange(num_joints), [len(of_joint) for of_joint in places])
+    found = np.concatenate(places)
+    scores = heatmaps[joints, found // width, found % width]
     order = np.lexsort((-scores, joints))  # stable: equal scores stay in row-major order
     found, scores, joints = found[order], scores[order], joints[order]
     counts = np.bincount(joints, minlength=num_joints)
@@ -65,5 +60,21 @@ def find_peaks(heatmaps: NDArray[np.float32], *, threshold: float, nms_kernel: i
     )
     slots = joints[kept], ranks[kept]
     result.scores[slots] = scores[kept]
-    result.pixels[slots] = np.stack([found[kept] % width, found[kept] // width % height], axis=1)
+    result.pixels[slots] = np.stack([found[kept] % width, found[kept] // width], axis=1)
     return result
+
+
+def _local_maxima(heatmap: NDArray[np.float32], threshold: float, nms_kernel: int) -> NDArray[np.intp]:
+    """Flat indices of one map's detections, ascending."""
+    width = heatmap.shape[1]
+    values = heatmap.reshape(-1)
+    above = (values > threshold).nonzero()[0]
+    if not above.size:
+        return above
+    # Only the rows that hold any, and those around them, are looked at. Beyond them counts as minus infinity, which is
+    # OpenCV's default border of a dilation.
+    top = max(int(above[0]) // width - nms_kernel // 2, 0)
+    rows = heatmap[top : int(above[-1]) // width + nms_kernel // 2 + 1]
+    highest = cv2.dilate(rows, np.ones((nms_kernel, nms_kernel), np.uint8))
+    kept: NDArray[np.intp] = above[values[above] == highest.reshape(-1)[above - top * width]]
+    return kept

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 __all__ = ["find_missing"]
 
-# Pixels above this are looked at first. They are few, and a pixel below cannot be worth more than this, so that
+# Pixels above these are looked at first. They are few, and a pixel below cannot be worth more than that, so that
 # a better one among them is the best of all.
-BRIGHT = np.float32(0.02)
+BRIGHT = (np.float32(0.2), np.float32(0.02))
 
 
 def find_missing(
@@ -34,34 +34,35 @@ def find_missing(
         nothing was missing.
     """
     best = np.zeros(missing.shape, np.intp)
-    for joint in np.flatnonzero(missing.any(axis=0)):
+    for joint, lacking in enumerate(missing.T):
+        people = np.flatnonzero(lacking)
         heatmap = heatmaps[joint].reshape(-1)
         planes = tags[joint].reshape(heatmap.size, -1).T  # (T, pixels)
-        people = np.flatnonzero(missing[:, joint])
-        bright = np.flatnonzero(heatmap > BRIGHT)
-        if bright.size:
-            place, worth = _best(heatmap[bright], planes[:, bright], mean_tags[people])
-            best[people, joint] = bright[place]
-            people = people[worth <= BRIGHT]
+        for least in BRIGHT:
+            if not people.size:
+                break
+            bright = (heatmap > least).nonzero()[0]
+            if bright.size:
+                worth = _worth(heatmap.take(bright), planes.take(bright, axis=1), mean_tags[people])
+                best[people, joint] = bright.take(worth.argmax(axis=1))
+                people = people[worth.max(axis=1) <= least]
         for person in people:  # one at a time, since a whole map fills the cache
-            best[person, joint] = _best(heatmap, planes, mean_tags[person : person + 1])[0][0]
+            best[person, joint] = _worth(heatmap, planes, mean_tags[person : person + 1]).argmax()
     return best
 
 
-def _best(
+def _worth(
     values: NDArray[np.float32], planes: NDArray[np.float32], wanted: NDArray[np.float32]
-) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Where ``value - round(distance to the wanted tag)`` is largest, and how large; rounding is half to even.
+) -> NDArray[np.float32]:
+    """(P, n) float32, ``value - round(distance to the wanted tag)``; rounding is half to even.
 
     Args:
         values: (n,) heatmap values.
         planes: (T, n) tags.
         wanted: (P, T) tags.
-
-    Returns:
-        (P,) indices and (P,) float32.
     """
-    distance: NDArray[np.float32] = np.abs(planes[0] - wanted[:, :1])  # (P, n)
+    distance: NDArray[np.float32] = np.subtract(planes[0], wanted[:, :1])
+    np.abs(distance, out=distance)
     if len(planes) > 1:
         np.multiply(distance, distance, out=distance)
         for plane, tag in zip(planes[1:], wanted.T[1:], strict=True):
@@ -69,6 +70,4 @@ def _best(
             distance += np.multiply(difference, difference, out=difference)
         np.sqrt(distance, out=distance)
     np.rint(distance, out=distance)
-    np.subtract(values, distance, out=distance)
-    place = distance.argmax(axis=1)
-    return place, distance[np.arange(len(place)), place]
+    return np.subtract(values, distance, out=distance)

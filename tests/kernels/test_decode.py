@@ -14,6 +14,7 @@ from heatstream.kernels.group import group_by_tag
 from heatstream.kernels.peaks import Candidates, find_peaks
 from heatstream.kernels.refine import find_missing
 from heatstream.kernels.scenes import make_scene
+from heatstream.kernels.settings import Adjust
 from heatstream.kernels.subpixel import refine_positions
 from heatstream.skeletons import COCO_17
 
@@ -25,9 +26,10 @@ def maps(joints: int = 17, size: tuple[int, int] = (32, 48), tag_size: int = 1) 
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, 0.05, 0.1])  # 0.1 is the threshold, which must be exceeded
-def test_maps_without_a_detection_give_nobody(value: float) -> None:
+@pytest.mark.parametrize("adjust", ["none", "quarter", "h3r"])
+def test_maps_without_a_detection_give_nobody(value: float, adjust: Adjust) -> None:
     heatmaps, tags = maps()
-    poses = decode_poses(heatmaps + np.float32(value), tags)
+    poses = decode_poses(heatmaps + np.float32(value), tags, DecodeSettings(adjust=adjust))
     assert [len(pose) for pose in poses] == [0]
     assert poses[0].keypoints.shape == (0, 17, 2)
 
@@ -219,12 +221,13 @@ def test_equals_the_plain_parser_on_clean_people() -> None:
     size=st.tuples(st.integers(1, 19), st.integers(1, 19)),
     tag_size=st.integers(1, 2),
     levels=st.sampled_from([2, 5, 1000]),  # few levels make ties, which the first pixel in row-major order wins
+    brightest=st.sampled_from([0.01, 0.1, 0.5, 2.0]),
 )
 def test_refine_finds_what_a_look_at_every_pixel_finds(
-    seed: int, size: tuple[int, int], tag_size: int, levels: int
+    seed: int, size: tuple[int, int], tag_size: int, levels: int, brightest: float
 ) -> None:
     rng = np.random.default_rng(seed)
-    heatmaps = (rng.integers(-levels, levels, (3, *size)) / levels * 0.1).astype(np.float32)
+    heatmaps = (rng.integers(-levels, levels, (3, *size)) / levels * brightest).astype(np.float32)
     tags = rng.normal(0, 1.5, (3, *size, tag_size)).astype(np.float32)
     mean_tags = rng.normal(0, 1.5, (4, tag_size)).astype(np.float32)
     missing = rng.random((4, 3)) < 0.7
@@ -247,7 +250,9 @@ def test_peaks_are_the_strongest_local_maxima(
 ) -> None:
     rng = np.random.default_rng(seed)
     heatmap = (rng.integers(0, levels, size) / levels).astype(np.float32)
-    found = find_peaks(heatmap[None], threshold=0.2, nms_kernel=kernel, capacity=capacity)
+    # Among others: one without a detection, and one whose detections reach to its neighbours' borders.
+    heatmaps = np.stack([np.zeros_like(heatmap), heatmap, np.ones_like(heatmap)])
+    found = find_peaks(heatmaps, threshold=0.2, nms_kernel=kernel, capacity=capacity)
     reach = kernel // 2
     maxima = [
         (-heatmap[y, x], y, x)
@@ -256,9 +261,11 @@ def test_peaks_are_the_strongest_local_maxima(
         and heatmap[y, x] == heatmap[max(y - reach, 0) : y + reach + 1, max(x - reach, 0) : x + reach + 1].max()
     ]
     expected = sorted(maxima)[:capacity]
-    assert found.counts[0] == len(expected)
-    assert found.overflow == len(maxima) - len(expected)
-    assert [tuple(p) for p in found.pixels[0, : len(expected)]] == [(x, y) for _, y, x in expected]
+    plateau = min(heatmap.size, capacity)
+    assert found.counts.tolist() == [0, len(expected), plateau]
+    assert found.overflow == len(maxima) - len(expected) + heatmap.size - plateau
+    assert [tuple(p) for p in found.pixels[1, : len(expected)]] == [(x, y) for _, y, x in expected]
+    np.testing.assert_array_equal(found.scores[1, : len(expected)], [-score for score, _, _ in expected])
 
 
 def gaussian(centers: np.ndarray, sigma: float) -> np.ndarray:
