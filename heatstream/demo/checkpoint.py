@@ -31,7 +31,8 @@ def open_network(name: str | None, checkpoint: Path | None) -> tuple[nn.Module, 
 
     Args:
         name: of the network; what the checkpoint says when left out.
-        checkpoint: the weights; random ones when left out.
+        checkpoint: the weights, or the name of a network whose weights come with the package; random ones when left
+            out.
 
     Raises:
         UnknownNameError: there is no such network or skeleton.
@@ -40,8 +41,9 @@ def open_network(name: str | None, checkpoint: Path | None) -> tuple[nn.Module, 
     """
     from heatstream.engine_builder import catalog
     from heatstream.models import create, load_checkpoint
-    from heatstream.models.checkpoints import read_origin
+    from heatstream.models.checkpoints import read_origin, weights_file
 
+    checkpoint = None if checkpoint is None else weights_file(str(checkpoint))
     origin = None if checkpoint is None else read_origin(checkpoint)
     if origin is not None and name not in (None, origin.network):
         raise CheckpointError(f"{checkpoint} holds a {origin.network}, not a {name}: name that one")

@@ -166,8 +166,10 @@ def measure(
 
 
 def check_labels(annotations: Path, images: Path, *, skeleton: str, limit: int = 0) -> None:
-    """Raise what :func:`evaluate` would raise, short of looking at the images: before hours of training, not after."""
-    _labels(annotations, images, skeleton=skeleton, limit=limit)
+    """Raise what :func:`evaluate` would raise, short of opening the images: before hours of training, not after."""
+    _, _, truth = _labels(annotations, images, skeleton=skeleton, limit=limit)
+    for entry in truth.images:
+        _image_path(images, entry)
 
 
 def _labels(annotations: Path, images: Path, *, skeleton: str, limit: int) -> tuple[Any, Skeleton, Truth]:
@@ -184,9 +186,7 @@ def _labels(annotations: Path, images: Path, *, skeleton: str, limit: int) -> tu
 
 def _read_image(folder: Path, entry: Mapping[str, Any]) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 BGR, as stored: labels are made on unturned pixels, whatever EXIF says."""
-    path = folder / entry["file_name"]
-    if not path.is_file():
-        raise DatasetError(f"the image {path} is missing: check the folder, or complete the set")
+    path = _image_path(folder, entry)
     frame = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if frame is None:
         raise DatasetError(f"{path} cannot be read as an image: it is damaged, get it again")
@@ -197,6 +197,13 @@ def _read_image(folder: Path, entry: Mapping[str, Any]) -> NDArray[np.uint8]:
             "get the images that belong to the annotations"
         )
     return np.asarray(frame, np.uint8)
+
+
+def _image_path(folder: Path, entry: Mapping[str, Any]) -> Path:
+    path = folder / str(entry["file_name"])
+    if not path.is_file():
+        raise DatasetError(f"the image {path} is missing: check the folder, or complete the set")
+    return path
 
 
 def _evaluator(library: Any, truth: Truth, found: list[Poses], skeleton: Skeleton) -> Any:

@@ -180,6 +180,21 @@ def test_an_export_takes_skeleton_and_size_from_the_checkpoint(
     assert "weights: best.pt" in ended.out
 
 
+def test_weights_that_come_with_the_package_are_exported_by_name(
+    heatstream: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch", reason="torch comes with the extra train")
+    from heatstream.engine_builder.export import ExportReport
+
+    monkeypatch.setattr(
+        "heatstream.engine_builder.export.export_model",
+        lambda network, info, path, **options: ExportReport(path, info, {}),
+    )
+    ended = heatstream("export", "swahr-mobile", "-c", "swahr-mobile")
+    assert (ended.code, ended.err) == (0, "")
+    assert "weights: swahr-mobile.pt" in ended.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from heatstream.errors import DatasetError, InputError
-from heatstream.models.evaluation import evaluate
+from heatstream.models.evaluation import check_labels, evaluate
 from tests.models.labelled import LabelledSet, make_set
 
 pytest.importorskip("faster_coco_eval", reason="faster-coco-eval comes with the extra train")
@@ -218,3 +218,11 @@ def test_a_keypoint_that_is_no_number_is_refused(labelled: LabelledSet) -> None:
     labelled.rewrite(lambda content: content["annotations"][0]["keypoints"].__setitem__(0, float("nan")))
     with pytest.raises(DatasetError, match=r"val\.json: a keypoint in the image with the id 100 is not a finite"):
         score(labelled)
+
+
+def test_a_missing_photo_is_told_before_anything_is_looked_at(labelled: LabelledSet) -> None:
+    check_labels(labelled.annotations, labelled.images, skeleton="coco-17")
+    (labelled.images / "003.png").unlink()
+    with pytest.raises(DatasetError, match=r"003.png is missing"):
+        check_labels(labelled.annotations, labelled.images, skeleton="coco-17")
+    check_labels(labelled.annotations, labelled.images, skeleton="coco-17", limit=2)  # of the lowest ids, 005 and 004

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from heatstream.errors import DatasetError, InputError
 from heatstream.models.landmark_data import Example
 from heatstream.models.landmark_data.example import make_example, tight_box
-from heatstream.models.landmark_evaluation import evaluate_landmarks
+from heatstream.models.landmark_evaluation import evaluate_bodies, evaluate_landmarks
 from heatstream.skeletons import COFW_29, MPII_16, W300_68, Skeleton
 
 SIZE = 100
@@ -115,3 +115,23 @@ def test_a_damaged_photo_ends_it_with_its_name(tmp_path: Path) -> None:
     example = make_example(tmp_path / "a.jpg", points, tight_box(points), where="a.json, entry 1")
     with pytest.raises(DatasetError, match=r"a.jpg is missing or no picture"):
         evaluate_landmarks(lambda frame, boxes: points[None], [example], W300_68)
+
+
+def body(number: int, **more: Any) -> Example:
+    points = np.random.default_rng(number).uniform(20, 80, (16, 2))
+    picture = np.full((SIZE, SIZE, 3), number, np.uint8)
+    return make_example(picture, points, tight_box(points), where=f"body {number}", **more)
+
+
+def test_bodies_are_measured_by_their_heads() -> None:
+    examples = [body(0, length=20.0), body(1, length=40.0), body(2, length=100.0)]
+    result = evaluate_bodies(off_by([9, 30, 0], examples), examples)
+    assert result.pckh[0.5]["mean"] == pytest.approx(200 / 3)
+    assert result.pckh[0.1]["mean"] == pytest.approx(100 / 3)
+    assert [score.error for score in result.bodies] == pytest.approx([9 / 20, 30 / 40, 0])
+
+
+def test_bodies_without_heads_are_refused() -> None:
+    examples = [body(0)]
+    with pytest.raises(DatasetError, match=r"body 0 has no head to measure by: .*gt_valid.mat"):
+        evaluate_bodies(off_by([0], examples), examples)
