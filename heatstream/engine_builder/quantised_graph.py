@@ -90,10 +90,10 @@ def with_int8_in(layers: Collection[str], quantised: Any, model: Any) -> Any:
     onnx = require("onnx", extra="train", purpose="quantising networks")
     mixed = onnx.ModelProto()
     mixed.CopyFrom(quantised)
-    plain = {node.name: node for node in model.graph.node}
+    plain = {node.output[0]: node for node in model.graph.node}  # only layers need to have names
     for node in mixed.graph.node:
-        if node.name in plain and node.name not in layers:
-            node.input[:] = plain[node.name].input
+        if node.output[0] in plain and node.name not in layers:
+            node.input[:] = plain[node.output[0]].input
     there = {tensor.name for tensor in mixed.graph.initializer}
     mixed.graph.initializer.extend(tensor for tensor in model.graph.initializer if tensor.name not in there)
     _remove_unread(mixed.graph)

@@ -128,7 +128,7 @@ def write_model(
     shape = [1, joints, None, None]
     graph = helper.make_graph(
         [
-            helper.make_node("Conv", ["images", "brightness", "offset"], ["bright"]),
+            helper.make_node("Conv", ["images", "brightness", "offset"], ["bright"], "bright"),
             helper.make_node("Mul", ["bright", "scale"], ["maps"]),
             helper.make_node("AveragePool", ["maps"], ["heatmaps_quarter"], kernel_shape=[4, 4], strides=[4, 4]),
             helper.make_node("AveragePool", ["maps"], ["heatmaps_half"], kernel_shape=[2, 2], strides=[2, 2]),

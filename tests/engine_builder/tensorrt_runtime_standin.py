@@ -197,7 +197,9 @@ def add_runtime(module: Any, *, rtx: bool) -> None:
 
     kinds: list[Any] = [Strategy, ICudaEngine, IExecutionContext, Runtime]
     if rtx:
-        kinds += [GraphStrategy, KernelStrategy, IRuntimeConfig, IRuntimeCache]
+        names = ("SM75", "SM80", "SM86", "SM89", "SM120")
+        ComputeCapability = IntEnum("ComputeCapability", {name: int(name[2:]) for name in names})  # noqa: N806
+        kinds += [ComputeCapability, GraphStrategy, KernelStrategy, IRuntimeConfig, IRuntimeCache]
     for kind in kinds:
         setattr(module, kind.__name__, kind)
 

@@ -22,9 +22,12 @@ __all__ = ["make_tensorrt"]
 
 PHASES = {"Building engine": 3, "Timing tactics": 2}
 
-ONNX_TYPES = {1: "FLOAT", 10: "HALF", 7: "INT64", 6: "INT32", 9: "BOOL"}
+ONNX_TYPES = {1: "FLOAT", 3: "INT8", 10: "HALF", 7: "INT64", 6: "INT32", 9: "BOOL"}
 
-LAYER_TYPES = ("CONVOLUTION", "ACTIVATION", "ELEMENTWISE", "RESIZE", "CAST", "SHAPE", "CONSTANT", "POOLING", "SLICE")
+LAYER_TYPES = (
+    *("CONVOLUTION", "ACTIVATION", "ELEMENTWISE", "RESIZE", "CAST", "SHAPE", "CONSTANT", "POOLING", "SLICE"),
+    *("QUANTIZE", "DEQUANTIZE"),
+)
 OPERATORS = {
     "Conv": "CONVOLUTION",
     "Relu": "ACTIVATION",
@@ -35,6 +38,8 @@ OPERATORS = {
     "Cast": "CAST",
     "Shape": "SHAPE",
     "AveragePool": "POOLING",
+    "QuantizeLinear": "QUANTIZE",
+    "DequantizeLinear": "DEQUANTIZE",
     **dict.fromkeys(("Squeeze", "Split", "Concat", "Range"), "SLICE"),
 }
 
@@ -78,12 +83,12 @@ def make_tensorrt(version: str, gpu: str = "Orin", *, rtx: bool = False) -> Modu
         def phase_finish(self, phase_name: str) -> None: ...
 
     flags = {"TF32": 7} | ({} if eleven else {"FP16": 0, "INT8": 1, "OBEY_PRECISION_CONSTRAINTS": 11})
-    BuilderFlag = IntEnum("BuilderFlag", flags)  # noqa: N806
     if rtx:
         flags["REQUIRE_USER_ALLOCATION"] = 20
+    BuilderFlag = IntEnum("BuilderFlag", flags)  # noqa: N806
     creation = {"STRONGLY_TYPED": 0} if eleven else {"EXPLICIT_BATCH": 0, "STRONGLY_TYPED": 1}
     NetworkDefinitionCreationFlag = IntEnum("NetworkDefinitionCreationFlag", creation)  # noqa: N806
-    DataType = IntEnum("DataType", {"FLOAT": 0, "HALF": 1, "INT32": 3, "BOOL": 4, "INT64": 8})  # noqa: N806
+    DataType = IntEnum("DataType", {"FLOAT": 0, "HALF": 1, "INT8": 2, "INT32": 3, "BOOL": 4, "INT64": 8})  # noqa: N806
     LayerType = IntEnum("LayerType", {name: index for index, name in enumerate(LAYER_TYPES)})  # noqa: N806
     for enum in (DataType, LayerType):  # pybind11 writes DataType.HALF, IntEnum since Python 3.11 a number
         enum.__str__ = enum.__repr__ = lambda self: f"{type(self).__name__}.{self.name}"  # type: ignore[method-assign]

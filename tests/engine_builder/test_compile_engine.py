@@ -6,16 +6,21 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from heatstream.engine_builder.catalog import bundled_path
 from heatstream.engine_builder.compile_engine import CompiledEngine, compile_engine
 from heatstream.engine_builder.gpus import PORTABLE
+from heatstream.engine_builder.half_precision import cast_to_half, peak_values
 from heatstream.engine_builder.layers import count_layers, float32_layers
 from heatstream.engine_builder.model_source import ModelSource, read_model
+from heatstream.engine_builder.natural_images import natural_images
+from heatstream.engine_builder.quantisation import Photographs, quantise
 from heatstream.engine_builder.toolkits import Toolkit
 from heatstream.errors import BuildError
 from tests.demo.conftest import write_model
@@ -112,6 +117,27 @@ def test_an_fp32_file_is_cast_and_what_stays_in_fp32_is_named(toolkit: Toolkit, 
     assert "fp16" in count_layers(large.layers)
     single = _compile(toolkit, read_model(tmp_path / "tiny.onnx"), precision="fp32")
     assert list(count_layers(single.layers)) == ["fp32"]
+
+
+def test_an_int8_file_computes_its_convolutions_in_int8_and_the_rest_in_fp16(toolkit: Toolkit, tmp_path: Path) -> None:
+    """The stand-ins are asked for no flag that TensorRT 11 lacks: what is INT8 is said by the graph."""
+    path = write_model(tmp_path / "tiny.onnx")
+    plain = read_model(path)
+    model = onnx.load(path)
+    images = natural_images(16, (128, 128), plain.info)
+    photographs = Photographs("photos", ("a.jpg",) * 16, list(np.split(images, 16)))
+    quantised = quantise(model, photographs, bound=np.inf).model
+    cast_to_half(quantised, peak_values(model, images[:1]))
+    onnx.helper.set_model_props(quantised, replace(plain.info, precision="int8").to_metadata())
+    onnx.save(quantised, str(path))
+
+    engine = _compile(toolkit, read_model(path), precision=None)
+    counts = count_layers(engine.layers)
+    assert counts["int8"] == {"convolution": 1}
+    assert set(counts) == {"int8", "fp16"}
+    assert counts["fp16"]["pooling"] == 3
+    if toolkit.backend == "tensorrt":
+        assert json.loads(engine.plan)["flags"] == []
 
 
 def _renamed_operator(model: Any) -> None:

@@ -52,8 +52,8 @@ def network(**weights: Array) -> Any:
         pads = [weights[name].shape[2] // 2] * 4
         nodes.append(node("Conv", [value, name], [f"{name} out"], name, pads=pads, group=groups.get(name, 1)))
         value = f"{name} out"
-    nodes.append(node("Relu", ["depthwise out"], ["residual"], "relu"))
-    nodes.append(node("Add", ["wide out", "residual"], ["sum"], "add"))
+    nodes.append(node("Relu", ["depthwise out"], ["residual"]))
+    nodes.append(node("Add", ["wide out", "residual"], ["sum"]))
     nodes.append(node("Conv", ["wide out", "last", "bias"], ["maps"], "last"))
     weights["bias"] = draw(2)
     return onnx.helper.make_model(
