@@ -254,6 +254,48 @@ def _optional_libraries() -> Iterator[Finding]:
             yield Finding(name, "ok", f"{_version(packages)}, for {purpose}")
 
 
+def _nvrtc() -> Iterator[Finding]:
+    from heatstream.errors import MissingExtraError
+    from heatstream.kernels.nvrtc import nvrtc
+
+    try:
+        compiler = nvrtc()
+    except MissingExtraError:
+        yield Finding("NVRTC", "none", "not installed; only for CUDA kernels", "pip install 'heatstream[gpu]'")
+        return
+    version = ".".join(map(str, compiler.version))
+    if compiler.include:
+        yield Finding("NVRTC", "ok", f"{version}, for CUDA kernels: {compiler.path}")
+    else:
+        yield Finding(
+            "NVRTC",
+            "bad",
+            f"{version} has no cuda_fp16.h beside it: {compiler.path}",
+            "pip install nvidia-cuda-runtime",
+        )
+
+
+def _device_choice() -> Iterator[Finding]:
+    """What `--device auto` comes to, from what is installed; a GPU that then fails is told when it does."""
+    from heatstream.engine_builder.gpus import local_gpu
+
+    gpu = local_gpu()
+    if gpu is None:
+        yield Finding(
+            "Device auto", "ok", "the CPU, with ONNX Runtime: there is no NVIDIA GPU here, or no driver for it"
+        )
+        return
+    installed = [name for name in ("tensorrt", "tensorrt_rtx", "torch") if importlib.util.find_spec(name) is not None]
+    nvrtc_state = next(_nvrtc())
+    if importlib.util.find_spec("cupy") is None or nvrtc_state.state != "ok" or not installed:
+        missing = "CuPy, NVRTC and one of TensorRT, TensorRT-RTX and torch"
+        detail = f"the CPU, though there is a GPU ({gpu.name}): {missing} are needed"
+        yield Finding("Device auto", "none", detail, "pip install 'heatstream[gpu]'")
+        return
+    engine = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT-RTX", "torch": "PyTorch"}[installed[0]]
+    yield Finding("Device auto", "ok", f"cuda:0 ({gpu.name}, {gpu.target}) with {engine}")
+
+
 def _version(packages: tuple[str, ...]) -> str:
     for package in packages:
         try:
@@ -265,6 +307,6 @@ def _version(packages: tuple[str, ...]) -> str:
 
 CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     *(_python, _processor, _opencv, _cameras),
-    *(_onnx_runtime, _nvidia, _optional_libraries),
+    *(_onnx_runtime, _nvidia, _optional_libraries, _nvrtc, _device_choice),
 )
 """In the order in which the table shows them."""

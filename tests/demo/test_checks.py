@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import stat
 import sys
 import time
@@ -14,6 +15,7 @@ import pytest
 
 from heatstream.demo import checks
 from heatstream.demo.checks import Finding, examine
+from heatstream.engine_builder.gpus import Gpu
 
 
 def by_name(findings: list[Finding]) -> dict[str, Finding]:
@@ -26,7 +28,7 @@ def test_it_finds_what_this_suite_itself_needs_and_is_quick() -> None:
     assert time.perf_counter() - start < 3
     for name in ("Python", "CPU", "OpenCV", "OpenCV FFMPEG", "ONNX Runtime"):
         assert found[name].state == "ok", found[name]
-    for name in ("CuPy", "TensorRT", "TensorRT-RTX", "torch", "NVIDIA driver"):
+    for name in ("CuPy", "TensorRT", "TensorRT-RTX", "torch", "NVIDIA driver", "NVRTC", "Device auto"):
         assert name in found
 
 
@@ -111,3 +113,23 @@ def test_the_driver_tells_its_cuda_version(monkeypatch: pytest.MonkeyPatch) -> N
         ("GPU 0", "ok", "a GPU"),
         ("NVIDIA driver", "ok", "understands CUDA up to 13.1"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("gpu", "installed", "state", "detail"),
+    [
+        (None, (), "ok", "the CPU, with ONNX Runtime: there is no NVIDIA GPU here"),
+        (Gpu("Orin", "sm_87"), (), "none", "the CPU, though there is a GPU .Orin.: CuPy, NVRTC and one of"),
+        (Gpu("Orin", "sm_87"), ("cupy", "torch", "tensorrt"), "ok", r"cuda:0 \(Orin, sm_87\) with TensorRT$"),
+        (Gpu("Orin", "sm_87"), ("cupy", "torch"), "ok", "with PyTorch"),
+    ],
+)
+def test_it_tells_what_device_auto_comes_to(
+    monkeypatch: pytest.MonkeyPatch, gpu: Gpu | None, installed: tuple[str, ...], state: str, detail: str
+) -> None:
+    monkeypatch.setattr("heatstream.engine_builder.gpus.local_gpu", lambda index=0: gpu)
+    monkeypatch.setattr(checks, "_nvrtc", lambda: iter([Finding("NVRTC", "ok", "")]))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name if name in installed else None)
+    (finding,) = checks._device_choice()
+    assert finding.state == state
+    assert re.search(detail, finding.detail)
