@@ -120,8 +120,9 @@ def explain(error: BaseException) -> str:
 
 
 def _no_gpu(index: int) -> str:
-    if index and local_gpu(0) is not None:
-        return f"this machine has no cuda:{index}: cuda:0 is {local_gpu(0)}"
+    first = local_gpu(0)
+    if first is not None:
+        return f"this machine has no cuda:{index}: choose another GPU, such as cuda:0 ({first.name})"
     return (
         f"cuda:{index} was asked for, and there is no NVIDIA GPU here, or no driver for it: `heatstream doctor` tells "
         "which; device cpu works anywhere"

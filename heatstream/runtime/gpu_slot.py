@@ -158,11 +158,11 @@ class Slot:
 
     def _take(self, frame: Any) -> tuple[Array, int, _Lane]:
         """The frame's pixels on the device, how many bytes of them have to be copied there, and who looks at them."""
-        if isinstance(frame, np.ndarray):
+        if isinstance(frame, self._work.cuda.cupy.ndarray) or not isinstance(frame, np.ndarray):
+            pixels, upload = device_frame(frame, self._work.cuda, self._stream, self._arrived), 0
+        else:
             check_frame(frame)
             pixels, upload = self._stage(frame)
-        else:
-            pixels, upload = device_frame(frame, self._work.cuda, self._stream, self._arrived), 0
         height, width = pixels.shape[:2]
         geometry = frame_geometry(self._work.engine.info, (height, width))
         lane = self._lane(geometry.input_size)

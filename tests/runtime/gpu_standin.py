@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from heatstream.engine_builder import engine_cache
 from heatstream.engine_builder.engine_cache import build_engine
 from heatstream.engine_builder.engine_file import load_plan
 from heatstream.engine_builder.gpus import Gpu
@@ -62,7 +63,7 @@ def make_gpu(
     Args:
         standin: of CuPy; its kernels are the emulator's.
         monkeypatch: takes it away again.
-        folder: for engines; this test's user cache.
+        folder: for engines, in place of the user's cache.
         backend: which TensorRT is installed; there is no other.
     """
     cupy, calls = standin
@@ -74,5 +75,5 @@ def make_gpu(
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", module if rtx else None)
     monkeypatch.setattr(cuda_module, "local_gpu", lambda index=0: ORIN if index == 0 else None)
     monkeypatch.setattr(cuda_module, "nvrtc", lambda: None)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
-    return StandinGpu(cupy, calls, Toolkit(backend, module), folder / "engines")
+    monkeypatch.setattr(engine_cache, "engine_folder", lambda: folder)
+    return StandinGpu(cupy, calls, Toolkit(backend, module), folder)
