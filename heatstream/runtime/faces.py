@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,9 @@ from heatstream.errors import InputError
 from heatstream.results import Faces, Poses
 from heatstream.runtime.engine import Engine
 from heatstream.runtime.face_regions import FaceRegions, eyes_of, face_keypoints, landmark_regions, regions_of_poses
+from heatstream.runtime.gpu_landmarks import GpuLandmarkPipeline
+from heatstream.runtime.gpu_pipeline import GpuPipeline
+from heatstream.runtime.gpu_slot import GpuFrame
 from heatstream.runtime.landmarks import LandmarkPipeline
 from heatstream.runtime.pipeline import Finder, Found
 
@@ -143,15 +146,18 @@ class FaceCascade:
         """The same cascade for one stream, following faces from its first frame on."""
         return FaceCascade(self.poses, self.landmarks, follow=True)
 
-    def __call__(self, frame: NDArray[np.uint8]) -> Found:
+    def __call__(self, frame: Any) -> Found:
         """The same as :meth:`find`."""
         return self.find(frame)
 
-    def find(self, frame: NDArray[np.uint8]) -> Found:
+    def find(self, frame: Any) -> Found:
         """Find the people in a frame and their faces, with the clock running.
 
+        Where both networks are on a GPU, faces are cut from the frame that is there already.
+
         Args:
-            frame: (H, W, 3) uint8, BGR; it is only read.
+            frame: (H, W, 3) uint8, BGR; it is only read. On a GPU also what
+                :meth:`heatstream.runtime.gpu_pipeline.GpuPipeline.find` takes.
 
         Returns:
             Both, in px of the frame. Who shows no face, a small one, or one that the network is not sure of
@@ -161,7 +167,12 @@ class FaceCascade:
             InputError: the frame is empty, or not (H, W, 3) uint8.
             EngineError: a device failed.
         """
-        found = self.poses.find(frame)
+        if isinstance(self.poses, GpuPipeline) and isinstance(self.landmarks, GpuLandmarkPipeline):
+            with self.poses.look(frame) as looked:
+                return self._with_faces(looked.found, looked)
+        return self._with_faces(self.poses.find(frame), frame)
+
+    def _with_faces(self, found: Found, frame: NDArray[np.uint8] | GpuFrame) -> Found:
         start = time.perf_counter()
         faces, tried = self._find_faces(frame, found.poses)
         if self.follow:
@@ -185,7 +196,7 @@ class FaceCascade:
     ) -> None:
         self.close()
 
-    def _find_faces(self, frame: NDArray[np.uint8], poses: Poses) -> tuple[Faces, int]:
+    def _find_faces(self, frame: NDArray[np.uint8] | GpuFrame, poses: Poses) -> tuple[Faces, int]:
         """The faces of a frame's people, and how many regions were tried."""
         expected, sure = regions_of_poses(poses, self._keypoints)
         regions, followed = self._followed(expected)
@@ -215,8 +226,13 @@ class FaceCascade:
         sure = faces.scores >= self.landmarks.settings.face_threshold
         return around, sure & _near(around, expected) & (apart <= EYES_APART * expected.sides)
 
-    def _look(self, frame: NDArray[np.uint8], regions: FaceRegions) -> Faces:
-        return replace(self.landmarks(frame, regions.boxes, regions.angles), people=regions.people)
+    def _look(self, frame: NDArray[np.uint8] | GpuFrame, regions: FaceRegions) -> Faces:
+        if isinstance(frame, GpuFrame):
+            assert isinstance(self.landmarks, GpuLandmarkPipeline)
+            faces = self.landmarks.in_frame(frame, regions.boxes, regions.angles)
+        else:
+            faces = self.landmarks(frame, regions.boxes, regions.angles)
+        return replace(faces, people=regions.people)
 
     def _followed(self, expected: FaceRegions) -> tuple[FaceRegions, NDArray[np.bool_]]:
         """The regions with those of faces seen a frame ago in their place, and which these are.

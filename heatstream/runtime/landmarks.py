@@ -176,7 +176,7 @@ class LandmarkPipeline:
     def decode(self, crops: Crops, maps: NDArray[np.float32]) -> Faces:
         """From the network's maps to landmarks in px of the source; see :meth:`__call__`."""
         topk, stride = self.settings.topk, float(self.info.outputs[OUTPUT])
-        scores = confidence(maps)
+        scores = confidence(maps.max(axis=(2, 3)))
         if self.flip:
             plain, mirrored = np.split(decode_landmarks(maps, topk, stride), 2)
             indices = skeletons.get(self.info.skeleton).flip_indices
@@ -185,13 +185,22 @@ class LandmarkPipeline:
             scores = scores.reshape(2, -1).mean(axis=0)
         else:
             landmarks = decode_landmarks(maps, topk, stride, to_source=crops.transforms)
+        return self._faces(landmarks, scores, crops.boxes, crops.angles)
+
+    def _faces(
+        self,
+        landmarks: NDArray[np.float32],
+        scores: NDArray[np.float32],
+        boxes: NDArray[np.floating],
+        angles: NDArray[np.floating],
+    ) -> Faces:
+        """Faces without people; those that hold NaN are left empty, with a warning."""
         broken = ~(np.isfinite(landmarks).all(axis=(1, 2)) & np.isfinite(scores))
         if broken.any():
             text = NOT_FINITE_WARNING.format(count=int(broken.sum()), total=len(broken))
-            warnings.warn(text, RuntimeWarning, stacklevel=2)
+            warnings.warn(text, RuntimeWarning, stacklevel=3)
             landmarks, scores = np.where(broken[:, None, None], 0, landmarks), np.where(broken, 0, scores)
-        nobody = np.full(len(scores), -1)
-        return Faces(landmarks, scores, crops.boxes, crops.angles, nobody, self.info.skeleton)
+        return Faces(landmarks, scores, boxes, angles, np.full(len(scores), -1), self.info.skeleton)
 
     def side_by_side(self) -> LandmarkPipeline:
         """The same pipeline for several frames at once; see :meth:`heatstream.runtime.engine.Engine.side_by_side`."""
@@ -211,7 +220,7 @@ class LandmarkPipeline:
         self.close()
 
 
-def confidence(maps: NDArray[np.floating]) -> NDArray[np.float32]:
+def confidence(peaks: NDArray[np.floating]) -> NDArray[np.float32]:
     """How sure the network is of each face: the mean over its landmarks of the best pixel's probability.
 
     Chance puts the fraction of a coordinate into one of four pixels, so a face seen well has 0.3 to 0.5, not 1.
@@ -221,12 +230,11 @@ def confidence(maps: NDArray[np.floating]) -> NDArray[np.float32]:
     close to -z1. The kept z1 therefore gives the probability as 1 / (1 + exp(-2 z1)).
 
     Args:
-        maps: (N, L, H, W) scores of the landmarks' class.
+        peaks: (N, L) the largest value of each landmark's map.
 
     Returns:
-        (N,) float32, 0..1; NaN where the largest value of a map is.
+        (N,) float32, 0..1; NaN where a peak is.
     """
-    peaks = maps.max(axis=(2, 3)).astype(np.float32)
     return np.asarray((0.5 + 0.5 * np.tanh(peaks)).mean(axis=1), np.float32)  # tanh(z) / 2 + 1/2 is that, unflowing
 
 

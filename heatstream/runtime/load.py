@@ -11,7 +11,6 @@ from heatstream.errors import InputError
 if TYPE_CHECKING:
     from heatstream.engine_builder.compile_engine import Progress
     from heatstream.kernels import DecodeSettings
-    from heatstream.runtime.engine import Engine
     from heatstream.runtime.faces import FaceCascade, PosePipeline
     from heatstream.runtime.landmarks import LandmarkPipeline
     from heatstream.runtime.open_engine import OpenedEngine
@@ -108,7 +107,7 @@ def load(
             poses = _poses(opened, settings, flip, scales)
             return _cascade(poses, load(faces, device, threads, engine=engine, progress=progress))
         if opened.engine.info.task == "landmarks":
-            return _landmarks(opened.engine, settings, flip, scales)
+            return _landmarks(opened, settings, flip, scales)
         return _poses(opened, settings, flip, scales)
     except BaseException:
         opened.engine.close()
@@ -127,12 +126,17 @@ def _poses(
 
 
 def _landmarks(
-    engine: Engine, settings: DecodeSettings | None, flip: bool, scales: tuple[float, ...]
+    opened: OpenedEngine, settings: DecodeSettings | None, flip: bool, scales: tuple[float, ...]
 ) -> LandmarkPipeline:
+    from heatstream.runtime.gpu_landmarks import GpuLandmarkPipeline
     from heatstream.runtime.landmarks import LandmarkPipeline
+    from heatstream.runtime.open_engine import LANDMARK_BATCH
 
+    engine = opened.engine
     if settings is not None or tuple(scales) != (1.0,):
         raise InputError(f"{engine.info.name} finds landmarks in boxes: settings and scales are for finding people")
+    if opened.cuda is not None and not flip:
+        return GpuLandmarkPipeline(engine, opened.cuda, capacity=engine.info.batch or LANDMARK_BATCH)
     return LandmarkPipeline(engine, flip=flip)
 
 

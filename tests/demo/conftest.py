@@ -16,6 +16,7 @@ from heatstream.demo.cli import main
 from heatstream.engine_builder.model_file import ModelInfo, Precision
 from heatstream.skeletons import COCO_17
 from tests.demo.helpers import Command, Ended
+from tests.runtime.fakes import MODELS
 
 CLIP_FRAMES = 30
 CLIP_FPS = 25.0
@@ -68,34 +69,10 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
 
 
-@pytest.fixture(scope="session")
-def tiny_faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def tiny_faces() -> Path:
     """A model file whose network takes the brightest place of a box to be every landmark of a face."""
-    onnx = pytest.importorskip("onnx", reason="onnx comes with the extra test")
-    helper = onnx.helper
-    info = ModelInfo(
-        name="tiny-faces",
-        skeleton="300w-68",
-        input_size=(64, 64),
-        batch=None,
-        task="landmarks",
-        outputs={"landmarks": 4},
-        decode={"topk": 4},
-        weights="made by hand",
-    )
-    count = info.num_keypoints
-    graph = helper.make_graph(
-        [helper.make_node("Conv", ["images", "brightness"], ["landmarks"], strides=[4, 4])],
-        "tiny-faces",
-        [helper.make_tensor_value_info("images", onnx.TensorProto.FLOAT, ["faces", 3, 64, 64])],
-        [helper.make_tensor_value_info("landmarks", onnx.TensorProto.FLOAT, ["faces", count, 16, 16])],
-        [onnx.numpy_helper.from_array(np.ones((count, 3, 1, 1), np.float32), "brightness")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    helper.set_model_props(model, info.to_metadata())
-    path = tmp_path_factory.mktemp("faces") / "tiny-faces.onnx"
-    onnx.save(model, str(path))
-    return path
+    return MODELS / "points.onnx"
 
 
 def write_model(

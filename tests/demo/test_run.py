@@ -65,7 +65,7 @@ def test_faces_stand_in_every_line_and_their_cost_in_the_table(
     # The tiny network sees all of a body in one spot, and a face of no size is none.
     assert [(line.pop("face_skeleton"), line.pop("faces")) for line in with_faces] == [("300w-68", [])] * 5
     assert "landmarks" in ended.out.split()
-    assert "tiny and tiny-faces" in ended.out
+    assert "tiny and points" in ended.out
     assert count_frames(video) == 5
 
     without = heatstream(*run)
@@ -140,9 +140,11 @@ REFUSALS = {
     "pose model as face model": Refusal(
         {}, ("CLIP", "-m", "TINY", "--faces", "--face-model", "TINY"), ("tiny finds people", "choose a model such as")
     ),
-    "face model alone": Refusal({}, ("CLIP", "-m", "FACES"), ("tiny-faces", "--face-model")),
+    "face model alone": Refusal({}, ("CLIP", "-m", "FACES"), ("points finds landmarks", "--face-model")),
     "face model twice": Refusal(
-        {}, ("CLIP", "-m", "FACES", "--faces", "--face-model", "FACES"), ("tiny-faces", "choose a pose model")
+        {},
+        ("CLIP", "-m", "FACES", "--faces", "--face-model", "FACES"),
+        ("points finds landmarks", "choose a pose model"),
     ),
     "window without a display": Refusal({}, ("CLIP", "-m", "TINY", "--window"), ("no display", "--no-window")),
 }

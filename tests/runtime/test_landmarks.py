@@ -177,7 +177,6 @@ def test_models_that_do_not_fit_are_refused(make: Callable[[], Any], error: type
 
 
 def test_confidence_is_the_mean_probability_of_the_peaks() -> None:
-    maps = np.full((2, 2, 4, 4), -30.0, np.float32)
-    maps[0, 0, 1, 2], maps[0, 1, 3, 3] = 0.0, 30.0
-    np.testing.assert_allclose(confidence(maps), (0.75, 0.0), atol=1e-6)
-    assert confidence(np.full((1, 2, 4, 4), 1e30, np.float32)).tolist() == [1.0]
+    peaks = np.array([[0.0, 30.0], [-30.0, -30.0], [0.5 * np.log(0.2 / 0.8)] * 2, [1e30, 1e30]])
+    np.testing.assert_allclose(confidence(peaks), (0.75, 0.0, 0.2, 1.0), atol=1e-6)
+    assert np.isnan(confidence(np.array([[0.0, np.nan]])))

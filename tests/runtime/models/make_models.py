@@ -1,6 +1,7 @@
 """Makes the tiny model files of the runtime's tests: python tests/runtime/models/make_models.py
 
-Their network finds bright spots: every joint's heatmap is the frame's brightness, every tag is 0.
+Their network finds bright spots: every joint's heatmap is the frame's brightness, every tag is 0. In boxes, every
+landmark's map is the crop's brightness, from -6 to 6.
 Needs onnx; the files are kept in the repository so that the tests need only ONNX Runtime.
 """
 
@@ -27,6 +28,16 @@ ANY = ModelInfo(
     weights="made by hand",
     licence="Apache-2.0",
     decode={"max_people": 5},
+)
+POINTS = replace(
+    ANY,
+    name="points",
+    skeleton="300w-68",
+    any_size=False,
+    batch=None,
+    task="landmarks",
+    outputs={"landmarks": 4},
+    decode={"topk": 4},
 )
 FIXED = replace(ANY, input_size=(64, 128), any_size=False)
 
@@ -55,6 +66,22 @@ def spots(*, joints: int = 17, size: tuple[int, int] | None = None, tags: str = 
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
 
 
+def points() -> onnx.ModelProto:
+    """The network that finds landmarks in any number of boxes."""
+    count = POINTS.num_keypoints
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["images", "brightness", "offset"], ["landmarks"], strides=[4, 4])],
+        "points",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["boxes", 3, 64, 64])],
+        [helper.make_tensor_value_info("landmarks", TensorProto.FLOAT, ["boxes", count, 16, 16])],
+        [
+            numpy_helper.from_array(np.full((count, 3, 1, 1), 4, np.float32), "brightness"),
+            numpy_helper.from_array(np.full(count, -6, np.float32), "offset"),
+        ],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
 def save(name: str, model: onnx.ModelProto, metadata: dict[str, str]) -> None:
     """Check the network and write it beside this script."""
     onnx.checker.check_model(model)
@@ -65,6 +92,7 @@ def save(name: str, model: onnx.ModelProto, metadata: dict[str, str]) -> None:
 if __name__ == "__main__":
     save("spots.onnx", spots(), ANY.to_metadata())
     save("spots_64x128.onnx", spots(size=(64, 128)), FIXED.to_metadata())
+    save("points.onnx", points(), POINTS.to_metadata())
     save("no_metadata.onnx", spots(), {})
     save("other_joints.onnx", spots(joints=14), ANY.to_metadata())
     save("other_size.onnx", spots(size=(64, 64)), FIXED.to_metadata())
