@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from heatstream.errors import DatasetError
 from heatstream.models.data.annotations import read_photos
 from heatstream.models.landmark_data.example import Example, make_example
 from heatstream.models.landmark_data.files import entries, read_json
+from heatstream.models.landmark_data.json_lines import lines_told
 from heatstream.skeletons import COCO_17, Skeleton
 
 __all__ = ["PersonBox", "box_corners", "read_coco", "read_person_boxes"]
@@ -48,8 +50,10 @@ def read_coco(annotations: Path, images: Path, skeleton: Skeleton = COCO_17) -> 
     Raises:
         DatasetError: names the file, and the photo where it is one person's fault.
     """
+    with lines_told(annotations, [("annotation", "annotations"), ("image", "images")]):
+        photos = read_photos(annotations, images, skeleton)
     examples = []
-    for photo in read_photos(annotations, images, skeleton):
+    for photo in photos:
         where = f"{annotations}, {photo.path.name}"
         for person, box in zip(photo.people, photo.boxes, strict=True):
             if (box[2:] <= 0).any():
@@ -77,26 +81,34 @@ def read_person_boxes(
     for number, entry in enumerate(read_json(annotations, dict).get("images", ()), 1):
         with entries(f"{annotations}, image {number}"):
             names[int(entry["id"])] = str(entry["file_name"])
-    boxes = []
-    for number, entry in enumerate(read_json(detections, list), 1):
-        where = f"{detections}, entry {number}"
-        with entries(where):
-            if not isinstance(entry, dict):
-                raise ValueError("it is no object")
-            score, image_id = float(entry["score"]), int(entry["image_id"])
-            box = np.array(entry["bbox"], np.float64)
-            if box.shape != (4,) or not np.isfinite(box).all():
-                raise ValueError(f"the box {entry['bbox']} is not x, y, width, height")
-            if (box[2:] < 0).any():
-                raise ValueError(f"the box {entry['bbox']} has a negative side")
-            if not 0 <= score <= 1:
-                raise ValueError(f"the score {score:g} is not 0 to 1")
-            person = entry["category_id"] == PERSON
-        if image_id not in names:
-            raise DatasetError(f"{where}: {annotations} has no photo {image_id}: give the JSON of the same photos")
-        if person and score >= least_score and (box[2:] > 0).all():
-            boxes.append(PersonBox(images / names[image_id], image_id, box_corners(box), score))
-    return boxes
+    found = read_json(detections, list)
+    with lines_told(detections, [("entry", None)]):
+        boxes = [
+            _person(entry, names, annotations, images, f"{detections}, entry {number}")
+            for number, entry in enumerate(found, 1)
+        ]
+    return [box for box in boxes if box is not None and box.score >= least_score]
+
+
+def _person(entry: Any, names: dict[int, str], annotations: Path, images: Path, where: str) -> PersonBox | None:
+    """Nobody where it is another category's or an empty box."""
+    with entries(where):
+        if not isinstance(entry, dict):
+            raise ValueError("it is no object")
+        score, image_id = float(entry["score"]), int(entry["image_id"])
+        box = np.array(entry["bbox"], np.float64)
+        if box.shape != (4,) or not np.isfinite(box).all():
+            raise ValueError(f"the box {entry['bbox']} is not x, y, width, height")
+        if (box[2:] < 0).any():
+            raise ValueError(f"the box {entry['bbox']} has a negative side")
+        if not 0 <= score <= 1:
+            raise ValueError(f"the score {score:g} is not 0 to 1")
+        person = entry["category_id"] == PERSON
+    if image_id not in names:
+        raise DatasetError(f"{where}: {annotations} has no photo {image_id}: give the JSON of the same photos")
+    if not person or not (box[2:] > 0).all():
+        return None
+    return PersonBox(images / names[image_id], image_id, box_corners(box), score)
 
 
 def box_corners(box: NDArray[np.float64]) -> NDArray[np.float64]:

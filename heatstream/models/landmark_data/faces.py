@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from heatstream.errors import DatasetError
 from heatstream.models.landmark_data.example import Example, make_example
 from heatstream.models.landmark_data.files import entries, photo_name, read_json
+from heatstream.models.landmark_data.json_lines import lines_told
 from heatstream.skeletons import W300_68, Skeleton
 
 __all__ = ["read_faces"]
@@ -32,21 +34,25 @@ def read_faces(annotations: Path, skeleton: Skeleton = W300_68, *, images: Path 
             f"{annotations} has {content.get('num_points')} points per face, {skeleton.name} {count}: give another file"
         )
     folder = annotations.parent if images is None else images
-    examples = []
     with entries(str(annotations)):
         faces = content["images"]
         if not isinstance(faces, list):
             raise ValueError("'images' is no list")
-    for number, entry in enumerate(faces, 1):
-        where = f"{annotations}, entry {number}"
-        with entries(where):
-            photo = folder / photo_name(entry, "image")
-            points, bbox = np.array(entry["points"], np.float64), np.array(entry["bbox"], np.float64)
-            subsets = (str(entry["source"]),) if entry.get("source") else ()
-            if points.shape != (count, 2) or bbox.shape != (4,):
-                raise ValueError(f"points {points.shape} and box {bbox.shape}, expected ({count}, 2) and (4,)")
-        box = np.concatenate([bbox[:2], bbox[:2] + bbox[2:]])
-        examples.append(make_example(photo, points, box, where=where, subsets=subsets))
+    with lines_told(annotations, [("entry", "images")]):
+        examples = [
+            _example(entry, folder, count, f"{annotations}, entry {number}") for number, entry in enumerate(faces, 1)
+        ]
     if not examples:
         raise DatasetError(f"{annotations} lists no face: give another file")
     return examples
+
+
+def _example(entry: Any, folder: Path, count: int, where: str) -> Example:
+    with entries(where):
+        photo = folder / photo_name(entry, "image")
+        points, bbox = np.array(entry["points"], np.float64), np.array(entry["bbox"], np.float64)
+        subsets = (str(entry["source"]),) if entry.get("source") else ()
+        if points.shape != (count, 2) or bbox.shape != (4,):
+            raise ValueError(f"points {points.shape} and box {bbox.shape}, expected ({count}, 2) and (4,)")
+    box = np.concatenate([bbox[:2], bbox[:2] + bbox[2:]])
+    return make_example(photo, points, box, where=where, subsets=subsets)

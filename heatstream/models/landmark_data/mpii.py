@@ -6,6 +6,7 @@ Andriluka et al., "2D Human Pose Estimation: New Benchmark and State of the Art 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from heatstream.errors import DatasetError
 from heatstream.models.landmark_data.example import Example, make_example
 from heatstream.models.landmark_data.files import entries, photo_name, read_json, read_mat
+from heatstream.models.landmark_data.json_lines import lines_told
 from heatstream.skeletons import MPII_16
 
 __all__ = ["read_mpii", "read_mpii_heads"]
@@ -47,27 +49,31 @@ def read_mpii(annotations: Path, images: Path, heads: Path | None = None) -> lis
     lengths = [None] * len(content) if heads is None else [float(v) for v in read_mpii_heads(heads)]
     if len(lengths) != len(content):
         raise DatasetError(f"{heads} holds {len(lengths)} people, {annotations} {len(content)}: give the matching file")
-    examples = []
-    for number, (entry, length) in enumerate(zip(content, lengths, strict=True), 1):
-        where = f"{annotations}, entry {number}"
-        with entries(where):
-            photo = images / photo_name(entry, "image")
-            joints = np.array(entry["joints"], np.float64)
-            flags = np.array(entry["joints_vis"], np.float64)
-            center, scale = np.array(entry["center"], np.float64), float(entry["scale"])
-            if joints.shape != (COUNT, 2) or flags.shape != (COUNT,) or center.shape != (2,):
-                raise ValueError(f"{joints.shape} joints and {flags.shape} flags, expected {COUNT} of each")
-            if not np.isin(flags, (0, 1)).all():
-                raise ValueError("a joint's flag is neither 0 nor 1")
-        center = center - 1 + (0, LOWERED_PX * scale)
-        half = SCALE_PX * scale / 2
-        box = np.concatenate([center - half, center + half - 1])
-        examples.append(
-            make_example(photo, joints - 1, box, where=where, visibility=np.where(flags > 0, 2, 0), length=length)
-        )
+    with lines_told(annotations, [("entry", None)]):
+        examples = [
+            _example(entry, images, length, f"{annotations}, entry {number}")
+            for number, (entry, length) in enumerate(zip(content, lengths, strict=True), 1)
+        ]
     if not examples:
         raise DatasetError(f"{annotations} lists nobody: give another file")
     return examples
+
+
+def _example(entry: Any, images: Path, length: float | None, where: str) -> Example:
+    with entries(where):
+        photo = images / photo_name(entry, "image")
+        joints = np.array(entry["joints"], np.float64)
+        flags = np.array(entry["joints_vis"], np.float64)
+        center, scale = np.array(entry["center"], np.float64), float(entry["scale"])
+        if joints.shape != (COUNT, 2) or flags.shape != (COUNT,) or center.shape != (2,):
+            raise ValueError(f"{joints.shape} joints and {flags.shape} flags, expected {COUNT} of each")
+        if not np.isin(flags, (0, 1)).all():
+            raise ValueError("a joint's flag is neither 0 nor 1")
+    center = center - 1 + (0, LOWERED_PX * scale)
+    half = SCALE_PX * scale / 2
+    box = np.concatenate([center - half, center + half - 1])
+    visibility = np.where(flags > 0, 2, 0)
+    return make_example(photo, joints - 1, box, where=where, visibility=visibility, length=length)
 
 
 def read_mpii_heads(file: Path) -> NDArray[np.float64]:

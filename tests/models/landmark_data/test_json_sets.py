@@ -59,21 +59,27 @@ def test_mpii_takes_its_lengths_from_the_heads(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c[1].pop("scale"), r"valid.json, entry 2: the key 'scale' is missing"),
-        (lambda c: c[1]["joints"].pop(), r"valid.json, entry 2: \(15, 2\) joints and \(16,\) flags"),
-        (lambda c: c[1].update(center="left"), r"valid.json, entry 2: could not convert"),
-        (lambda c: c[1].update(scale=-1), r"valid.json, entry 2: the box .* is empty"),
-        (lambda c: c[1].update(scale=float("nan")), r"valid.json, entry 2: a coordinate is not a finite number"),
+        (lambda c: c[1].pop("scale"), r"valid.json, line 1, entry 2: the key 'scale' is missing"),
+        (lambda c: c[1]["joints"].pop(), r"valid.json, line 1, entry 2: \(15, 2\) joints and \(16,\) flags"),
+        (lambda c: c[1].update(center="left"), r"valid.json, line 1, entry 2: could not convert"),
+        (lambda c: c[1].update(scale=-1), r"valid.json, line 1, entry 2: the box .* is empty"),
+        (
+            lambda c: c[1].update(scale=float("nan")),
+            r"valid.json, line 1, entry 2: a coordinate is not a finite number",
+        ),
         (
             lambda c: c[1].update(joints_vis=[1] * 15 + [None]),
-            r"valid.json, entry 2: a joint's flag is neither 0 nor 1",
+            r"valid.json, line 1, entry 2: a joint's flag is neither 0 nor 1",
         ),
-        (lambda c: c[1].update(joints_vis=[1] * 15 + [3]), r"valid.json, entry 2: a joint's flag is neither 0 nor 1"),
-        (lambda c: c[1].update(joints=None), r"valid.json, entry 2: \(\) joints"),
-        (lambda c: c.__setitem__(1, None), r"valid.json, entry 2: it is no object"),
+        (
+            lambda c: c[1].update(joints_vis=[1] * 15 + [3]),
+            r"valid.json, line 1, entry 2: a joint's flag is neither 0 nor 1",
+        ),
+        (lambda c: c[1].update(joints=None), r"valid.json, line 1, entry 2: \(\) joints"),
+        (lambda c: c.__setitem__(1, None), r"valid.json, line 1, entry 2: it is no object"),
         (lambda c: c.clear(), r"valid.json lists nobody"),
-        (lambda c: c[1].update(image=7), r"valid.json, entry 2: the photo's name is 7"),
-        (lambda c: c[1].update(image="gone.jpg"), r"valid.json, entry 2: the photo .*gone.jpg does not exist"),
+        (lambda c: c[1].update(image=7), r"valid.json, line 1, entry 2: the photo's name is 7"),
+        (lambda c: c[1].update(image="gone.jpg"), r"valid.json, line 1, entry 2: the photo .*gone.jpg does not exist"),
     ],
 )
 def test_a_broken_mpii_file_is_refused_with_the_entry(tmp_path: Path, change: Change, message: str) -> None:
@@ -102,13 +108,16 @@ def test_coco_people_come_one_by_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c["annotations"][1].pop("image_id"), r"labels.json .*annotation 2: the key 'image_id' is missing"),
+        (
+            lambda c: c["annotations"][1].pop("image_id"),
+            r"labels.json .*line 1, annotation 2: the key 'image_id' is missing",
+        ),
         (lambda c: c["annotations"][1].update(bbox=[1, 2, -3, 4]), r"labels.json, 1.png: the box .* is empty"),
         (lambda c: c["annotations"][1].update(bbox=[1, 2, 3]), r"labels.json is not COCO .*1.png: "),
         (lambda c: c["annotations"][1].update(bbox=[1, 2, float("nan"), 4]), r"a keypoint or box of 1.png is not a"),
-        (lambda c: c["annotations"][1]["keypoints"].pop(), r"labels.json: annotation 1 has 50 keypoint values"),
-        (lambda c: c["annotations"].__setitem__(1, 5), r"labels.json is not COCO .*annotation 2: "),
-        (lambda c: c["images"][0].pop("id"), r"labels.json is not COCO .*image 1: the key 'id' is missing"),
+        (lambda c: c["annotations"][1]["keypoints"].pop(), r"labels.json: line 1, annotation 1 has 50 keypoint values"),
+        (lambda c: c["annotations"].__setitem__(1, 5), r"labels.json is not COCO .*line 1, annotation 2: "),
+        (lambda c: c["images"][0].pop("id"), r"labels.json is not COCO .*line 1, image 1: the key 'id' is missing"),
         (lambda c: c["images"][0].pop("height"), r"labels.json is not COCO .*1.png: the key 'height'"),
         (lambda c: c["images"][0].update(file_name="no.png"), r"labels.json, no.png: the photo .* does not exist"),
     ],
@@ -143,15 +152,21 @@ def test_a_detectors_boxes_are_those_of_people(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c[1].pop("score"), r"boxes.json, entry 2: the key 'score' is missing"),
-        (lambda c: c[1].update(bbox=[1, 2, 3]), r"boxes.json, entry 2: the box \[1, 2, 3\] is not x, y, width, height"),
-        (lambda c: c[1].update(image_id=77), r"boxes.json, entry 2: .* has no photo 77"),
-        (lambda c: c.__setitem__(1, 5), r"boxes.json, entry 2: it is no object"),
-        (lambda c: c[1].update(bbox=[1, 2, float("nan"), 4]), r"boxes.json, entry 2: the box .* is not x, y, width"),
-        (lambda c: c[1].update(bbox=[1, 2, -3, 4]), r"boxes.json, entry 2: the box .* has a negative side"),
-        (lambda c: c[1].update(bbox=["a", 2, 3, 4]), r"boxes.json, entry 2: could not convert"),
-        (lambda c: c[1].update(score=float("inf")), r"boxes.json, entry 2: the score inf is not 0 to 1"),
-        (lambda c: c[1].update(score=-0.1), r"boxes.json, entry 2: the score -0.1 is not 0 to 1"),
+        (lambda c: c[1].pop("score"), r"boxes.json, line 1, entry 2: the key 'score' is missing"),
+        (
+            lambda c: c[1].update(bbox=[1, 2, 3]),
+            r"boxes.json, line 1, entry 2: the box \[1, 2, 3\] is not x, y, width, height",
+        ),
+        (lambda c: c[1].update(image_id=77), r"boxes.json, line 1, entry 2: .* has no photo 77"),
+        (lambda c: c.__setitem__(1, 5), r"boxes.json, line 1, entry 2: it is no object"),
+        (
+            lambda c: c[1].update(bbox=[1, 2, float("nan"), 4]),
+            r"boxes.json, line 1, entry 2: the box .* is not x, y, width",
+        ),
+        (lambda c: c[1].update(bbox=[1, 2, -3, 4]), r"boxes.json, line 1, entry 2: the box .* has a negative side"),
+        (lambda c: c[1].update(bbox=["a", 2, 3, 4]), r"boxes.json, line 1, entry 2: could not convert"),
+        (lambda c: c[1].update(score=float("inf")), r"boxes.json, line 1, entry 2: the score inf is not 0 to 1"),
+        (lambda c: c[1].update(score=-0.1), r"boxes.json, line 1, entry 2: the score -0.1 is not 0 to 1"),
     ],
 )
 def test_broken_boxes_are_refused_with_the_entry(tmp_path: Path, change: Change, message: str) -> None:
@@ -181,19 +196,28 @@ def test_faces_give_points_and_boxes(tmp_path: Path) -> None:
     [
         (lambda c: c.update(num_points=98), r"train.json has 98 points per face, 300w-68 68"),
         (lambda c: c.pop("images"), r"train.json: the key 'images' is missing"),
-        (lambda c: c["images"][1]["points"].pop(), r"train.json, entry 2: points \(67, 2\) and box \(4,\)"),
-        (lambda c: c["images"][1]["points"][3].pop(), r"train.json, entry 2: "),
-        (lambda c: c["images"][1].pop("bbox"), r"train.json, entry 2: the key 'bbox' is missing"),
-        (lambda c: c["images"][1].update(image="no.jpg"), r"train.json, entry 2: the photo .*no.jpg does not exist"),
-        (lambda c: c["images"][1].update(image=None), r"train.json, entry 2: the photo's name is None"),
-        (lambda c: c["images"][1].update(bbox=[9, 9, -4, 5]), r"train.json, entry 2: the box .* is empty"),
+        (lambda c: c["images"][1]["points"].pop(), r"train.json, line 1, entry 2: points \(67, 2\) and box \(4,\)"),
+        (lambda c: c["images"][1]["points"][3].pop(), r"train.json, line 1, entry 2: "),
+        (lambda c: c["images"][1].pop("bbox"), r"train.json, line 1, entry 2: the key 'bbox' is missing"),
+        (
+            lambda c: c["images"][1].update(image="no.jpg"),
+            r"train.json, line 1, entry 2: the photo .*no.jpg does not exist",
+        ),
+        (lambda c: c["images"][1].update(image=None), r"train.json, line 1, entry 2: the photo's name is None"),
+        (lambda c: c["images"][1].update(bbox=[9, 9, -4, 5]), r"train.json, line 1, entry 2: the box .* is empty"),
         (
             lambda c: c["images"][1].update(bbox=[9, 9, float("nan"), 5]),
-            r"entry 2: a coordinate is not a finite number",
+            r"line 1, entry 2: a coordinate is not a finite number",
         ),
-        (lambda c: c["images"][1]["points"].__setitem__(5, [None, 3]), r"entry 2: a coordinate is not a finite number"),
-        (lambda c: c["images"][1]["points"].__setitem__(5, ["x", 3]), r"train.json, entry 2: could not convert"),
-        (lambda c: c["images"].__setitem__(1, "a.jpg"), r"train.json, entry 2: it is no object"),
+        (
+            lambda c: c["images"][1]["points"].__setitem__(5, [None, 3]),
+            r"line 1, entry 2: a coordinate is not a finite number",
+        ),
+        (
+            lambda c: c["images"][1]["points"].__setitem__(5, ["x", 3]),
+            r"train.json, line 1, entry 2: could not convert",
+        ),
+        (lambda c: c["images"].__setitem__(1, "a.jpg"), r"train.json, line 1, entry 2: it is no object"),
         (lambda c: c.update(images=[]), r"train.json lists no face"),
         (lambda c: c.update(images={"a": 1}), r"train.json: 'images' is no list"),
     ],
@@ -201,6 +225,22 @@ def test_faces_give_points_and_boxes(tmp_path: Path) -> None:
 def test_a_broken_faces_file_is_refused_with_the_entry(tmp_path: Path, change: Change, message: str) -> None:
     with pytest.raises(DatasetError, match=message):
         read_faces(broken(faces(tmp_path), change))
+
+
+def test_an_entry_is_named_with_its_line(tmp_path: Path) -> None:
+    path = faces(tmp_path)
+    content = {"more": [{"images": 1}, [2]], **json.loads(path.read_text())}
+    content["images"][1].pop("bbox")
+    write(path, json.dumps(content, indent=1))
+    line = path.read_text().splitlines().index('   "image": "train/a.jpg",', 30)  # the second entry's first key
+    with pytest.raises(DatasetError, match=rf"train.json, line {line}, entry 2: the key 'bbox' is missing"):
+        read_faces(path)
+    annotations, images = mpii(tmp_path)
+    entries = json.loads(annotations.read_text())
+    entries[1].pop("scale")
+    write(annotations, "[" + ",\n".join(json.dumps(entry) for entry in entries) + "]")
+    with pytest.raises(DatasetError, match=r"valid.json, line 2, entry 2: the key 'scale' is missing"):
+        read_mpii(annotations, images)
 
 
 def test_the_shared_faces_read(shared_data: Callable[[str], Path]) -> None:
