@@ -347,4 +347,5 @@ def make_cupy() -> tuple[ModuleType, Counter[str]]:
     )
     cupy.graphs = graphs  # type: ignore[attr-defined]
     cupy.streams = streams  # type: ignore[attr-defined]  # by address, for the stand-in of TensorRT
+    cupy.pinned = pinned  # type: ignore[attr-defined]  # for page-locked memory that is not CuPy's
     return cupy, calls

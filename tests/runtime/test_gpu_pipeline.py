@@ -15,9 +15,12 @@ from heatstream.kernels import DecodeSettings
 from heatstream.runtime.cuda import Cuda
 from heatstream.runtime.gpu_pipeline import SLOTS, GpuPipeline
 from heatstream.runtime.onnx_engine import OnnxEngine
+from heatstream.runtime.onnx_network import make_network
 from heatstream.runtime.pipeline import Pipeline
+from heatstream.runtime.sized_engines import SizedEngines
 from heatstream.runtime.stream import stream
-from tests.runtime.fakes import FakeSource, spot
+from heatstream.runtime.torch_engine import TorchEngine, TorchRun
+from tests.runtime.fakes import MODELS, FakeSource, spot
 from tests.runtime.gpu_standin import SPOTS_MODEL, StandinGpu
 
 pytestmark = pytest.mark.emulator
@@ -79,6 +82,27 @@ def test_broken_maps_give_nobody_and_a_warning(gpu: StandinGpu) -> None:
         lane.forget()
         with pytest.warns(RuntimeWarning, match="NaN or infinite"):
             assert len(pipeline(frame())) == 0
+
+
+@pytest.mark.parametrize("engine", ["torch", "any size"])
+def test_other_engines_find_the_same(gpu: StandinGpu, monkeypatch: pytest.MonkeyPatch, engine: str) -> None:
+    """PyTorch, which here runs on the CPU; and a model of any size, whose input follows the frame."""
+    enqueue = TorchRun.enqueue  # done at once by a torch on the CPU
+    monkeypatch.setattr(TorchRun, "enqueue", lambda self: self._stream.submit(lambda: enqueue(self)))
+    cuda = Cuda(0)
+    any_size, expected = MODELS / "spots.onnx", OnnxEngine(SPOTS_MODEL, 1)
+    opened: Any
+    if engine == "torch":
+        pytest.importorskip("torch", reason="torch comes with the extra train")
+        opened = TorchEngine(make_network(SPOTS_MODEL.read_bytes(), expected.info), expected.info, cuda=cuda)
+    else:
+        expected = OnnxEngine(any_size, 1)
+        opened = SizedEngines(expected.info, "TensorRT", lambda size: gpu.engine(cuda, any_size, size=size))
+    pipeline, on_cpu = GpuPipeline(opened, cuda), Pipeline(expected)
+    for picture in (frame(70), frame(40), frame(20, (70, 50)), frame(40)):
+        assert_same(pipeline(picture), on_cpu(picture))
+    assert gpu.graphs["capture"] == 1
+    pipeline.close()
 
 
 # ---- Graphs, memory, waiting ---------------------------------------------------------------------------------------
