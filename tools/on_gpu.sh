@@ -1,21 +1,24 @@
 #!/usr/bin/env bash
-# Everything about the kernels that needs a GPU, in one go, every figure and log into one folder:
+# Everything that needs a GPU, in one go, every figure and log into one folder:
 #
-#     tools/on_gpu.sh FOLDER [tests] [sanitizers] [benchmark] [training]
+#     tools/on_gpu.sh FOLDER [tests] [engines] [bench] [drift] [kernels] [sanitizers] [training]
 #
-# The first three when none is named. Training takes the '.[train]' packages and the photographs that
-# recipes/swahr-mobile.toml names; TRAIN_STEPS shortens it to the time there is. A failure does not keep the rest from running; the exit code and FOLDER/summary.txt tell.
-# Needs the packages of '.[gpu]' and of the tests (pytest, hypothesis), PyTorch for the benchmark's plain way, and
-# compute-sanitizer from the CUDA toolkit. PYTHON chooses the interpreter.
+# All but training when none is named, what tells most first. MODELS names the models of engines and bench (swahr-mobile
+# alone when left out), VIDEO a video for drift. Training takes the '.[train]' packages and the photographs that
+# recipes/swahr-mobile.toml names; TRAIN_STEPS shortens it to the time there is. A failure does not keep the rest from
+# running; the exit code and FOLDER/summary.txt tell. Needs the packages of '.[gpu]' or '.[rtx]' and of the tests (pytest,
+# hypothesis), PyTorch with CUDA for the torch engine, and compute-sanitizer from the CUDA toolkit. PYTHON chooses the
+# interpreter.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 if [[ $# -lt 1 || $1 == -* ]]; then
-    sed -n '2,10s/^# \{0,1\}//p' "$0"
+    sed -n '2,12s/^# \{0,1\}//p' "$0"
     exit 2
 fi
 out=$1
 shift
-stages=${*:-tests sanitizers benchmark}
+stages=${*:-tests engines bench drift kernels sanitizers}
+models=${MODELS:-swahr-mobile}
 python=${PYTHON:-python3}
 mkdir -p "$out"
 : >"$out/summary.txt"
@@ -39,9 +42,32 @@ run packages "$python" -c 'import cupy, hypothesis, platformdirs, pytest, scipy;
 for stage in $stages; do
     case $stage in
     tests)
-        run tests "$python" -m pytest tests/kernels/test_gpu.py -m gpu -W default -p no:cacheprovider --durations=10
+        run doctor "$python" -m heatstream doctor
+        run tests "$python" -m pytest tests/kernels/test_gpu.py tests/runtime/test_gpu.py -m gpu -W default -p no:cacheprovider --durations=10
         # Skipped tests are no passed tests.
         grep -q ' skipped' "$out/tests.log" && { echo 'tests were skipped: see tests.log' | tee -a "$out/summary.txt"; failed=1; }
+        ;;
+    engines)
+        for backend in tensorrt tensorrt-rtx; do
+            "$python" -c "import ${backend//-/_}" 2>/dev/null || continue
+            for model in $models; do
+                run "build-$backend-$(basename "$model")" "$python" -m heatstream build "$model" --backend "$backend" --size 512x512 --report
+            done
+        done
+        ;;
+    bench)
+        for engine in tensorrt tensorrt-rtx torch; do
+            [[ $engine == torch ]] || "$python" -c "import ${engine//-/_}" 2>/dev/null || continue
+            # shellcheck disable=SC2086 # several models
+            run "bench-$engine" "$python" -m heatstream bench $models --device cuda --engine "$engine" \
+                --json "$out/bench-$engine.json" --plot "$out/bench-$engine.png"
+        done
+        ;;
+    drift)
+        [[ -n ${VIDEO:-} ]] || { echo 'drift needs VIDEO' | tee -a "$out/summary.txt"; continue; }
+        for engine in auto torch; do
+            run "drift-$engine" "$python" -m benchmarks.video_drift "$VIDEO" --engine "$engine" --json "$out/drift-$engine.json"
+        done
         ;;
     sanitizers)
         sanitizer=$(command -v compute-sanitizer || echo /usr/local/cuda/bin/compute-sanitizer)
@@ -52,8 +78,8 @@ for stage in $stages; do
                 -k 'network_maps or letterbox or landmarks or replayed or (reference_scenes and crowdpose)'
         done
         ;;
-    benchmark)
-        run benchmark "$python" -m benchmarks.decode_gpu --out "$out"
+    kernels)
+        run kernels "$python" -m benchmarks.decode_gpu --out "$out"
         run twin "$python" -m benchmarks.decode
         ;;
     training)
@@ -61,7 +87,7 @@ for stage in $stages; do
             ${TRAIN_STEPS:+--set train.steps="$TRAIN_STEPS"}
         ;;
     *)
-        echo "there is no stage $stage: tests, sanitizers, benchmark, training" | tee -a "$out/summary.txt"
+        echo "there is no stage $stage: tests, engines, bench, drift, kernels, sanitizers, training" | tee -a "$out/summary.txt"
         failed=1
         ;;
     esac
