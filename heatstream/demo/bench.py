@@ -82,8 +82,8 @@ def bench(
             "beyond the noise.",
         ),
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="As in `heatstream run`.")] = "auto",
-    engine: Annotated[str, typer.Option("--engine", help="As in `heatstream run`.")] = "auto",
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.")] = "auto",
+    engine: Annotated[str, typer.Option("--engine", help="auto, onnx, tensorrt, tensorrt-rtx or torch.")] = "auto",
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="CPU threads per frame; by default all cores.")
     ] = None,

@@ -86,7 +86,7 @@ def open_subject(condition: Condition, feed: Feed) -> Subject:
     """
     path = model_path(condition.model)
     start = time.perf_counter()
-    loaded: Any = load(condition.model, condition.device, condition.threads)
+    loaded: Any = load(condition.model, condition.device, condition.threads, engine=condition.engine)
     load_seconds = time.perf_counter() - start
     try:
         pipeline = _under(loaded, condition)
@@ -130,6 +130,7 @@ def _input_size(pipeline: Any, feed: Feed) -> tuple[int, int]:
 
 
 def _pose_ways(pipeline: Any, feed: Feed, condition: Condition) -> tuple[float, list[Way]]:
+    pipeline.warm_up(*feed.size)  # on a GPU the engine may have to be built first
     first = _seconds(lambda: pipeline.find(feed.frames[0]))
     if hasattr(pipeline, "stage_times"):
         if condition.batches:

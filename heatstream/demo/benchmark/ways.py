@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from heatstream.errors import InputError
 from heatstream.runtime.clocks import StageTimes
 from heatstream.runtime.engine import Engine
 from heatstream.runtime.landmarks import LandmarkPipeline
-from heatstream.runtime.pipeline import Finder
+from heatstream.runtime.pipeline import Finder, Found
 from heatstream.runtime.stream import stream
 
 __all__ = [
@@ -169,18 +170,42 @@ def _frame_by_frame(pipeline: Finder, feed: Feed, seconds: float) -> Slice:
 
 
 def _closed_loop(pipeline: Finder, feed: Feed, seconds: float) -> Slice:
-    counter = Counter(seconds, skip=pipeline.parallel_runs + 1)  # as many as may be in flight when it starts
-    stages: list[StageTimes] = []
-    people = 0
-    with stream(feed.endless(), pipeline) as results:
-        for result in results:
-            going_on = counter.add()
-            if counter.counting:
-                stages.append(result.timing)
-                people += len(result.poses)
-            if not going_on:
+    # As many as may be in flight or wait for the consumer when it starts do not count.
+    counting = _Counting(pipeline, Counter(seconds, skip=pipeline.parallel_runs + 1))
+    with stream(feed.endless(), counting) as results:
+        for _ in results:
+            if counting.counter.over:
                 break
-    return replace(counter.slice(), stages=tuple(stages), people=people)
+    return replace(counting.counter.slice(), people=counting.people[0])
+
+
+class _Counting:
+    """A pipeline whose results are counted where they are found.
+
+    The loop that takes them may be late on a busy machine, and finds several waiting then.
+    """
+
+    def __init__(self, pipeline: Finder, counter: Counter, people: list[int] | None = None) -> None:
+        self.counter = counter
+        self.people = [0] if people is None else people
+        self.parallel_runs = pipeline.parallel_runs
+        self._pipeline = pipeline
+        self._lock = threading.Lock()
+
+    def side_by_side(self) -> _Counting:
+        return _Counting(self._pipeline.side_by_side(), self.counter, self.people)
+
+    def in_order(self) -> _Counting:
+        return _Counting(self._pipeline.in_order(), self.counter, self.people)
+
+    def find(self, frame: Any) -> Found:
+        found = self._pipeline.find(frame)
+        with self._lock:
+            over = self.counter.over
+            self.counter.add()
+            if self.counter.counting and not over:
+                self.people[0] += len(found.poses)
+        return found
 
 
 def _open_loop(pipeline: Finder, feed: Feed, fps: float, seconds: float) -> Slice:
