@@ -10,6 +10,8 @@ __all__ = ["find_missing"]
 # Pixels above these are looked at first. They are few, and a pixel below cannot be worth more than that, so that
 # a better one among them is the best of all.
 BRIGHT = (np.float32(0.2), np.float32(0.02))
+FEW = 2
+"""For so many people every pixel is looked at right away: to find the bright ones would cost as much."""
 
 
 def find_missing(
@@ -34,18 +36,18 @@ def find_missing(
         nothing was missing.
     """
     best = np.zeros(missing.shape, np.intp)
-    for joint, lacking in enumerate(missing.T):
-        people = np.flatnonzero(lacking)
+    for joint in np.flatnonzero(missing.any(axis=0)):
         heatmap = heatmaps[joint].reshape(-1)
         planes = tags[joint].reshape(heatmap.size, -1).T  # (T, pixels)
-        for least in BRIGHT:
-            if not people.size:
-                break
+        people = np.flatnonzero(missing[:, joint])
+        for least in BRIGHT if people.size > FEW else ():
             bright = (heatmap > least).nonzero()[0]
             if bright.size:
                 worth = _worth(heatmap.take(bright), planes.take(bright, axis=1), mean_tags[people])
                 best[people, joint] = bright.take(worth.argmax(axis=1))
                 people = people[worth.max(axis=1) <= least]
+            if not people.size:
+                break
         for person in people:  # one at a time, since a whole map fills the cache
             best[person, joint] = _worth(heatmap, planes, mean_tags[person : person + 1]).argmax()
     return best
