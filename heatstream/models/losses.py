@@ -157,7 +157,7 @@ def location_loss(logits: Tensor, target: Tensor) -> Tensor:
     Returns:
         (N,) float32; 0 for an image without landmarks.
     """
-    margin = (logits[:, 1] - logits[:, 0]).float()  # log q_1 = -softplus(-margin), log q_0 = -softplus(margin)
+    margin = logits[:, 1].float() - logits[:, 0].float()  # log q_1 = -softplus(-margin), log q_0 = -softplus(margin)
     wanted = target.float()
     per_map = F.binary_cross_entropy_with_logits(margin, wanted, reduction="none").sum(dim=(2, 3))
     present = (wanted.sum(dim=(2, 3)) > 0).float()
