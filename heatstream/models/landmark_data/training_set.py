@@ -97,6 +97,10 @@ class LandmarkTrainingSet:
         self._seed = seed
         self._held: dict[int, _Face] = {}
 
+    def __len__(self) -> int:
+        """How many faces are held in memory."""
+        return len(self._held)
+
     def photo_name(self, index: int) -> str:
         """Return the file of `LandmarkSample.index`, and where it is labelled."""
         return self.examples[index].where
