@@ -11,6 +11,7 @@ from heatstream.models.landmark_data.example import Example
 from heatstream.models.landmark_data.faces import read_faces
 from heatstream.models.landmark_data.lapa import read_lapa
 from heatstream.models.landmark_data.mpii import read_mpii, read_mpii_heads
+from heatstream.models.landmark_data.mpii_release import read_mpii_release
 from heatstream.models.landmark_data.open_set import LandmarkSet, open_set
 from heatstream.models.landmark_data.w300 import read_300w
 from heatstream.models.landmark_data.wflw import read_wflw
@@ -29,6 +30,7 @@ __all__ = [
     "read_lapa",
     "read_mpii",
     "read_mpii_heads",
+    "read_mpii_release",
     "read_person_boxes",
     "read_wflw",
 ]

@@ -99,10 +99,15 @@ def entries(where: str) -> Iterator[None]:
         raise DatasetError(f"{where}: {what}: correct the file") from error
 
 
-def read_mat(path: Path, names: Sequence[str]) -> dict[str, Any]:
+def read_mat(path: Path, names: Sequence[str], *, structures: bool = False) -> dict[str, Any]:
     """Variables of a MATLAB file; cell arrays become object arrays.
 
     Files of version 7.3 are HDF5 and need h5py, which the extra `train` brings.
+
+    Args:
+        path: of the file.
+        names: of the variables.
+        structures: turn structures into dicts, arrays of them into arrays of dicts, and numbers into numbers.
 
     Raises:
         DatasetError: the file cannot be read, or lacks a variable.
@@ -112,7 +117,7 @@ def read_mat(path: Path, names: Sequence[str]) -> dict[str, Any]:
 
     with _matlab(path):
         try:
-            content = loadmat(path, variable_names=list(names))
+            content = loadmat(path, variable_names=list(names), simplify_cells=structures)
         except NotImplementedError:  # SciPy's word for version 7.3
             content = _read_hdf5(path, names)
     missing = [name for name in names if name not in content]

@@ -17,7 +17,7 @@ from heatstream.models.landmark_data.files import entries, photo_name, read_json
 from heatstream.models.landmark_data.json_lines import lines_told
 from heatstream.skeletons import MPII_16
 
-__all__ = ["read_mpii", "read_mpii_heads"]
+__all__ = ["person_box", "read_mpii", "read_mpii_heads"]
 
 COUNT = MPII_16.num_keypoints
 
@@ -59,6 +59,13 @@ def read_mpii(annotations: Path, images: Path, heads: Path | None = None) -> lis
     return examples
 
 
+def person_box(center: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
+    """(4,) x and y of the first and of the last pixel of a person's square; the centre (2,) as in the files."""
+    center = center - 1 + (0, LOWERED_PX * scale)
+    half = SCALE_PX * scale / 2
+    return np.concatenate([center - half, center + half - 1])
+
+
 def _example(entry: Any, images: Path, length: float | None, where: str) -> Example:
     with entries(where):
         photo = images / photo_name(entry, "image")
@@ -69,9 +76,7 @@ def _example(entry: Any, images: Path, length: float | None, where: str) -> Exam
             raise ValueError(f"{joints.shape} joints and {flags.shape} flags, expected {COUNT} of each")
         if not np.isin(flags, (0, 1)).all():
             raise ValueError("a joint's flag is neither 0 nor 1")
-    center = center - 1 + (0, LOWERED_PX * scale)
-    half = SCALE_PX * scale / 2
-    box = np.concatenate([center - half, center + half - 1])
+    box = person_box(center, scale)
     visibility = np.where(flags > 0, 2, 0)
     return make_example(photo, joints - 1, box, where=where, visibility=visibility, length=length)
 

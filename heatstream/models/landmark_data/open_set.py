@@ -19,6 +19,7 @@ from heatstream.models.landmark_data.faces import read_faces
 from heatstream.models.landmark_data.files import mat_names, read_json
 from heatstream.models.landmark_data.lapa import read_lapa
 from heatstream.models.landmark_data.mpii import read_mpii
+from heatstream.models.landmark_data.mpii_release import read_mpii_release
 from heatstream.models.landmark_data.w300 import has_usual_test, read_300w
 from heatstream.models.landmark_data.wflw import read_wflw
 from heatstream.models.landmark_metrics import Norm
@@ -142,8 +143,14 @@ def _matlab(labels: Path, folder: Path) -> LandmarkSet:
         return LandmarkSet(
             "COFW", COFW_29, "nme", "inter-ocular", labels, labels.parent, lambda: read_cofw(labels, part)
         )
+    if "RELEASE" in names:
+        images = _beside(labels, folder, ["images"])
+        return LandmarkSet(
+            "MPII, training", MPII_16, "pckh", "box", labels, images, lambda: read_mpii_release(labels, images)
+        )
     raise DatasetError(
-        f"{labels} holds neither COFW's IsT nor AFLW's nameList: give the file that the set's owners publish"
+        f"{labels} holds neither COFW's IsT, AFLW's nameList nor MPII's RELEASE: give the file that the set's owners "
+        "publish"
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 from scipy.io import savemat
 
 from heatstream.errors import DatasetError
-from heatstream.models.landmark_data import read_aflw, read_aflw_csv, read_cofw, read_mpii_heads
+from heatstream.models.landmark_data import read_aflw, read_aflw_csv, read_cofw, read_mpii_heads, read_mpii_release
 from tests.models.landmark_data.made import grid, photo, write
 
 Content = dict[str, Any]
@@ -236,3 +236,77 @@ def test_broken_heads_are_refused(tmp_path: Path, boxes: Any, message: str) -> N
     savemat(tmp_path / "gt_valid.mat", {"headboxes_src": boxes})
     with pytest.raises(DatasetError, match=message):
         read_mpii_heads(tmp_path / "gt_valid.mat")
+
+
+def structures(values: list[Content]) -> Any:
+    """MATLAB's array of structures, 1 x N, each with the fields of the first."""
+    array = np.empty((1, len(values)), [(name, object) for name in values[0]])
+    for index, value in enumerate(values):
+        array[0, index] = tuple(value.values())
+    return array
+
+
+def person(shift: float = 0.0, joints: int = 16) -> Content:
+    points = [
+        {"x": x + 1 + shift, "y": y + 1, "id": float(joint), "is_visible": np.zeros((0, 0))}
+        for joint, (x, y) in enumerate(grid(16)[:joints])
+    ]
+    return {
+        **dict.fromkeys(("x1", "y1"), 10.0),
+        "x2": 40.0,
+        "y2": 50.0,
+        "scale": 0.2,
+        "objpos": {"x": 31.0, "y": 21.0},
+        "annopoints": {"point": structures(points)},
+    }
+
+
+def release(folder: Path, change: Change = lambda people: None) -> Path:
+    """Three photos: one of training with two people, one of training with nobody, one of the test."""
+    photo(folder / "images" / "a.jpg")
+    people: Any = [person(), person(1.0, joints=14)]
+    change(people)
+    photos = [
+        {"image": {"name": name}, "annorect": rects}
+        for name, rects in (
+            ("a.jpg", structures(people)),
+            ("b.jpg", np.zeros((0, 0))),
+            ("c.jpg", structures([{"scale": 1.0}])),
+        )
+    ]
+    file = folder / "mpii_human_pose_v1_u12_1.mat"
+    savemat(file, {"RELEASE": {"annolist": structures(photos), "img_train": np.array([[1, 1, 0]])}})
+    return file
+
+
+def test_mpiis_release_gives_the_people_of_its_training(tmp_path: Path) -> None:
+    first, second = read_mpii_release(release(tmp_path), tmp_path / "images")
+    np.testing.assert_allclose(first.points, grid(16))
+    np.testing.assert_allclose(second.points[:14], grid(16)[:14] + np.array([1, 0]))
+    assert second.visibility.tolist() == [2] * 14 + [0, 0]
+    np.testing.assert_allclose(first.box, [30 - 20, 23 - 20, 30 + 19, 23 + 19])
+    assert first.length == pytest.approx(0.6 * 50)
+    assert first.picture == tmp_path / "images" / "a.jpg"
+
+
+def test_people_without_joints_are_left_out(tmp_path: Path) -> None:
+    file = release(tmp_path, lambda people: people[0].update(annopoints=np.zeros((0, 0))))
+    assert len(read_mpii_release(file, tmp_path / "images")) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda p: p[1].update(scale=-1.0), r"12_1.mat, image 1, person 2: the box .* is empty"),
+        (lambda p: p[1].update(objpos={"x": 3.0}), r"12_1.mat, image 1, person 2: the key 'y' is missing"),
+        (lambda p: p[1].update(x1="a"), r"12_1.mat, image 1, person 2: "),
+        (lambda p: p[1].update(x1=np.nan), r"12_1.mat, image 1, person 2: the length nan .* is not positive"),
+        (
+            lambda p: p[1].update(annopoints={"point": {"x": 1.0, "y": 2.0, "id": 16.0}}),
+            r"12_1.mat, image 1, person 2: a joint has the id 16, expected 0 to 15",
+        ),
+    ],
+)
+def test_a_broken_release_is_refused_with_the_person(tmp_path: Path, change: Change, message: str) -> None:
+    with pytest.raises(DatasetError, match=message):
+        read_mpii_release(release(tmp_path, change), tmp_path / "images")

@@ -126,7 +126,11 @@ def test_the_photos_of_named_labels_are_in_the_folder(tmp_path: Path) -> None:
         (lambda d: write(d / "a.json", "7"), "a.json", r"a.json holds a int, a dict or a list was expected"),
         (lambda d: write(d / "a.json", '{"num_points": 5}'), "a.json", r"a.json: no layout of a face has num_points 5"),
         (lambda d: write(d / "a.mat", "text"), "a.mat", r"a.mat is damaged or no MATLAB file"),
-        (lambda d: savemat(d / "a.mat", {"x": 1}), "a.mat", r"a.mat holds neither COFW's IsT nor AFLW's nameList"),
+        (
+            lambda d: savemat(d / "a.mat", {"x": 1}),
+            "a.mat",
+            r"a.mat holds neither COFW's IsT, AFLW's nameList nor MPII's RELEASE",
+        ),
     ],
 )
 def test_what_is_not_known_is_told(
