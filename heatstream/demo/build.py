@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -169,17 +170,7 @@ def _print(found: FoundEngine) -> None:
 
 
 def _print_layers(record: EngineRecord) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    precisions = list(record.layers)
-    table = Table("layer", *precisions, box=None)
-    kinds = dict.fromkeys(kind for counts in record.layers.values() for kind in counts)
-    for kind in kinds:
-        table.add_row(kind, *(str(record.layers[precision].get(kind, "")) for precision in precisions))
-    total = (str(sum(counts.values())) for counts in record.layers.values())
-    table.add_row("all", *total, style="bold")
-    Console().print(table)
+    _print_counts("layer", record.layers)
     precision = record.spec.precision.upper()
     if precision != "FP32":
         for name in record.float32_layers:
@@ -189,3 +180,17 @@ def _print_layers(record: EngineRecord) -> None:
             print(f"  in FP16, because INT8 would make the maps drift too far: {name}")
     elif precision == "FP16" and not record.float32_layers:
         print("  every layer computes in FP16")
+    if record.engine_layers:
+        print("  what the builder made of them, fused:")
+        _print_counts("kernel", record.engine_layers)
+
+
+def _print_counts(title: str, layers: Mapping[str, Mapping[str, int]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title, *layers, box=None)
+    for kind in dict.fromkeys(kind for counts in layers.values() for kind in counts):
+        table.add_row(kind, *(str(counts.get(kind, "")) for counts in layers.values()))
+    table.add_row("all", *(str(sum(counts.values())) for counts in layers.values()), style="bold")
+    Console().print(table)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from heatstream.engine_builder.layers import Layer, read_layers
+from heatstream.engine_builder.layers import Layer, inspected_layers, read_layers
 from heatstream.engine_builder.model_file import INPUT_CHANNELS, INPUT_NAME, ModelInfo
 from heatstream.engine_builder.timings import load_timings, save_timings
 from heatstream.engine_builder.toolkits import Toolkit
@@ -46,11 +46,13 @@ class CompiledEngine:
         plan: the serialised engine.
         shapes: name of every input and output -> its shape, -1 where the number of images is free.
         layers: of the network, with the precision that each computes in.
+        fused: of the engine, as its inspector tells them; none where the toolkit does not inspect engines.
     """
 
     plan: bytes
     shapes: Mapping[str, tuple[int, ...]]
     layers: Sequence[Layer]
+    fused: Sequence[Layer]
 
 
 def compile_engine(
@@ -90,6 +92,8 @@ def compile_engine(
     config = builder.create_builder_config()
     config.clear_flag(trt.BuilderFlag.TF32)
     toolkit.aim(config, targets)
+    if toolkit.inspects_engines:
+        config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     _fix_shape(builder, network, config, info, batch)
     shapes = _check_shapes(toolkit, network, info, batch)
     layers = read_layers(network)
@@ -106,7 +110,16 @@ def compile_engine(
         raise BuildError(f"{toolkit.title} could not build {info.name} ({reason}): try another size or precision")
     if toolkit.keeps_timings and timings is not None:
         save_timings(config, timings)
-    return CompiledEngine(bytes(plan), shapes, layers)
+    return CompiledEngine(bytes(plan), shapes, layers, _inspect(toolkit, plan) if toolkit.inspects_engines else [])
+
+
+def _inspect(toolkit: Toolkit, plan: Any) -> list[Layer]:
+    """The layers that a builder made of a network; none if the engine does not load, as whoever runs it will be told."""
+    trt = toolkit.module
+    engine = trt.Runtime(toolkit_logger(trt)).deserialize_cuda_engine(plan)
+    if engine is None:
+        return []
+    return inspected_layers(engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON))
 
 
 def _fix_shape(builder: Any, network: Any, config: Any, info: ModelInfo, batch: int) -> None:

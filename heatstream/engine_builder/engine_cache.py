@@ -125,6 +125,7 @@ def build_engine(
             model=info,
             shapes=engine.shapes,
             layers=count_layers(engine.layers),
+            engine_layers=count_layers(engine.fused),
             float32_layers=tuple(layer.name for layer in float32_layers(engine.layers)),
             plan_sha256=hashlib.sha256(engine.plan).hexdigest(),
             plan_bytes=len(engine.plan),

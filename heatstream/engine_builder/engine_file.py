@@ -102,6 +102,7 @@ class EngineRecord:
         model: how the engine is fed and its outputs are read; its batch is None where there may be several images.
         shapes: name of every input and output -> shape, -1 where the number of images is free; all are float32.
         layers: precision -> kind of layer -> how many.
+        engine_layers: likewise of the finished engine, whose layers are fused, where its inspector tells them.
         float32_layers: names of those that an FP16 engine computes in float32.
         plan_sha256: of the plan, hexadecimal.
         plan_bytes: size of the plan.
@@ -115,6 +116,7 @@ class EngineRecord:
     model: ModelInfo
     shapes: Mapping[str, tuple[int, ...]]
     layers: Mapping[str, Mapping[str, int]]
+    engine_layers: Mapping[str, Mapping[str, int]]
     float32_layers: tuple[str, ...]
     plan_sha256: str
     plan_bytes: int

@@ -1,20 +1,26 @@
 """Which layer of a network computes in which precision.
 
 Networks are strongly typed, so this is decided when the graph is read, and is known without the GPU that an inspector
-of the finished engine needs. The builder may fuse layers; it may not change their types.
+of the finished engine needs. The builder may fuse layers; it may not change their types. What it made of them is told
+by the inspector where there is a GPU: there a layer shows that INT8 was allowed and not taken.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Layer", "count_layers", "float32_layers", "read_layers"]
+__all__ = ["Layer", "count_layers", "float32_layers", "inspected_layers", "read_layers"]
 
 TYPES = {"FLOAT": "fp32", "HALF": "fp16"}
 """Names of TensorRT's types and ours. The integers of shape arithmetic are nothing that an engine's speed shows."""
+
+PRECISIONS = {"int8": "int8", "fp16": "fp16", "half": "fp16", "fp32": "fp32", "float": "fp32"}
+"""What the inspector calls types, in lower case, and our names of them."""
 
 CONVERSIONS = frozenset({"CAST", "CONSTANT", "DEQUANTIZE", "QUANTIZE", "SHAPE"})
 """Layers that compute nothing: they change a type, or hold or describe a value."""
@@ -53,6 +59,28 @@ def read_layers(network: Any) -> list[Layer]:
             if inputs and dequantised.issuperset(tensor.name for tensor in inputs):
                 precision = "int8"
             layers.append(Layer(layer.name, kind.lower(), precision))
+    return layers
+
+
+def inspected_layers(report: str) -> list[Layer]:
+    """The layers of a finished engine, fused, with those that convert formats among them.
+
+    Args:
+        report: what TensorRT's engine inspector says in JSON. It names types in words, such as "Row major linear FP32"
+            or "Channel major FP16 format where channel % 8 == 0"; those that it does not name are left out.
+    """
+    layers = []
+    for layer in json.loads(report)["Layers"]:
+        if not isinstance(layer, dict):  # an engine that was built without details has names alone
+            continue
+        words = [str(tensor.get("Format/Datatype", "")) for tensor in [*layer["Inputs"], *layer["Outputs"]]]
+        kinds = {
+            PRECISIONS[match.lower()] for text in words for match in re.findall(r"Int8|FP16|Half|FP32|Float", text)
+        }
+        for precision in ("int8", "fp32", "fp16"):
+            if precision in kinds:
+                layers.append(Layer(str(layer["Name"]), str(layer.get("LayerType", "?")).lower(), precision))
+                break
     return layers
 
 

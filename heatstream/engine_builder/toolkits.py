@@ -9,6 +9,8 @@ strong typing        asked for when a network is  always; the flag is     always
 GPU that it is for   the one it is built on       the one it is built on  any, by compute capability; no GPU
                                                                           is needed to build
 timing cache         kept between builds          kept between builds     does nothing, and is deprecated
+inspector            tells the fused layers       tells the fused layers  not asked: kernels are chosen when
+                                                                          the engine is loaded
 scratch memory       ours, where asked for        ours, where asked for   ours, if the build was told so too
 kernels              in the plan                  in the plan             compiled when an engine is made ready;
                                                                           kept between starts
@@ -70,6 +72,11 @@ class Toolkit:
     @property
     def keeps_timings(self) -> bool:
         """Whether the times that a build measures make the next one quicker."""
+        return self.backend == "tensorrt"
+
+    @property
+    def inspects_engines(self) -> bool:
+        """Whether a finished engine tells its layers: TensorRT-RTX chooses kernels when the engine is loaded."""
         return self.backend == "tensorrt"
 
     def targets(self, wanted: Sequence[str], gpu: Gpu | None) -> tuple[str, ...]:

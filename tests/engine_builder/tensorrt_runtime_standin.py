@@ -36,6 +36,7 @@ def add_runtime(module: Any, *, rtx: bool) -> None:
     module.submit, module.capturing, module.made, module.refuse = submit, lambda stream: False, [], ""
     Strategy = IntEnum("ExecutionContextAllocationStrategy", {"STATIC": 0, "ON_PROFILE_CHANGE": 1, "USER_MANAGED": 2})  # noqa: N806
     GraphStrategy = IntEnum("CudaGraphStrategy", {"DISABLED": 0, "WHOLE_GRAPH_CAPTURE": 1})  # noqa: N806
+    Format = IntEnum("LayerInformationFormat", {"ONELINE": 0, "JSON": 1})  # noqa: N806
     KernelStrategy = IntEnum("DynamicShapesKernelSpecializationStrategy", {"LAZY": 0, "EAGER": 1, "NONE": 2})  # noqa: N806
 
     class IRuntimeCache(_Strict):
@@ -100,6 +101,9 @@ def add_runtime(module: Any, *, rtx: bool) -> None:
         def get_tensor_dtype(self, name: str) -> Any:
             return module.DataType.FLOAT
 
+        def create_engine_inspector(self) -> Any:
+            return EngineInspector(self)
+
         if rtx:
 
             def create_execution_context(self, runtime_config: Any = None) -> Any:
@@ -111,6 +115,16 @@ def add_runtime(module: Any, *, rtx: bool) -> None:
 
             def create_execution_context(self, strategy: Any = Strategy.STATIC) -> Any:
                 return IExecutionContext(self, strategy)
+
+    class EngineInspector(_Strict):
+        __slots__ = ("_engine",)
+
+        def __init__(self, engine: Any) -> None:
+            self._engine = engine
+
+        def get_engine_information(self, format: Any) -> str:
+            assert format == Format.JSON
+            return json.dumps({"Layers": self._engine._plan["layers"], "Bindings": []})
 
     class IExecutionContext(_Strict):
         __slots__ = ("_addresses", "_engine", "_kept", "_ran", "_scratch", "_shape")
@@ -195,7 +209,7 @@ def add_runtime(module: Any, *, rtx: bool) -> None:
                 )
                 return None
 
-    kinds: list[Any] = [Strategy, ICudaEngine, IExecutionContext, Runtime]
+    kinds: list[Any] = [Strategy, Format, ICudaEngine, EngineInspector, IExecutionContext, Runtime]
     if rtx:
         names = ("SM75", "SM80", "SM86", "SM89", "SM120")
         ComputeCapability = IntEnum("ComputeCapability", {name: int(name[2:]) for name in names})  # noqa: N806

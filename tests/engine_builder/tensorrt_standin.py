@@ -88,6 +88,7 @@ def make_tensorrt(version: str, gpu: str = "Orin", *, rtx: bool = False) -> Modu
     BuilderFlag = IntEnum("BuilderFlag", flags)  # noqa: N806
     creation = {"STRONGLY_TYPED": 0} if eleven else {"EXPLICIT_BATCH": 0, "STRONGLY_TYPED": 1}
     NetworkDefinitionCreationFlag = IntEnum("NetworkDefinitionCreationFlag", creation)  # noqa: N806
+    ProfilingVerbosity = IntEnum("ProfilingVerbosity", {"LAYER_NAMES_ONLY": 0, "NONE": 1, "DETAILED": 2})  # noqa: N806
     DataType = IntEnum("DataType", {"FLOAT": 0, "HALF": 1, "INT8": 2, "INT32": 3, "BOOL": 4, "INT64": 8})  # noqa: N806
     LayerType = IntEnum("LayerType", {name: index for index, name in enumerate(LAYER_TYPES)})  # noqa: N806
     for enum in (DataType, LayerType):  # pybind11 writes DataType.HALF, IntEnum since Python 3.11 a number
@@ -253,12 +254,13 @@ def make_tensorrt(version: str, gpu: str = "Orin", *, rtx: bool = False) -> Modu
             return bytearray("\n".join([self._header, *sorted(self._entries)]).encode())
 
     class IBuilderConfig(_Strict):
-        __slots__ = ("_flags", "_profiles", "_timings", "progress_monitor")
+        __slots__ = ("_flags", "_profiles", "_timings", "profiling_verbosity", "progress_monitor")
 
         def __init__(self) -> None:
             self._flags, self._profiles = {BuilderFlag.TF32}, list[Any]()
             self._timings: Any = None
             self.progress_monitor: Any = None
+            self.profiling_verbosity: Any = ProfilingVerbosity.LAYER_NAMES_ONLY
 
         def set_flag(self, flag: Any) -> None:
             self._flags.add(BuilderFlag(flag))
@@ -327,6 +329,7 @@ def make_tensorrt(version: str, gpu: str = "Orin", *, rtx: bool = False) -> Modu
                 "input": list(shape),
                 "profiles": [profile._shapes for profile in config._profiles],
                 "measured": len(names - known),
+                "layers": [_told(layer, config.profiling_verbosity.name) for layer in network._layers],
                 "model": base64.b64encode(network._model.SerializeToString()).decode(),
             }
             return bytearray(json.dumps(content).encode())
@@ -335,8 +338,26 @@ def make_tensorrt(version: str, gpu: str = "Orin", *, rtx: bool = False) -> Modu
     module.__version__ = version  # type: ignore[attr-defined]
     for kind in (
         *(ILogger, IProgressMonitor, BuilderFlag, NetworkDefinitionCreationFlag, DataType, LayerType, ITensor, ILayer),
+        ProfilingVerbosity,
         *(INetworkDefinition, ParserError, OnnxParser, IOptimizationProfile, ITimingCache, IBuilderConfig, Builder),
     ):
         setattr(module, kind.__name__, kind)
     add_runtime(module, rtx=rtx)
     return module
+
+
+WORDS = {"FLOAT": "Row major linear FP32", "HALF": "Channel major FP16 format where channel % 8 == 0"}
+"""How the inspector writes types; those of integers are not asked for."""
+
+
+def _told(layer: Any, verbosity: str) -> Any:
+    """What the inspector will say of a layer; nothing is fused here."""
+    if verbosity != "DETAILED":
+        return layer.name
+
+    def ports(tensors: list[Any]) -> list[dict[str, str]]:
+        names = [(tensor.name, str(tensor.dtype).rpartition(".")[2]) for tensor in tensors]
+        return [{"Name": name, "Format/Datatype": WORDS.get(kind, "Row major Int8 format")} for name, kind in names]
+
+    kind = {"CONVOLUTION": "CaskConvolution"}.get(layer.type.name, "Myelin")
+    return {"Name": layer.name, "LayerType": kind, "Inputs": ports(layer._inputs), "Outputs": ports(layer._outputs)}

@@ -17,7 +17,7 @@ from heatstream.engine_builder.catalog import bundled_path
 from heatstream.engine_builder.compile_engine import CompiledEngine, compile_engine
 from heatstream.engine_builder.gpus import PORTABLE
 from heatstream.engine_builder.half_precision import cast_to_half, peak_values
-from heatstream.engine_builder.layers import count_layers, float32_layers
+from heatstream.engine_builder.layers import count_layers, float32_layers, inspected_layers
 from heatstream.engine_builder.model_source import ModelSource, read_model
 from heatstream.engine_builder.natural_images import natural_images
 from heatstream.engine_builder.quantisation import Photographs, quantise
@@ -138,6 +138,37 @@ def test_an_int8_file_computes_its_convolutions_in_int8_and_the_rest_in_fp16(too
     assert counts["fp16"]["pooling"] == 3
     if toolkit.backend == "tensorrt":
         assert json.loads(engine.plan)["flags"] == []
+
+
+INSPECTED = """{"Layers": [
+  {"Name": "Reformatting CopyNode for Input Tensor 0 to stem", "LayerType": "Reformat",
+   "Inputs": [{"Name": "images", "Dimensions": [1,3,64,64], "Format/Datatype": "Row major linear FP32"}],
+   "Outputs": [{"Name": "x", "Format/Datatype": "Row major linear FP16"}], "StreamId": 0},
+  {"Name": "stem + relu", "LayerType": "CaskConvolution",
+   "Inputs": [{"Name": "x", "Format/Datatype": "Thirty-two wide channel vectorized row major Int8 format"}],
+   "Outputs": [{"Name": "y", "Format/Datatype": "Channel major FP16 format where channel % 8 == 0"}]},
+  {"Name": "head", "LayerType": "CaskConvolution",
+   "Inputs": [{"Name": "y", "Format/Datatype": "Half"}], "Outputs": [{"Name": "z", "Format/Datatype": "Half"}]},
+  {"Name": "shape", "LayerType": "ShapeHostToDevice",
+   "Inputs": [], "Outputs": [{"Name": "s", "Format/Datatype": "Row major Int64 format"}]},
+  "a layer of an engine without details"
+], "Bindings": ["images", "z"]}"""
+
+
+def test_an_inspectors_report_is_understood() -> None:
+    assert count_layers(inspected_layers(INSPECTED)) == {
+        "fp32": {"reformat": 1},
+        "int8": {"caskconvolution": 1},
+        "fp16": {"caskconvolution": 1},
+    }
+
+
+def test_tensorrt_tells_what_it_made_of_the_layers_and_rtx_is_not_asked(toolkit: Toolkit, mobile: ModelSource) -> None:
+    counts = count_layers(_compile(toolkit, mobile, size=(64, 64)).fused)
+    if toolkit.backend == "tensorrt":
+        assert counts["fp16"]["caskconvolution"] == 58
+    else:
+        assert counts == {}
 
 
 def _renamed_operator(model: Any) -> None:

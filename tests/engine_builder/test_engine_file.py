@@ -47,6 +47,7 @@ RECORD = EngineRecord(
     model=ModelInfo(name="net", skeleton="coco-17", input_size=(128, 192), batch=None, precision="fp16"),
     shapes={"images": (-1, 3, 128, 192), "tags": (-1, 17, 32, 48)},
     layers={"fp16": {"convolution": 58}, "fp32": {"elementwise": 1}},
+    engine_layers={"fp16": {"caskconvolution": 57}},
     float32_layers=("node_mul",),
     plan_sha256=hashlib.sha256(PLAN).hexdigest(),
     plan_bytes=len(PLAN),
