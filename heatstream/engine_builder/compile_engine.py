@@ -114,7 +114,7 @@ def compile_engine(
 
 
 def _inspect(toolkit: Toolkit, plan: Any) -> list[Layer]:
-    """The layers that a builder made of a network; none if the engine does not load, as whoever runs it will be told."""
+    """What a builder made of the layers; nothing if the engine does not load, as whoever runs it will be told."""
     trt = toolkit.module
     engine = trt.Runtime(toolkit_logger(trt)).deserialize_cuda_engine(plan)
     if engine is None:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from heatstream.demo.build import _print_layers
 from heatstream.demo.build_view import BuildView
 from heatstream.engine_builder.engine_file import load_plan
 from tests.demo.conftest import write_model
 from tests.demo.helpers import Command
+from tests.engine_builder.test_engine_file import RECORD
 
 needs_rtx = pytest.mark.skipif(
     importlib.util.find_spec("tensorrt_rtx") is None,
@@ -53,6 +55,17 @@ def test_the_report_names_what_stays_in_fp32(heatstream: Command, tmp_path: Path
     reported = heatstream("build", large, "--size", "128", "--report")
     assert "in FP32, though the engine is FP16: " in reported.out
     assert "elementwise" in reported.out
+
+
+def test_the_report_has_what_the_inspector_told(capsys: pytest.CaptureFixture[str]) -> None:
+    _print_layers(RECORD)
+    out = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert out == [
+        *("layer fp16 fp32", "convolution 58", "elementwise 1", "all 58 1"),
+        "in FP32, though the engine is FP16: node_mul",
+        "what the builder made of them, fused:",
+        *("kernel fp16", "caskconvolution 57", "all 57"),
+    ]
 
 
 def _refused(heatstream: Command, arguments: tuple[str, ...]) -> str:
