@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from heatstream.engine_builder.atomic import replacing
 from heatstream.engine_builder.drift import measure_drift
+from heatstream.engine_builder.fusable_relu import make_relu_fusable
 from heatstream.engine_builder.half_precision import cast_to_half, peak_values
 from heatstream.engine_builder.model_file import (
     FREE_SIZE_MULTIPLE,
@@ -136,6 +137,8 @@ def export_model(
             info = replace(info, quantisation=_origin(photographs, quantised.left_out))
             batches = list(photographs.images[:PROBES])
         left = 0 if precision == "fp32" else cast_to_half(model, peaks)
+        if precision == "fp16":  # INT8 needs a newer operator set
+            make_relu_fusable(model)
         drift = _drift(model, network, info, batches)
         info = replace(info, drift=max(drift.values()))
         _describe(model, info)
