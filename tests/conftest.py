@@ -33,10 +33,10 @@ def _shared(*parts: str) -> Path | None:
 
 
 @pytest.fixture(scope="session")
-def golden() -> Callable[[str], Any]:
-    """``golden(name)``: a reference file, ``.npz`` as a mapping of arrays, ``.json`` parsed; full or own subset."""
+def golden_path() -> Callable[[str], Path]:
+    """``golden_path(name)``: where a reference file is; the full one or the suite's own subset."""
 
-    def find(name: str) -> Any:
+    def find(name: str) -> Path:
         path = _shared("golden", name)
         if path is None:
             path = OWN_GOLDEN / name
@@ -44,6 +44,17 @@ def golden() -> Callable[[str], Any]:
                 _not_found[f"golden/{name}"] = "no file and no subset of it in tests/golden"
                 pytest.skip(f"reference file {name} was not found")
             _not_found.setdefault(f"golden/{name}", "the subset in tests/golden was used")
+        return path
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def golden(golden_path: Callable[[str], Path]) -> Callable[[str], Any]:
+    """``golden(name)``: a reference file, ``.npz`` as a mapping of arrays, ``.json`` parsed; full or own subset."""
+
+    def find(name: str) -> Any:
+        path = golden_path(name)
         return json.loads(path.read_text()) if path.suffix == ".json" else np.load(path)
 
     return find

@@ -13,56 +13,36 @@ torch = pytest.importorskip("torch")
 
 from heatstream import models, skeletons  # noqa: E402
 from heatstream.errors import CheckpointError  # noqa: E402
-from heatstream.kernels import decode_landmarks  # noqa: E402
 from heatstream.models.h3r import H3R  # noqa: E402
 from heatstream.models.registry import NETWORKS  # noqa: E402
-from tests.models.golden_weights import H3R_GAINS, fill_golden_weights  # noqa: E402
+from tests.models.check_h3r import check_file  # noqa: E402
 
-GoldenFile = Callable[[str], Any]
-
-OFFICIAL = {
-    "h3r-w18-wflw98": "hrnet18_wflw98",
-    "h3r-w18-300w68": "hrnet18_300w68",
-    "h3r-mobile-wflw98": "mobilenetv2_wflw98",
-    "h3r-mobile-300w68": "mobilenetv2_300w68",
-}
+OFFICIAL = {"h3r-w18-wflw98", "h3r-w18-300w68", "h3r-mobile-wflw98", "h3r-mobile-300w68"}
 OTHERS = sorted(name for name, network in NETWORKS.items() if network.task == "landmarks" and name not in OFFICIAL)
 
-TOLERANCE = 1e-3
-"""Logits reach 36 and coordinates 128 px, both in float32."""
-
-SAFE_MARGIN = 1e-3
-"""A gap between the 9th and 10th strongest pixel that rounding does not close."""
-
-
-def official(name: str) -> H3R:
-    network = models.create(name).eval()
-    fill_golden_weights(network, gain=H3R_GAINS[OFFICIAL[name].partition("_")[0]])
-    assert isinstance(network, H3R)
-    return network
+NETWORKS_CHECKED = ("mobilenetv2_wflw98", "mobilenetv2_300w68", "hrnet18_wflw98", "hrnet18_300w68")
+REFERENCES = (
+    "h3r_decode.npz",
+    "h3r_geometry.npz",
+    *(f"h3r_state_keys_{name}.json" for name in NETWORKS_CHECKED),
+    *(f"h3r_weights_probe_{name}.json" for name in NETWORKS_CHECKED),
+    *(f"h3r_forward_{name}.npz" for name in NETWORKS_CHECKED),
+)
 
 
-@pytest.mark.parametrize("name", OFFICIAL)
-def test_state_dict_is_the_official_one_in_order(golden: GoldenFile, name: str) -> None:
-    entries = [
-        [key, list(value.shape), str(value.dtype).removeprefix("torch.")]
-        for key, value in models.create(name).state_dict().items()
-    ]
-    assert entries == golden(f"h3r_state_keys_{OFFICIAL[name]}.json")
+@pytest.mark.parametrize("name", REFERENCES)
+def test_everything_is_as_in_the_reference_files(golden_path: Callable[[str], Path], name: str) -> None:
+    checks = list(check_file(golden_path(name)))
+    assert checks
+    assert [check for check in checks if not check.agrees] == []
+    assert all(check.compared > check.passed_over for check in checks)
 
 
-@pytest.mark.parametrize("name", OFFICIAL)
-def test_logits_and_coordinates_are_the_official_ones(golden: GoldenFile, name: str) -> None:
-    reference = golden(f"h3r_forward_{OFFICIAL[name]}.npz")
-    with torch.inference_mode():
-        logits = official(name)(torch.from_numpy(reference["input"])).numpy()
-    np.testing.assert_allclose(logits[:, 0, :, ::2, ::2], reference["raw_class0_sub2"], rtol=0, atol=TOLERANCE)
-    np.testing.assert_allclose(logits[:, 1], reference["raw_class1"], rtol=0, atol=TOLERANCE)
-
-    points = decode_landmarks(logits[:, 1], topk=int(reference["topk"]), stride=float(reference["stride"]))
-    safe = reference["topk_margin"] > SAFE_MARGIN
-    assert safe.mean() > 0.5
-    np.testing.assert_allclose(points[:, safe], reference["coords"][:, safe], rtol=0, atol=TOLERANCE)
+def test_a_difference_is_a_mismatch(golden_path: Callable[[str], Path], tmp_path: Path) -> None:
+    file = dict(np.load(golden_path("h3r_geometry.npz")))
+    file["rect"] = file["rect"] + 1e-3
+    np.savez(tmp_path / "h3r_geometry.npz", **file)
+    assert [check.what for check in check_file(tmp_path / "h3r_geometry.npz") if not check.agrees] == ["rectangles"]
 
 
 @pytest.mark.parametrize("name", OTHERS)
