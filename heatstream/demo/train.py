@@ -267,25 +267,36 @@ def _show_batch(recipe: AnyRecipe, picture: Path) -> None:
 
 def _say_results(recipe: AnyRecipe, folder: RunFolder, outcome: Outcome) -> None:
     """Where the weights are, how good they are, and what to do with them."""
+    from heatstream.models.training.tasks import score_of
+
+    score = score_of(recipe)
     if outcome.best is None:
         weights = folder.last
         print(f"{weights}: the weights after {outcome.step} steps; nothing was measured, add [data.validation]")
     else:
-        from heatstream.models.training.tasks import score_of
-
         weights = folder.best
-        print(f"{weights}: {score_of(recipe).name} {outcome.best[0]:.2f} after {outcome.best[1]} steps")
+        print(f"{weights}: {score.name} {outcome.best[0]:.2f} after {outcome.best[1]} steps")
     name = recipe.model.name
     print("what next:")
-    validation = recipe.data.validation
-    if validation is not None:
-        from heatstream.models.data.samples import find_root
-
-        root = find_root(recipe.data.root)
-        images, annotations = root / validation.images, root / validation.annotations
-        print(f"  {shlex.join(['heatstream', 'eval', str(weights)])} --data {images} --annotations {annotations}")
+    if recipe.data.validation is not None:
+        print(f"  {shlex.join(['heatstream', 'eval', str(weights), *_measured_on(recipe)])}")
     print(f"  heatstream export {name} --checkpoint {shlex.quote(str(weights))} -o {name}.onnx")
-    print(f"  heatstream run 0 --model {name}.onnx")
+    print(f"  heatstream run 0 {'--faces --face-model' if score.name == 'NME' else '--model'} {name}.onnx")
+
+
+def _measured_on(recipe: AnyRecipe) -> list[str]:
+    """The options of `heatstream eval` that name the set of the validations."""
+    from heatstream.models.data.samples import find_root
+    from heatstream.models.landmark_data.settings import FOLDERS_OF_LABELS
+
+    validation = recipe.data.validation
+    assert validation is not None
+    root = find_root(recipe.data.root)
+    labels = root / validation.annotations
+    if getattr(validation, "format", "coco") in FOLDERS_OF_LABELS:
+        return ["--data", str(labels)]
+    photos = root / validation.images if validation.images else labels.parent
+    return ["--data", str(photos), "--annotations", str(labels)]
 
 
 def _say_finished(recipe: AnyRecipe, folder: RunFolder) -> None:

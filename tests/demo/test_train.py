@@ -17,6 +17,7 @@ torch = pytest.importorskip("torch", reason="torch comes with the extra train")
 from heatstream.demo.signals import StopSignals  # noqa: E402
 from tests.demo.helpers import REPOSITORY, Command  # noqa: E402
 from tests.models.training.tiny import SIZE, write_recipe_file  # noqa: E402
+from tests.models.training.tiny_faces import write_faces_recipe  # noqa: E402
 
 
 @pytest.fixture
@@ -130,6 +131,25 @@ def test_the_first_batch_is_shown(heatstream: Command, recipe: Path, tmp_path: P
     assert picture is not None
     assert min(picture.shape[:2]) >= min(64, *SIZE)
     assert not (tmp_path / "runs").exists()
+
+
+def test_landmarks_are_trained_shown_and_measured_alike(heatstream: Command, tmp_path: Path) -> None:
+    recipe = write_faces_recipe(tmp_path / "data")
+    shown = heatstream("train", recipe, "--show-batch", tmp_path / "batch.png")
+    assert shown.code == 0, shown.err
+    assert cv2.imread(str(tmp_path / "batch.png")) is not None
+
+    out = tmp_path / "run"
+    trained = heatstream("train", recipe, "--set", "train.steps=2", "--out", out)
+    assert trained.code == 0, trained.err
+    assert "validation: NME " in trained.err
+    assert f"{out / 'best.pt'}: NME " in trained.out
+    assert f"heatstream eval {out / 'best.pt'} --data {tmp_path / 'data'} --annotations" in trained.out
+    assert "heatstream run 0 --faces --face-model h3r-mobile-300w68.onnx" in trained.out
+
+    again = heatstream("train", recipe, "--set", "train.steps=2", "--out", out)
+    assert (again.code, again.err) == (0, "")
+    assert "is finished" in again.out
 
 
 @pytest.mark.parametrize(
