@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from heatstream.engine_builder.gpus import Gpu, local_gpu
-from heatstream.errors import EngineError
+from heatstream.errors import EngineError, MissingExtraError
 from heatstream.extras import require
 from heatstream.kernels.nvrtc import nvrtc
 
@@ -50,13 +50,14 @@ class Cuda:
         self.gpu: Gpu = gpu
         try:
             self.cupy = require("cupy", extra=EXTRA, purpose=f"running on {self.title}")
+        except MissingExtraError:
+            raise
         except ImportError as error:
-            if type(error) is not ImportError:
-                raise
-            raise EngineError(f"CuPy is installed but does not load ({_line(error)}): install it again") from error
+            reason = _line(error.__cause__ or error)
+            raise EngineError(f"CuPy is installed but does not load ({reason}): install it again") from error
         with self.errors("opening the device"), self.current():
             self.cupy.cuda.runtime.getDeviceCount()
-            self.integrated = bool(self.cupy.cuda.runtime.getDeviceProperties(index)["integrated"])
+            self.integrated = bool(self.cupy.cuda.runtime.getDeviceProperties(index).get("integrated"))
         nvrtc()
         nvtx = getattr(self.cupy.cuda, "nvtx", None)
         self._nvtx = nvtx if getattr(nvtx, "available", False) else None

@@ -26,7 +26,7 @@ from heatstream.kernels import DecodeSettings, Geometry
 from heatstream.kernels.decode_gpu import DecodeChain
 from heatstream.kernels.device import CupyDevice
 from heatstream.kernels.letterbox_gpu import DESCRIPTOR_BYTES, describe, letterbox, letterbox_macros
-from heatstream.kernels.maps_gpu import Array, DeviceMaps
+from heatstream.kernels.maps_gpu import Array, DeviceMaps, address
 from heatstream.kernels.pack import unpack_poses
 from heatstream.results import Poses
 from heatstream.runtime.cuda import Cuda
@@ -225,6 +225,7 @@ class _Lane:
         self._packed: Array = cupy.empty(self._chain.packed_shape, np.int32)
         self._host_packed = PageLocked(cuda, self._packed.nbytes)
         self._graphs: OrderedDict[int, Any] = OrderedDict()  # by bytes to copy; None where seen once
+        self._place: tuple[Any, ...] = ()  # of the frame that the arguments describe
 
     def hold(self, host: PageLocked, frame: Array) -> None:
         """Frames are copied from here to there from now on."""
@@ -236,26 +237,26 @@ class _Lane:
 
     def describe(self, pixels: Array, geometry: Geometry) -> None:
         """Say where the next frame lies and where it lands; its memory must stay until the work is done."""
+        place = address(pixels), pixels.shape, pixels.strides
+        if place == self._place:  # as of every frame of a video, which are copied to the same place
+            return
+        self._place = place
         arguments = self._host_arguments.bytes
         arguments[:TRANSFORM_BYTES].view(np.float64).reshape(2, 3)[:] = geometry.inverse(self._maps.size)
         arguments[TRANSFORM_BYTES:] = describe([pixels], [geometry])[0]
 
     def start(self, upload: int) -> None:
-        """Put the whole work on the stream: a graph's replay from the second time on."""
-        if upload not in self._graphs:
-            if len(self._graphs) == MOST_GRAPHS:
-                self._graphs.popitem(last=False)
-            self._graphs[upload] = None
-            self.launch(upload)
-            return
-        self._graphs.move_to_end(upload)
-        if self._graphs[upload] is None:
-            self._graphs[upload] = self._record(lambda: self.launch(upload))
-        graph = self._graphs[upload]
-        if graph is None:
-            self.launch(upload)
-        else:
+        """Put the whole work on the stream: call by call the first time and the second, then as a graph's replay."""
+        seen, graph = upload in self._graphs, self._graphs.pop(upload, None)
+        if graph is not None:
             graph.launch(self._stream)
+        else:
+            self.launch(upload)
+            if seen:  # recorded by a thread that has just launched it: libraries prepare themselves thread by thread
+                graph = self._record(lambda: self.launch(upload))
+        if len(self._graphs) == MOST_GRAPHS:
+            self._graphs.popitem(last=False)
+        self._graphs[upload] = graph
 
     def launch(self, upload: int) -> None:
         """Put the whole work on the stream, call by call."""

@@ -145,8 +145,9 @@ class TensorRTEngine:
 
     def keep_kernels(self, cache: Any) -> None:
         """Write what was compiled beside the plan. A folder that cannot be written costs the next start its time."""
-        kernels = bytes(cache.serialize())
-        if kernels == self._kept_kernels():
+        serialized = cache.serialize()
+        kernels = b"" if serialized is None else bytes(serialized)
+        if not kernels or kernels == self._kept_kernels():
             return
         try:
             with replacing(self._kernels_path) as temporary:

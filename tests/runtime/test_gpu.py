@@ -47,6 +47,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module", params=ENGINES)
 def pipeline(request: pytest.FixtureRequest, model: Path) -> Iterator[GpuPipeline]:
     """With every engine in turn."""
+    if request.param == "torch":
+        torch = pytest.importorskip("torch", reason="torch is not installed")
+        if not torch.cuda.is_available():
+            pytest.skip("this torch has no CUDA")
     try:
         opened = heatstream.load(model, "cuda", engine=request.param)
     except MissingExtraError as error:

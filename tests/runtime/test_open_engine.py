@@ -123,6 +123,13 @@ def no_cupy(gpu: StandinGpu, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)
 
 
+def broken_cupy(gpu: StandinGpu, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(name: str, **options: Any) -> None:
+        raise ImportError("Failed to import CuPy.\n\nIf you ...") from ImportError("libcublas.so.13 is missing")
+
+    monkeypatch.setattr(cuda_module, "require", fail)
+
+
 def old_driver(gpu: StandinGpu, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> int:
         raise gpu.cupy.cuda.runtime.CUDARuntimeError(35, "cudaErrorInsufficientDriver")
@@ -153,6 +160,7 @@ def no_memory(gpu: StandinGpu, monkeypatch: pytest.MonkeyPatch) -> None:
 FAILURES = [
     (no_driver, "cuda:0 was asked for, and there is no NVIDIA GPU here, or no driver for it"),
     (no_cupy, r"cupy is needed for running on cuda:0 \(Orin\) and is not installed: pip install 'heatstream\[gpu\]'"),
+    (broken_cupy, r"CuPy is installed but does not load \(libcublas.so.13 is missing\): install it again"),
     (old_driver, r"opening the device failed on cuda:0 \(Orin\): its driver is too old"),
     (no_nvrtc, "NVRTC is needed"),
     (no_engine, r"no engine is installed for cuda:0 \(Orin\): pip install 'heatstream\[gpu\]' for TensorRT"),
