@@ -79,7 +79,7 @@ def group_by_tag(
             rows, columns = linear_sum_assignment(cost)
             near = distance[rows, columns] < tag_threshold
             target[rows[near]] = columns[near]
-        unmatched = np.flatnonzero(target < 0)
+        unmatched = (target < 0).nonzero()[0]
         target[unmatched] = np.arange(people, people + len(unmatched))
         people += len(unmatched)
         members[target, joint] = np.arange(count)

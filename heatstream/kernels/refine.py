@@ -39,7 +39,7 @@ def find_missing(
     for joint in np.flatnonzero(missing.any(axis=0)):
         heatmap = heatmaps[joint].reshape(-1)
         planes = tags[joint].reshape(heatmap.size, -1).T  # (T, pixels)
-        people = np.flatnonzero(missing[:, joint])
+        people = missing[:, joint].nonzero()[0]
         for least in BRIGHT if people.size > FEW else ():
             bright = (heatmap > least).nonzero()[0]
             if bright.size:
