@@ -55,7 +55,9 @@ def make_network(graph: bytes, info: ModelInfo) -> Any:
             node.op_type,
             list(node.input),
             list(node.output),
-            {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute},
+            # How many parts a Split gives is said by its outputs alone before opset 18.
+            {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}
+            | {"outputs": len(node.output)},
         )
         for node in model.graph.node
     ]
@@ -144,7 +146,7 @@ def _operators(torch: Any) -> dict[str, Callable[[Values, Attributes], Values]]:
         axis = given.get("axis", 0)
         if len(values) > 1:
             return list(values[0].split(values[1].tolist(), axis))
-        return list(values[0].chunk(given["num_outputs"], axis))
+        return list(values[0].chunk(given["outputs"], axis))
 
     def pool(values: Values, given: Attributes) -> Values:
         return [functional.avg_pool2d(values[0], tuple(given["kernel_shape"]), tuple(given["strides"]))]
