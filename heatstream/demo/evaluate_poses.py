@@ -68,6 +68,7 @@ def precision_table(
         columns=["", *evaluation.metrics],
         rows={"": values},
         facts={
+            "labels": f"{labels}",
             "input": looked_at,
             "images": f"{len(scores)} in {evaluation.seconds:.1f} s",
             "labelled people": f"{people}, of whom {people - missed} found at OKS 0.5",

@@ -93,12 +93,14 @@ def open_set(folder: Path, annotations: Path | None = None) -> LandmarkSet:
     found += [_lapa(place) for place in (folder, folder / "test") if _is_lapa(place)]
     if not found and next(folder.rglob("*.pts"), None) is not None:
         found = [_w300(folder)]
+    if not found and len(only := list(folder.glob("*.json"))) == 1:
+        found = [_of_file(only[0], folder)]
     if not found:
         names = {title: dict.fromkeys(each.rpartition("*/")[2] for each in LABELS[title]) for title in LABELS}
         looked = ", ".join(f"{' or '.join(files)} ({title})" for title, files in names.items())
         raise DatasetError(
-            f"{folder} holds no set that is known; looked for {looked}, landmarks/ and images/ (LaPa) and .pts files "
-            "(300-W): correct --data, or name the file of the labels with --annotations"
+            f"{folder} holds no set that is known; looked for {looked}, landmarks/ and images/ (LaPa), .pts files "
+            "(300-W) and a single .json file: correct --data, or name the file of the labels with --annotations"
         )
     if len(found) > 1:
         several = " and ".join(f"{each.labels.relative_to(folder)} ({each.title})" for each in found)

@@ -58,6 +58,7 @@ def put_300w(folder: Path) -> None:
         ),
         (lambda d: faces(d).rename(d / "val.json"), "faces", "300w-68", "nme", "inter-ocular", 2),
         (lambda d: faces(d).rename(d / "test.json"), "faces", "300w-68", "nme", "inter-ocular", 2),
+        (lambda d: faces(d), "faces", "300w-68", "nme", "inter-ocular", 2),
         (lambda d: savemat(d / "COFW_test_color.mat", cofw("T")), "COFW", "cofw-29", "nme", "inter-ocular", 2),
         (
             lambda d: table(d).rename(d / "face_landmarks_aflw_test.csv"),
@@ -121,6 +122,7 @@ def test_the_photos_of_named_labels_are_in_the_folder(tmp_path: Path) -> None:
         (lambda d: (put_wflw(d), lapa(d)), None, r"several sets, list_98pt.*\(WFLW\) and \. \(LaPa\)"),
         (lambda d: None, "absent.json", r"there are no annotations at .*absent.json"),
         (lambda d: write(d / "a.xml", ""), "a.xml", r"a.xml is of no known kind: labels end in .txt, .mat"),
+        (lambda d: (write(d / "a.json", "[]"), write(d / "b.json", "[]")), None, r"holds no set that is known"),
         (lambda d: write(d / "a.json", "[1\n"), "a.json", r"a.json, line 2, column 1: "),
         (lambda d: write(d / "val.json", "{}"), None, r"val.json holds neither faces .* nor COCO"),
         (lambda d: write(d / "a.json", "7"), "a.json", r"a.json holds a int, a dict or a list was expected"),
