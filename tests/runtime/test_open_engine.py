@@ -151,6 +151,8 @@ def no_engine(gpu: StandinGpu, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def no_memory(gpu: StandinGpu, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_engine(SPOTS_MODEL, device="cuda").engine.close()  # from now on it needs no building
+
     def fail(self: Any, serialized_engine: Any) -> None:
         raise gpu.cupy.cuda.memory.OutOfMemoryError
 
