@@ -17,7 +17,9 @@ class Engine(Protocol):
     """A network on a device.
 
     :class:`heatstream.runtime.onnx_engine.OnnxEngine` is the one for CPUs,
-    :class:`heatstream.runtime.torch_engine.TorchEngine` the one for networks in training.
+    :class:`heatstream.runtime.tensorrt_engine.TensorRTEngine` the one for GPUs, and
+    :class:`heatstream.runtime.torch_engine.TorchEngine` the one for networks in training and GPUs without TensorRT.
+    Those of GPUs are :class:`heatstream.runtime.gpu_engine.GpuEngine` as well.
     """
 
     @property
