@@ -88,16 +88,13 @@ def _best(
     keypoints: NDArray[np.float64], scores: NDArray[np.float64], boxes: NDArray[np.float64], skeleton: Skeleton
 ) -> Poses:
     """The poses, from the best to the worst, without those that lie on a better one."""
-    sizes = boxes[:, 2:] - boxes[:, :2] + 1
+    areas = (boxes[:, 2:] - boxes[:, :2] + 1).prod(axis=1)
     variances = (2 * np.array(skeleton.sigmas)) ** 2
     kept: list[int] = []
     for index in np.argsort(-scores, kind="stable").tolist():
-        for other in kept:
-            squares = ((keypoints[index] - keypoints[other]) ** 2).sum(axis=1)
-            area = (sizes[index].prod() + sizes[other].prod()) / 2
-            if np.exp(-squares / (2 * variances * area)).mean() > SAME_OKS:
-                break
-        else:
+        squares = ((keypoints[kept] - keypoints[index]) ** 2).sum(axis=2)
+        mean_areas = (areas[kept] + areas[index])[:, None] / 2
+        if not (np.exp(-squares / (2 * variances * mean_areas)).mean(axis=1) > SAME_OKS).any():
             kept.append(index)
     found = np.array(scores[kept], np.float32)
     return Poses(
