@@ -87,6 +87,7 @@ NETWORKS: Mapping[str, Network] = MappingProxyType(
         "swahr-w32": Network(partial(_hrnet, width=32), "coco-17"),
         "swahr-w48": Network(partial(_hrnet, width=48), "coco-17"),
         "swahr-w48-crowdpose": Network(partial(_hrnet, width=48), "crowdpose-14"),
+        "h3r-mobile-68": _landmarks(None, "300w-68"),
         "h3r-mobile-wflw98": _landmarks(None, "wflw-98"),
         "h3r-mobile-300w68": _landmarks(None, "300w-68"),
         "h3r-w18-wflw98": _landmarks(18, "wflw-98"),
