@@ -173,6 +173,7 @@ class Slot:
         """Copy a frame into page-locked memory, which grows with the largest frame."""
         size = frame.nbytes
         if size > len(self._host.bytes):
+            self._stream.synchronize()  # a further stage may still be reading the old one
             for lane in self._lanes.values():
                 lane.forget()  # graphs know the old memory
             self._host.close()
@@ -189,6 +190,7 @@ class Slot:
     def _lane(self, size: tuple[int, int]) -> _Lane:
         if size not in self._lanes:
             if len(self._lanes) == MOST_LANES:
+                self._stream.synchronize()  # likewise
                 self._lanes.popitem(last=False)[1].close()
             self._lanes[size] = _Lane(self._work, size, self._stream)
             self._lanes[size].hold(self._host, self._frame)

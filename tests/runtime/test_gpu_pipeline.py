@@ -128,7 +128,7 @@ def test_a_size_seen_once_is_not_worth_a_graph(gpu: StandinGpu) -> None:
         for width in range(150, 140, -1):
             pipeline(frame(70, (90, width)))
         assert gpu.graphs["capture"] == 0
-        assert gpu.calls["pin"] == 1 + SLOTS + 3 - 1  # each slot's first byte, the largest frame, arguments, result
+        assert gpu.calls["pin"] == SLOTS + 3  # a byte of each slot; the largest frame, arguments and result of one
         for _ in range(3):
             pipeline(frame(70, (90, 140)))
         assert gpu.graphs == {"capture": 1, "replay": 1}
@@ -328,3 +328,16 @@ def test_landmark_networks_find_no_people(gpu: StandinGpu, tmp_path: Path) -> No
 
     with pytest.raises(InputError, match="marks finds landmarks in a box"):
         GpuPipeline(Marks(), Cuda(0))  # type: ignore[arg-type]
+
+
+def test_few_input_sizes_are_kept_ready(gpu: StandinGpu) -> None:
+    """A model of any size that meets frames of many aspects: the oldest makes room, and comes back when needed."""
+    cuda, model = Cuda(0), MODELS / "spots.onnx"
+    on_cpu = Pipeline(OnnxEngine(model, 1))
+    engine = SizedEngines(on_cpu.info, "TensorRT", lambda size: gpu.engine(cuda, model, size=size))
+    with GpuPipeline(engine, cuda) as pipeline:
+        for width in (64, 128, 192, 256, 320, 64):
+            picture = frame(30, (64, width))
+            assert_same(pipeline(picture), on_cpu(picture))
+        (used,) = [slot for slot in pipeline._free.queue if slot._lanes]
+        assert list(used._lanes) == [(64, 192), (64, 256), (64, 320), (64, 64)]
