@@ -64,8 +64,9 @@ class Measurement:
         self._slices: Slices = {way.key: [] for way in self.subject.ways}
         tegrastats = TegraStats()
         self._stack.callback(tegrastats.close)
-        gpu = gpu_reader() if hasattr(self.subject.pipeline, "stage_times") else None
-        readers = (memory_reader(), gpu, tegrastats.reader)
+        number = condition.device.partition(":")[2]
+        on_gpu = "CPU" not in self.subject.pipeline.engine.name
+        readers = (memory_reader(), gpu_reader(int(number or 0)) if on_gpu else None, tegrastats.reader)
         self._meters = Meters([reader for reader in readers if reader is not None])
 
     def __enter__(self) -> Measurement:
