@@ -129,20 +129,18 @@ class _Work:
         self._host_request = PageLocked(cuda, chain.requested.nbytes)
         self._host_found = PageLocked(cuda, chain.found.nbytes)
         self._graph: Any | None = None
-        self._launched = False
 
     def run(self, frame: GpuFrame, transforms: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(n, L, 2) landmarks in source px, and (n, L) the largest value of each map, of up to `capacity` regions."""
         self._chain.request(transforms, self._host_request.bytes.view(np.float32))
         # The frame itself stays where it is; only where that is comes into the graph's own memory.
         self._descriptor.data.copy_from_device_async(frame.descriptors.data, DESCRIPTOR_BYTES, self._stream)
-        if self._launched and self._graph is None:
-            self._graph = self._recorder.record(self._launch, self._stream, unable=self._run.refusal())
-        if self._graph is None:
-            self._launch()
-        else:
+        if self._graph is not None:
             self._graph.launch(self._stream)
-        self._launched = True
+        else:
+            self._launch()
+            # By a thread that has just launched it: libraries prepare themselves thread by thread.
+            self._graph = self._recorder.record(self._launch, self._stream, unable=self._run.refusal())
         self._done.record(self._stream)
         self._done.synchronize()
         return self._chain.result(self._host_found.bytes.view(np.float32).copy(), len(transforms))

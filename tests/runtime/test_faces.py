@@ -127,13 +127,36 @@ def test_a_jump_begins_anew_from_the_keypoints() -> None:
     assert_on(faces_of(cascade, picture_of([there])), [there])
 
 
-def test_a_followed_face_that_is_lost_is_looked_for_where_the_keypoints_say_in_the_same_frame() -> None:
-    small = replace(HERE, x=HERE.x + 24, y=HERE.y + 20, side=26)  # most of the old box shows no face any more
-    cascade, engine = cascade_of(poses_of([HERE]), poses_of([small]), follow=True)
-    faces_of(cascade, picture_of([HERE]))
-    engine.batches.clear()
-    assert_on(faces_of(cascade, picture_of([small])), [small])
-    assert len(engine.batches) <= 2
+class Blinking(ColorEngine):
+    """Sees nothing in some runs, numbered from 0."""
+
+    def __init__(self, *blind: int) -> None:
+        super().__init__()
+        self._blind = blind
+
+    def run(self, images: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        maps = super().run(images)
+        if len(self.batches) - 1 in self._blind:
+            maps["landmarks"][:] = -6
+        return maps
+
+
+@pytest.mark.parametrize(("score", "found"), [(0.9, 1), (0.15, 0)])
+def test_a_followed_face_that_is_lost_is_looked_for_at_once_where_sure_keypoints_say(score: float, found: int) -> None:
+    engine = Blinking(1)
+    poses = FakePoses(poses_of([HERE]), poses_of([HERE], score=score))
+    cascade = FaceCascade(poses, LandmarkPipeline(engine), follow=True)
+    frame = picture_of([HERE])
+    assert_on(faces_of(cascade, frame), [HERE])
+    assert_on(faces_of(cascade, frame), [HERE] * found)
+    assert len(engine.batches) == 2 + found
+
+
+def test_a_second_look_that_sees_less_is_forgotten() -> None:
+    engine = Blinking(1)
+    cascade = FaceCascade(FakePoses(poses_of([HERE], scale=1.6)), LandmarkPipeline(engine))
+    assert_on(faces_of(cascade, picture_of([HERE])), [HERE])
+    assert engine.batches == [1, 1]
 
 
 def test_a_face_that_turns_away_is_gone() -> None:
