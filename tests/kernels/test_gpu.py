@@ -25,6 +25,7 @@ from heatstream.kernels.crops import rotated_transforms
 from heatstream.kernels.crops_gpu import crop_macros, crop_rotated
 from heatstream.kernels.decode_gpu import DecodeChain
 from heatstream.kernels.device import CupyDevice
+from heatstream.kernels.landmark_chain import LandmarkChain
 from heatstream.kernels.landmarks import decode_landmarks as landmarks_twin
 from heatstream.kernels.landmarks_gpu import decode_landmarks, landmark_macros
 from heatstream.kernels.letterbox_gpu import describe, letterbox, letterbox_macros
@@ -44,6 +45,9 @@ from tests.kernels.chain_cases import (
 )
 
 pytestmark = pytest.mark.gpu
+
+# Of grey: how far crops may be from the twin's. OpenCV 4 rounds a warp's coordinates to 1/32 px.
+CROP_LEVELS = 0.05 if int(cv2.__version__.partition(".")[0]) >= 5 else 24
 
 FILES = ["ae_decode_coco_tagdim1", "ae_decode_coco_tagdim2", "ae_decode_crowdpose", "ae_decode_adversarial"]
 
@@ -133,7 +137,7 @@ def test_the_crops(cupy: Any, dtype: type) -> None:
     )
     found = out.get().astype(np.float32)
     expected = crops_twin(frame[:, 2:127], transforms[:2], (64, 48), IMAGENET_MEAN, IMAGENET_STD)
-    allowed = (0.05 if int(cv2.__version__.partition(".")[0]) >= 5 else 24) / (255 * np.asarray(IMAGENET_STD))
+    allowed = CROP_LEVELS / (255 * np.asarray(IMAGENET_STD))
     assert (np.abs(found[:2] - expected) <= allowed[:, None, None] + (2e-3 if dtype == np.float16 else 0)).all()
     assert not found[2].any()
 
@@ -191,6 +195,37 @@ def test_a_graph_is_replayed_on_changing_inputs(cupy: Any) -> None:
     frames[2][0][1, 3, 5, 7] = np.nan
     for working in frames:
         assert captured.replay(working) == expected_people(working, DEFAULT, 32).tobytes()
+
+
+def test_a_captured_landmark_chain_serves_any_number_of_faces(cupy: Any) -> None:
+    frame = np.random.default_rng(1).integers(0, 256, (90, 130, 3), dtype=np.uint8)
+    scores = np.random.default_rng(2).normal(0, 3, (3, 68, 16, 16)).astype(np.float16)
+    boxes, angles = np.array([[10.3, 20, 40, 45.5], [-9, 5, 140, 90], [0, 0, 9, 9]]), np.array([0.4, -2.0, 0])
+    transforms = rotated_transforms(boxes, angles, (64, 64)).astype(np.float32)
+    chain = LandmarkChain.prepare(
+        capacity=3, num_landmarks=68, input_size=(64, 64), mean=IMAGENET_MEAN, std=IMAGENET_STD
+    )
+    on_gpu, maps = cupy.asarray(frame), cupy.asarray(scores)
+    descriptor = cupy.asarray(describe([on_gpu], [Geometry.fit(frame.shape[:2], (64, 64))]))
+    stream = cupy.cuda.Stream(non_blocking=True)
+    cupy.cuda.Device().synchronize()
+    with stream:
+        stream.begin_capture(mode=cupy.cuda.runtime.streamCaptureModeGlobal)
+        chain.cut(descriptor, stream=stream)
+        chain.decode(maps, stream=stream)
+        graph = stream.end_capture()
+    allowed = CROP_LEVELS / (255 * np.asarray(IMAGENET_STD)) + 2e-3
+    for count in (3, 0, 1):
+        chain.requested.set(chain.request(transforms[:count]), stream=stream)
+        graph.launch(stream)
+        landmarks, peaks = chain.result(chain.found.get(stream=stream), count)
+        stream.synchronize()
+        crops = crops_twin(frame, transforms[:count], (64, 64), IMAGENET_MEAN, IMAGENET_STD)
+        difference = np.abs(chain.images.get()[:count].astype(np.float32) - crops)
+        assert (difference <= allowed[:, None, None]).all()
+        expected = landmarks_twin(scores[:count], to_source=transforms[:count])
+        np.testing.assert_allclose(landmarks, expected, rtol=1e-5, atol=1e-3)
+        np.testing.assert_array_equal(peaks, scores[:count].max(axis=(2, 3)))
 
 
 @pytest.mark.slow
