@@ -22,7 +22,8 @@ from heatstream.kernels import DecodeSettings
 from heatstream.results import Poses
 from heatstream.runtime.cuda import Cuda
 from heatstream.runtime.gpu_engine import GpuEngine
-from heatstream.runtime.gpu_slot import GpuFrame, GpuWork, Slot
+from heatstream.runtime.gpu_lane import GpuWork
+from heatstream.runtime.gpu_slot import GpuFrame, Slot
 from heatstream.runtime.graphs import GraphRecorder
 from heatstream.runtime.pipeline import Found, settings_for
 
