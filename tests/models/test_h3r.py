@@ -105,3 +105,14 @@ def test_the_head_of_another_skeleton_is_refused_or_left_out(tmp_path: Path) -> 
     with pytest.raises(CheckpointError, match="predicts 6 landmarks, expected 5: choose the network for its skeleton"):
         models.load_checkpoint(network, path)
     assert models.load_checkpoint(network, path, heads=False).coverage == "backbone"
+
+
+@pytest.mark.parametrize("width", [18, None])
+def test_a_fresh_network_takes_almost_every_location_for_background(width: int | None) -> None:
+    """And as much for either class, so that the landmarks' own stays half of the log odds."""
+    torch.manual_seed(0)
+    network = H3R(8, width=width).train()
+    with torch.no_grad():
+        background, landmarks = network(torch.randn(4, 3, 64, 64)).unbind(dim=1)
+    assert -10 < float((landmarks - background).mean()) < -6
+    assert float(landmarks.mean()) == pytest.approx(-float(background.mean()), abs=0.5)
