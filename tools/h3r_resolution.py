@@ -1,6 +1,6 @@
 """What landmarks lose as heatmaps get smaller: maps of 64, 32 and 16, targets of two kinds, three ways to decode.
 
-Every training starts from the same random weights and sees the same faces, turned and mirrored alike, as often as the
+Every training starts from the same weights and sees the same faces, turned and mirrored alike, as often as the
 others; only the input's size, and with it the maps', and how a coordinate is rounded to a target differ. Each network
 runs once over the validation faces, and all decoders read the same maps. A training that was interrupted goes on
 where it was, a finished one is not repeated.
@@ -36,7 +36,7 @@ from heatstream.models.torch_import import torch
 from heatstream.models.training.trainer import MEAN, STD
 
 RECIPE = "recipes/h3r-resolution.toml"
-NETWORK = "h3r-mobile-300w68"
+NETWORK = "h3r-mobile-68"
 SIZES = (256, 128, 64)
 """Of the input in px; the maps are a quarter of it."""
 
