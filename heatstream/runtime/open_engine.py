@@ -4,9 +4,9 @@
 device     engine            runs                           asked for by
 ========== ================= ============================== ==========================================
 cpu        onnx              ONNX Runtime                   ``auto`` where no GPU can be used
-cpu, cuda  torch             PyTorch                        ``auto`` on GPUs where no TensorRT is
+cpu, cuda  torch             PyTorch                        ``auto`` on GPUs where neither runs
 cuda       tensorrt          TensorRT                       ``auto`` on GPUs
-cuda       tensorrt-rtx      TensorRT-RTX                   ``auto`` on GPUs where TensorRT is not
+cuda       tensorrt-rtx      TensorRT-RTX                   ``auto`` on GPUs where TensorRT does not run
 ========== ================= ============================== ==========================================
 
 Who asks for a GPU gets it or an error; only ``auto`` may end on the CPU, and says why.
@@ -133,32 +133,45 @@ def _on_cpu(path: Path, engine: str, threads: int | None, reason: str) -> Opened
 def _on_gpu(path: Path, index: int, engine: str, progress: Progress | None) -> OpenedEngine:
     cuda = Cuda(index)
     source = read_model(path)
-    asked = f"the engine {engine} was asked for"
-    if engine == "torch":
-        return OpenedEngine(_torch(source, cuda), cuda, asked)
     if engine == "auto":
-        toolkit, reason = _installed(cuda)
-        if toolkit is None:
-            return OpenedEngine(_torch(source, cuda), cuda, reason)
-    else:
-        toolkit, reason = open_toolkit(BACKENDS[BACKENDS.index(engine)]), asked
+        return _best(source, cuda, progress)
+    reason = f"the engine {engine} was asked for"
+    if engine == "torch":
+        return OpenedEngine(_torch(source, cuda), cuda, reason)
+    toolkit = open_toolkit(BACKENDS[BACKENDS.index(engine)])
     return OpenedEngine(_tensorrt(source, toolkit, cuda, progress), cuda, reason)
 
 
-def _installed(cuda: Cuda) -> tuple[Toolkit | None, str]:
-    """The best that is installed for a GPU, None for PyTorch, and why it is the best."""
-    here = f"it is installed, and this machine has a GPU ({cuda.gpu.name})"
+def _best(source: ModelSource, cuda: Cuda, progress: Progress | None) -> OpenedEngine:
+    """The first that is installed and works: TensorRT, TensorRT-RTX, which does not run on every GPU, and PyTorch."""
+    failure: HeatstreamError | None = None
     for backend in BACKENDS:
-        try:
-            return open_toolkit(backend), here
-        except MissingExtraError:
+        if importlib.util.find_spec(backend.replace("-", "_")) is None:
             continue
-    if importlib.util.find_spec("torch") is not None:
-        return None, f"neither TensorRT nor TensorRT-RTX is installed for {cuda.title}, which would be quicker"
-    raise EngineError(
-        f"no engine is installed for {cuda.title}: pip install 'heatstream[gpu]' for TensorRT, 'heatstream[rtx]' for "
-        "TensorRT-RTX, or 'heatstream[train]' for PyTorch"
-    )
+        try:
+            toolkit = open_toolkit(backend)
+            engine = _tensorrt(source, toolkit, cuda, progress)
+            if toolkit.compiles_late:
+                engine.ready(source.info.input_size, 1, cuda.stream())
+        except (EngineError, MissingExtraError) as error:
+            failure = failure or error
+            continue
+        return OpenedEngine(engine, cuda, f"it is installed, and this machine has a GPU ({cuda.gpu.name})")
+    if importlib.util.find_spec("torch") is None:
+        raise failure or EngineError(
+            f"no engine is installed for {cuda.title}: pip install 'heatstream[gpu]' for TensorRT, 'heatstream[rtx]' "
+            "for TensorRT-RTX, or 'heatstream[train]' for PyTorch"
+        )
+    try:
+        network = _torch(source, cuda)
+    except HeatstreamError as error:
+        raise failure or error from None
+    if failure is None:
+        reason = f"neither TensorRT nor TensorRT-RTX is installed for {cuda.title}, which would be quicker"
+    else:
+        reason = f"TensorRT, which would be quicker, cannot be used: {failure}"
+        warnings.warn(f"this runs in PyTorch: {reason}", RuntimeWarning, stacklevel=2)
+    return OpenedEngine(network, cuda, reason)
 
 
 def _torch(source: ModelSource, cuda: Cuda) -> TorchEngine:

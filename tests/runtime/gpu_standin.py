@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.machinery
 import sys
 from collections import Counter
 from dataclasses import dataclass
@@ -69,6 +70,7 @@ def make_gpu(
     cupy, calls = standin
     rtx = backend == "tensorrt-rtx"
     module: Any = make_tensorrt("1.7.1" if rtx else "10.3.0", ORIN.name, rtx=rtx)
+    module.__spec__ = importlib.machinery.ModuleSpec("tensorrt", None)  # as of what is installed
     module.submit = lambda stream, work: cupy.streams[stream].submit(work)
     module.capturing = lambda stream: cupy.streams[stream].is_capturing()
     monkeypatch.setitem(sys.modules, "tensorrt", None if rtx else module)

@@ -96,6 +96,24 @@ def test_without_either_there_is_torch_in_the_precision_of_an_engine(
         open_engine(SPOTS_MODEL, device="cuda")
 
 
+@pytest.mark.parametrize("model", [SPOTS_MODEL, SPOTS_ANY], ids=["one size", "any size"])
+def test_a_tensorrt_that_does_not_run_on_this_gpu_leaves_it_to_torch(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, model: Path
+) -> None:
+    torch = pytest.importorskip("torch", reason="torch comes with the extra train")
+    gpu = with_gpu(monkeypatch, tmp_path, "tensorrt-rtx")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.nn.Module, "to", lambda self, *args, **options: self)
+    monkeypatch.setattr(gpu.toolkit.module.Runtime, "deserialize_cuda_engine", lambda self, serialized_engine: None)
+    with pytest.warns(
+        RuntimeWarning, match=r"this runs in PyTorch: .* cannot be used: TensorRT-RTX 1.7.1 does not take"
+    ):
+        opened = open_engine(model, device="cuda")
+    assert opened.engine.name == "PyTorch, cuda:0 (Orin), fp16"
+    with pytest.raises(EngineError, match=r"TensorRT-RTX 1.7.1 does not take"):
+        open_engine(model, device="cuda", engine="tensorrt-rtx").engine.run(np.zeros((1, 3, 64, 128), np.float32))
+
+
 @pytest.mark.parametrize(
     ("options", "kind", "message"),
     [
