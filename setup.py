@@ -49,8 +49,8 @@ setup(
     extras_require={
         "demo": ["scikit-image>=0.22"],
         "train": TRAIN,
-        "gpu": ["cupy-cuda13x", "tensorrt-cu13", *NVRTC],
-        "rtx": ["cupy-cuda13x", "tensorrt-rtx-cu13", *NVRTC],
+        "gpu": ["cupy-cuda13x", "tensorrt-cu13", "nvidia-ml-py", *NVRTC],
+        "rtx": ["cupy-cuda13x", "tensorrt-rtx-cu13", "nvidia-ml-py", *NVRTC],
         # TensorRT itself comes with JetPack.
         "jetson": ["cupy-cuda12x", "pycuda"],
         "test": [

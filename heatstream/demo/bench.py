@@ -54,8 +54,14 @@ def bench(
         ),
     ] = None,
     batch: Annotated[
-        str, typer.Option("--batch", metavar="N,...", help="Images per run to measure the engine alone with.")
-    ] = "1",
+        str | None,
+        typer.Option(
+            "--batch",
+            metavar="N,...",
+            help="Images per run to measure the engine alone with.",
+            show_default="1, and 4 and 16 faces for landmarks",
+        ),
+    ] = None,
     people: Annotated[
         str | None,
         typer.Option(
@@ -122,7 +128,7 @@ def bench(
         models or ["swahr-mobile"],
         sizes=size,
         crowds=people,
-        batches=_numbers("--batch", batch, least=1),
+        batches=() if batch is None else _numbers("--batch", batch, least=1),
         fps=fps,
         device=device,
         engine=engine,

@@ -165,5 +165,6 @@ def _table(*columns: tuple[str, str]) -> Table:
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for title, justify in columns:
-        table.add_column(title, justify="right" if justify == "right" else "left", no_wrap=True)
+        number = justify == "right"
+        table.add_column(title, justify="right" if number else "left", no_wrap=number, min_width=len(title))
     return table

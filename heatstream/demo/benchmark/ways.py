@@ -126,20 +126,25 @@ def landmark_ways(pipeline: LandmarkPipeline, feed: Feed) -> list[Way]:
         pipeline: any.
         feed: the frames.
     """
-    return [_faces_way(pipeline, feed, faces) for faces in FACES]
+    ways = [_faces_way(pipeline, feed, faces, turned=True) for faces in FACES]
+    return [*ways, _faces_way(pipeline, feed, 1, turned=False)]
 
 
-def _faces_way(pipeline: LandmarkPipeline, feed: Feed, faces: int) -> Way:
+def _faces_way(pipeline: LandmarkPipeline, feed: Feed, faces: int, *, turned: bool) -> Way:
+    """Faces that are cut out turned, as a cascade does that knows their eyes, or upright as the official code does."""
     height, width = feed.size
     side = FACE_SHARE * min(height, width)
     places = np.random.default_rng(faces).uniform(0, 1, (faces, 2)) * [width - side, height - side]
     boxes = np.concatenate([places, places + side], axis=1)
 
     def work(number: int) -> None:
-        pipeline(feed.frames[number % len(feed.frames)], boxes)
+        pipeline(feed.frames[number % len(feed.frames)], boxes, np.zeros(faces) if turned else None)
 
-    title = f"frame and boxes to landmarks, {faces} {'face' if faces == 1 else 'faces'}"
-    return Way(f"faces_{faces}", title, lambda seconds: alone(work, seconds, per_result=faces))
+    title = f"pipeline, {faces} {'face' if faces == 1 else 'faces'} of a frame"
+    key = f"faces_{faces}"
+    if not turned:
+        key, title = "faces_upright", "pipeline, 1 face cut officially"
+    return Way(key, title, lambda seconds: alone(work, seconds, per_result=faces))
 
 
 def _batch_way(engine: Engine, images: Sequence[NDArray[np.float32]], size: int) -> Way:

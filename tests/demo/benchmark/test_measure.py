@@ -93,7 +93,7 @@ def test_landmarks_are_counted_by_the_face(loaded: dict[str, Any]) -> None:
     run = _measured(Condition("points"))
     assert run is not None
     assert run.task == "landmarks"
-    assert [key for key in run.rates if key.startswith("faces")] == ["faces_1", "faces_4", "faces_16"]
+    assert [key for key in run.rates if key.startswith("faces")] == ["faces_1", "faces_4", "faces_16", "faces_upright"]
     assert "engine_batch_16" in run.rates
     assert run.camera is None
     assert (run.people, run.stages) == (None, {})

@@ -26,7 +26,7 @@ FACES = a_run(
     meters={},
     rates={
         "engine": Rate("engine, one at a time", turns(900.0), None, 100),
-        "faces_16": Rate("frame and boxes to landmarks, 16 faces", turns(400.0), None, 100),
+        "faces_16": Rate("pipeline, 16 faces of a frame", turns(400.0), None, 100),
     },
 )
 ON_A_GPU = a_run(
@@ -89,5 +89,5 @@ def test_records_become_a_page() -> None:
     assert "| pipeline, as a stream | 60.0 | 59.6-60.4 | 33.3 |" in text
     assert "- stream / engine, 3 side by side: **0.75** (0.75 to 0.75)" in text
     assert "| 30 | 1.0 | 60.0 | 1.20 | 2.00 (4.00) | 10.0% | 33.3 |" in text
-    assert "| frame and boxes to landmarks, 16 faces | 400.0 | 397.6-402.4 |  |" in text
+    assert "| pipeline, 16 faces of a frame | 400.0 | 397.6-402.4 |  |" in text
     assert text.count("Measured 2026-01-01") == 2
