@@ -54,7 +54,7 @@ class LandmarkSettings:
         topk: how many pixels of a map are read; see :func:`heatstream.kernels.decode_landmarks`.
         face_threshold: a score, 0..1, below which what was looked at is taken for no face; used where faces are
             looked for, not in boxes that somebody gives. On coco_people/train, 94 of 100 faces that h3r-mobile-68
-            finds right score more than the default, and 95 of 100 that it finds wrong, or where there is none, less.
+            finds right score more than the default, and 96 of 100 that it finds wrong, or where there is none, less.
 
     Raises:
         InputError: a value is out of its range.
@@ -126,7 +126,9 @@ class LandmarkPipeline:
             boxes: (N, 4), x0 y0 x1 y1 in px: the first and the last pixel of each box, as detectors give them; tight
                 around the face, or around the body. They may reach beyond the frame. N may be 0.
             angles: (N,) radians by which boxes are turned about their middles, clockwise as one sees it, so that the
-                line from a face's right eye to its left one lies along the box. All upright when left out.
+                line from a face's right eye to its left one lies along the box. When left out all are upright and cut
+                exactly as the official code does it, in many times the time of angles of 0, whose landmarks differ by
+                less than 0.01 of a face's size.
 
         Returns:
             N faces, without people. One whose maps hold NaN or infinite values has landmarks and score 0, and a
