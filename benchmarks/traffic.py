@@ -14,12 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.kernels import DecodeSettings, Geometry, decode_poses
+from heatstream.kernels.crops import BOX_SCALE
 from heatstream.kernels.decode_gpu import DecodeChain
 from heatstream.kernels.maps_gpu import TILE, DeviceMaps
 from heatstream.kernels.pack import packed_dtype
 from heatstream.kernels.scenes import make_scene
 
-__all__ = ["DecodeWork", "chain_bytes", "decode_bytes", "letterbox_bytes", "map_bytes", "predicted_table", "work_of"]
+__all__ = [
+    "DecodeWork",
+    "chain_bytes",
+    "crop_bytes",
+    "decode_bytes",
+    "letterbox_bytes",
+    "map_bytes",
+    "predicted_table",
+    "work_of",
+]
 
 KEY = 8
 H3R_WINDOW = 49  # px that a position is taken from
@@ -94,6 +104,11 @@ def letterbox_bytes(frame_size: tuple[int, int], geometry: Geometry, *, real: in
     return len(rows) * frame_size[1] * 3 + 3 * height * width * real
 
 
+def crop_bytes(faces: int, face_side: int, input_side: int, *, real: int = 2) -> int:
+    """Bytes of what lies under faces of so many px in a BGR frame, upright and apart, and of the network's input."""
+    return round(faces * 3 * ((BOX_SCALE * face_side) ** 2 + real * input_side**2))
+
+
 def chain_bytes(chain: DecodeChain, maps: DeviceMaps, work: DecodeWork) -> dict[str, int]:
     """Of a prepared decode."""
     real = 2 if maps.macros["HALF_MAPS"] else 4
@@ -130,6 +145,10 @@ def predicted_table(bandwidth: float, people: tuple[int, ...] = (0, 5, 30), side
     for size in ((1080, 1920), (2160, 3840)):
         nbytes = letterbox_bytes(size, Geometry.reference(size, 512))
         lines.append(f"| letterbox, {size[1]}x{size[0]} to 512 px | {' | '.join([cell(nbytes)] * len(people))} |")
+    for face in (100, 400):
+        lines.append(
+            f"| crops, 8 faces of {face} px to 256 px | {' | '.join([cell(crop_bytes(8, face, 256))] * len(people))} |"
+        )
     return "\n".join(lines)
 
 
