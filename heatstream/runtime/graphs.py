@@ -51,14 +51,16 @@ class GraphRecorder:
         cuda = self._cuda.cupy.cuda
         # Of this thread alone: what other threads allocate meanwhile is their affair.
         stream.begin_capture(mode=cuda.runtime.streamCaptureModeThreadLocal)
+        ended = False
         try:
             launch()
+            ended = True
             return stream.end_capture()
         except (cuda.runtime.CUDARuntimeError, cuda.driver.CUDADriverError, EngineError) as error:
             self._refuse(" ".join(str(error).split()))
             return None
         finally:
-            if stream.is_capturing():
+            if not ended:
                 with suppress(cuda.runtime.CUDARuntimeError):  # says once more that the recording is void
                     stream.end_capture()
 

@@ -190,6 +190,8 @@ def make_cupy() -> tuple[ModuleType, Counter[str]]:
             return Graph(works)
 
         def is_capturing(self) -> bool:
+            if self.void and self.captured is not None:
+                raise RuntimeError("the stream was capturing, but an error has invalidated the capture sequence")
             return self.captured is not None
 
         def record(self, event: Event) -> None:
