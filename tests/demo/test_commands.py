@@ -104,7 +104,7 @@ def test_doctor_ends_with_0_even_if_everything_is_broken(heatstream: Command, mo
 def test_a_library_that_does_not_load_is_one_line(
     heatstream: Command, clip: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def load(*arguments: object) -> None:
+    def load(*arguments: object, **options: object) -> None:
         raise ImportError("libGL.so.1: cannot open shared object file")
 
     monkeypatch.setattr("heatstream.runtime.load.load", load)
