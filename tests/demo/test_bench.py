@@ -31,7 +31,7 @@ def test_a_table_a_record_and_a_picture(heatstream: Command, tiny_model: Path, c
         "frames of 192x128 px: spot.avi",
         "engine, one at a time",
         "pipeline, as a stream",
-        "stream / engine, one at a time: ",
+        "stream / engine, one at a time",
         "capture to result p50",
         "decode",
         f"written  {tmp_path / 'a.json'}",
