@@ -1,7 +1,7 @@
 """The ``heatstream`` command: what it offers, and how its errors and warnings reach a person.
 
-Exit codes: 0 done; 2 wrong use or an error heatstream knows, told in one line on stderr; 130 ended by Ctrl-C and 143
-by SIGTERM, with every result so far written.
+Exit codes: 0 done; 1 `bench --compare` found something slower; 2 wrong use or an error heatstream knows, told in one
+line on stderr; 130 ended by Ctrl-C and 143 by SIGTERM, with every result so far written.
 """
 
 from __future__ import annotations
