@@ -127,7 +127,7 @@ class LandmarkPipeline:
                 around the face, or around the body. They may reach beyond the frame. N may be 0.
             angles: (N,) radians by which boxes are turned about their middles, clockwise as one sees it, so that the
                 line from a face's right eye to its left one lies along the box. When left out all are upright and cut
-                exactly as the official code does it, in many times the time of angles of 0, whose landmarks differ by
+                exactly as the official code does it, which takes longer than angles of 0, whose landmarks differ by
                 less than 0.01 of a face's size.
 
         Returns:
