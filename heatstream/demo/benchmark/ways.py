@@ -131,7 +131,7 @@ def landmark_ways(pipeline: LandmarkPipeline, feed: Feed) -> list[Way]:
 
 
 def _faces_way(pipeline: LandmarkPipeline, feed: Feed, faces: int, *, turned: bool) -> Way:
-    """Faces that are cut out turned, as a cascade does that knows their eyes, or upright as the official code does."""
+    """Faces with an angle each, as a cascade gives them that knows their eyes, or in boxes alone."""
     height, width = feed.size
     side = FACE_SHARE * min(height, width)
     places = np.random.default_rng(faces).uniform(0, 1, (faces, 2)) * [width - side, height - side]
@@ -143,7 +143,7 @@ def _faces_way(pipeline: LandmarkPipeline, feed: Feed, faces: int, *, turned: bo
     title = f"pipeline, {faces} {'face' if faces == 1 else 'faces'} of a frame"
     key = f"faces_{faces}"
     if not turned:
-        key, title = "faces_upright", "pipeline, 1 face cut officially"
+        key, title = "faces_upright", "pipeline, 1 face without an angle"
     return Way(key, title, lambda seconds: alone(work, seconds, per_result=faces))
 
 
