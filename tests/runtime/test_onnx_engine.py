@@ -121,9 +121,6 @@ def test_a_file_alone_is_enough(name: str) -> None:
     [
         ("swahr-mobil", "auto", None, UnknownNameError, "swahr-mobile"),
         ("swahr-w48", "auto", None, ModelFileError, "heatstream export swahr-w48"),
-        ("spots.onnx", "cuda", None, EngineError, "not part of this version yet"),
-        ("spots.onnx", "cuda:0", None, EngineError, "not part of this version yet"),
-        ("spots.onnx", "abacus", None, UnknownNameError, "auto or cpu"),
         (MODELS / "spots.onnx", "cpu", 0, InputError, "at least 1"),
     ],
 )
