@@ -43,7 +43,7 @@ for stage in $stages; do
     case $stage in
     tests)
         run doctor "$python" -m heatstream doctor
-        run tests "$python" -m pytest tests/kernels/test_gpu.py tests/runtime/test_gpu.py -m gpu -W default -p no:cacheprovider --durations=10
+        run tests "$python" -m pytest tests/kernels tests/runtime -m gpu -W default -p no:cacheprovider --durations=10
         # Skipped tests are no passed tests.
         grep -q ' skipped' "$out/tests.log" && { echo 'tests were skipped: see tests.log' | tee -a "$out/summary.txt"; failed=1; }
         ;;

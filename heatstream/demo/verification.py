@@ -97,13 +97,15 @@ def _pose_sample(engine: Engine, frame: NDArray[np.uint8]) -> Sample:
 def _landmark_sample(engine: Engine, frame: NDArray[np.uint8]) -> Sample:
     from heatstream.engine_builder.verification import Sample
     from heatstream.kernels import decode_landmarks
+    from heatstream.runtime.landmarks import LandmarkPipeline
 
     info = engine.info
+    topk = LandmarkPipeline(engine).settings.topk
     (stride,) = info.outputs.values()
 
     def decode(maps: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
         (landmarks,) = maps.values()
-        points = decode_landmarks(landmarks, info.decode["topk"], stride)
+        points = decode_landmarks(landmarks, topk, stride)
         return np.concatenate([points, np.ones_like(points[..., :1])], axis=-1)
 
     return Sample(as_fed(frame, info), decode)
