@@ -31,6 +31,7 @@ from heatstream.runtime.cuda import Cuda
 from heatstream.runtime.gpu_engine import GpuEngine
 from heatstream.runtime.graphs import GraphRecorder
 from heatstream.runtime.page_locked import PageLocked
+from heatstream.runtime.pipeline import bounded
 
 __all__ = ["GpuWork", "Lane"]
 
@@ -158,7 +159,7 @@ class Lane:
         (poses,) = unpack_poses(
             packed.view(self._chain.packed_dtype)[:, 0], self._work.engine.info.skeleton, as_started=True
         )
-        return poses
+        return bounded(poses)
 
     def close(self) -> None:
         """Give the page-locked memory back; CuPy's goes with the last reference."""

@@ -31,7 +31,10 @@ from heatstream.kernels import (
 from heatstream.results import Faces, Poses
 from heatstream.runtime.engine import Engine
 
-__all__ = ["Finder", "Found", "Inferred", "Pipeline", "Prepared", "check_frame", "frame_geometry", "settings_for"]
+__all__ = [
+    *("Finder", "Found", "Inferred", "Pipeline", "Prepared"),
+    *("bounded", "check_frame", "frame_geometry", "settings_for"),
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,7 +253,7 @@ class Pipeline:
         # All geometries lead to the same place; the official evaluation goes back by that of the smallest scale.
         keypoints = inferred.geometries[-1].to_source(poses.keypoints, (heatmaps.shape[2], heatmaps.shape[3]))
         keypoints[poses.keypoint_scores == 0] = 0  # a missing keypoint stays at (0, 0)
-        return replace(poses, keypoints=keypoints)
+        return bounded(replace(poses, keypoints=keypoints))
 
     def side_by_side(self) -> Pipeline:
         """The same pipeline for several frames at once; see :meth:`heatstream.runtime.engine.Engine.side_by_side`."""
@@ -303,6 +306,11 @@ def frame_geometry(
     if not info.any_size:
         return Geometry.fit(frame_size, info.input_size)
     return Geometry.reference(frame_size, info.input_size[0], scale=scale, smallest_scale=smallest_scale)
+
+
+def bounded(poses: Poses) -> Poses:
+    """The same people with scores of at most 1: they are heights of heatmaps, which networks take a little higher."""
+    return replace(poses, keypoint_scores=np.minimum(poses.keypoint_scores, 1), scores=np.minimum(poses.scores, 1))
 
 
 def _checked_scales(scales: tuple[float, ...], info: ModelInfo) -> tuple[float, ...]:

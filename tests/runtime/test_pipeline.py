@@ -80,6 +80,15 @@ def test_missing_keypoints_stay_at_zero() -> None:
     assert not poses.keypoints[0, 1:].any()
 
 
+def test_scores_are_at_most_one_whatever_the_maps_hold() -> None:
+    pipeline = Pipeline(FakeEngine(replace(SPOTS, std=(0.5, 0.5, 0.5))))  # the spot's heatmaps reach 2
+    inferred = pipeline.infer(pipeline.prepare(spot(64, 64, 21, 41)))
+    assert max(maps["heatmaps_half"].max() for maps in inferred.maps) > 1.5
+    (person,) = pipeline.decode(inferred).keypoint_scores
+    np.testing.assert_array_equal(person, 1)
+    np.testing.assert_array_equal(pipeline.decode(inferred).scores, 1)
+
+
 def test_a_strided_frame_is_read_as_it_looks() -> None:
     wide = spot(48, 128, 60, 20)
     pipeline = Pipeline(FakeEngine())
