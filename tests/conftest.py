@@ -42,6 +42,7 @@ def golden_path() -> Callable[[str], Path]:
             path = OWN_GOLDEN / name
             if not path.exists():
                 _not_found[f"golden/{name}"] = "no file and no subset of it in tests/golden"
+                # It is too large for the repository; the end of the run names it.
                 pytest.skip(f"reference file {name} was not found")
             _not_found.setdefault(f"golden/{name}", "the subset in tests/golden was used")
         return path
@@ -68,6 +69,7 @@ def shared_data() -> Callable[[str], Path]:
         path = _shared("data", *name.split("/"))
         if path is None:
             _not_found[f"data/{name}"] = "the tests that need it were skipped"
+            # Photographs are not ours to give on; the end of the run names it.
             pytest.skip(f"{name} was not found beside the repository")
         return path
 

@@ -53,7 +53,8 @@ def test_the_table_in_the_documentation_is_current() -> None:
     """``python -m benchmarks.kernel_table --write`` makes it so."""
     document = DOCUMENT.read_text(encoding="utf-8")
     version = "NVRTC {}.{};".format(*nvrtc().version)
-    if version not in document:  # another compiler gives out other registers, and no less rightly
+    if version not in document:
+        # Another compiler gives out other registers, and no less rightly.
         pytest.skip(f"the table was made by another compiler than {version}")
     assert with_table(document, kernel_table(CONFIGURATIONS[0])) == document
     assert with_table(document, "another") != document

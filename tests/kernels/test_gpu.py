@@ -59,8 +59,10 @@ def cupy() -> Iterator[Any]:
     try:
         devices = module.cuda.runtime.getDeviceCount()
     except module.cuda.runtime.CUDARuntimeError as error:
+        # Nothing here can run on a CPU; test_decode_gpu.py has what can.
         pytest.skip(f"there is no usable NVIDIA GPU: {error}")
-    if not devices:  # nothing here can run on a CPU; test_decode_gpu.py has what can
+    if not devices:
+        # As above: the driver is there, the GPU is not.
         pytest.skip("there is no NVIDIA GPU")
     if os.environ.get("HEATSTREAM_TEST_ALLOCATIONS"):
         module.cuda.set_allocator(None)

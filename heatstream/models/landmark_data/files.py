@@ -118,7 +118,7 @@ def read_mat(path: Path, names: Sequence[str], *, structures: bool = False) -> d
     with _matlab(path):
         try:
             content = loadmat(path, variable_names=list(names), simplify_cells=structures)
-        except NotImplementedError:  # SciPy's word for version 7.3
+        except NotImplementedError:  # SciPy's word for version 7.3, which h5py reads
             content = _read_hdf5(path, names)
     missing = [name for name in names if name not in content]
     if missing:
@@ -153,7 +153,7 @@ def mat_names(path: Path) -> set[str]:
     with _matlab(path):
         try:
             return {name for name, _, _ in whosmat(path)}
-        except NotImplementedError:
+        except NotImplementedError:  # SciPy's word for version 7.3, which h5py reads
             with _open_hdf5(path) as file:
                 return set(file)
 

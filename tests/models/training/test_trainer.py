@@ -228,7 +228,8 @@ def test_a_loss_that_is_not_finite_ends_the_training_before_any_harm(
 
 @pytest.mark.parametrize("change", ["train.precision=fp16", "train.device=cuda"])
 def test_what_a_cpu_cannot_is_a_line_that_names_the_key(change: str, recipe_file: Path, tmp_path: Path) -> None:
-    if torch.cuda.is_available():  # both values are right there
+    if torch.cuda.is_available():
+        # Both values are right there, and there is nothing to refuse.
         pytest.skip("there is a GPU")
     recipe = read_recipe(recipe_file, [change])
     with pytest.raises(RecipeError, match=change.partition("=")[0]):
