@@ -96,8 +96,19 @@ CATALOG: Mapping[str, CatalogEntry] = MappingProxyType(
         entry.name: entry
         for entry in (
             CatalogEntry(
+                name="swahr-small",
+                description="the default: people by a pose-pretrained MobileNetV2, for CPUs and small boards",
+                skeleton="coco-17",
+                input_size=(256, 256),
+                parameters=4_788_775,
+                licence="Apache-2.0",
+                bundled=True,
+                project=False,  # four times the pixels to decode would cost more than the network
+                decode={"detection_threshold": 0.3, "person_threshold": 0.05, "adjust": "h3r"},
+            ),
+            CatalogEntry(
                 name="swahr-mobile",
-                description="the default: small and quick, for CPUs and small boards",
+                description="a third of the work, for the smallest boards",
                 skeleton="coco-17",
                 input_size=(256, 256),
                 parameters=1_493_563,

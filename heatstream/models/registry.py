@@ -71,6 +71,12 @@ def _mobile(num_joints: int) -> nn.Module:
     return SwahrMobile(num_joints)
 
 
+def _small(num_joints: int) -> nn.Module:
+    from heatstream.models.networks.swahr_small import SwahrSmall
+
+    return SwahrSmall(num_joints)
+
+
 def _h3r(num_landmarks: int, *, width: int | None) -> nn.Module:
     from heatstream.models.h3r import H3R
 
@@ -83,6 +89,7 @@ def _landmarks(width: int | None, skeleton: str) -> Network:
 
 NETWORKS: Mapping[str, Network] = MappingProxyType(
     {
+        "swahr-small": Network(_small, "coco-17"),
         "swahr-mobile": Network(_mobile, "coco-17"),
         "swahr-w32": Network(partial(_hrnet, width=32), "coco-17"),
         "swahr-w48": Network(partial(_hrnet, width=48), "coco-17"),
