@@ -33,15 +33,15 @@ from benchmarks.rivals import TorchParser
 from benchmarks.traffic import chain_bytes, letterbox_bytes, work_of
 from heatstream.extras import require
 from heatstream.kernels import DecodeSettings, Geometry, aggregate, decode_poses
-from heatstream.kernels.decode_gpu import DecodeChain
-from heatstream.kernels.device import CupyDevice
-from heatstream.kernels.group_gpu import group
-from heatstream.kernels.letterbox_gpu import describe, letterbox, letterbox_macros
-from heatstream.kernels.maps_gpu import DeviceMaps
-from heatstream.kernels.pack_gpu import pack
-from heatstream.kernels.peaks_gpu import select_peaks, tile_peaks
-from heatstream.kernels.refine_gpu import refine
-from heatstream.kernels.scenes import make_scene
+from heatstream.kernels.cuda.device import CupyDevice
+from heatstream.kernels.cuda.group import group
+from heatstream.kernels.cuda.letterbox import describe, letterbox, letterbox_macros
+from heatstream.kernels.cuda.maps import DeviceMaps
+from heatstream.kernels.cuda.pack import pack
+from heatstream.kernels.cuda.peaks import select_peaks, tile_peaks
+from heatstream.kernels.cuda.pose_decoder import DecodeChain
+from heatstream.kernels.cuda.refine import refine
+from heatstream.kernels.synthetic import make_scene
 from heatstream.skeletons import COCO_17
 
 __all__ = ["measure", "report"]

@@ -30,15 +30,15 @@ from rich.progress import Progress
 
 import heatstream
 from benchmarks.rivals import TorchParser
-from heatstream.demo.benchmark.engines import Crowd, Sized
-from heatstream.demo.benchmark.feeds import Feed, open_feed
+from heatstream.demo.benchmark.frames import Feed, open_feed
 from heatstream.demo.benchmark.machine import describe_machine, software
 from heatstream.demo.benchmark.record import median, spread
-from heatstream.demo.benchmark.slices import Slice, alone
-from heatstream.demo.benchmark.ways import PIPELINE, pose_ways
+from heatstream.demo.benchmark.sampling import Slice, alone
+from heatstream.demo.benchmark.scenarios import PIPELINE, pose_ways
+from heatstream.demo.benchmark.stub_engines import Crowd, Sized
 from heatstream.kernels import DecodeSettings
 from heatstream.models.torch_import import torch
-from heatstream.runtime.pipeline import Finder, Inferred, Pipeline
+from heatstream.runtime.pipelines.pose import Finder, Inferred, Pipeline
 from heatstream.skeletons import COCO_17
 
 __all__ = ["Result", "report", "take_turns"]

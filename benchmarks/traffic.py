@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.kernels import DecodeSettings, Geometry, decode_poses
-from heatstream.kernels.crops import BOX_SCALE
-from heatstream.kernels.decode_gpu import DecodeChain
-from heatstream.kernels.maps_gpu import TILE, DeviceMaps
-from heatstream.kernels.pack import packed_dtype
-from heatstream.kernels.scenes import make_scene
+from heatstream.kernels.cuda.maps import TILE, DeviceMaps
+from heatstream.kernels.cuda.pose_decoder import DecodeChain
+from heatstream.kernels.reference.crops import BOX_SCALE
+from heatstream.kernels.reference.pack import packed_dtype
+from heatstream.kernels.synthetic import make_scene
 
 __all__ = [
     "DecodeWork",

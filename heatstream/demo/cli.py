@@ -13,16 +13,16 @@ from typing import Annotated, NoReturn, TextIO
 
 import typer
 
-from heatstream.demo.bench import bench
-from heatstream.demo.build import build
-from heatstream.demo.demo import demo
-from heatstream.demo.doctor import doctor
-from heatstream.demo.evaluate import evaluate
-from heatstream.demo.export import export
-from heatstream.demo.messages import tell
-from heatstream.demo.models import models
-from heatstream.demo.run import run
-from heatstream.demo.train import train
+from heatstream.demo.commands.bench import bench
+from heatstream.demo.commands.build import build
+from heatstream.demo.commands.demo import demo
+from heatstream.demo.commands.doctor import doctor
+from heatstream.demo.commands.evaluate import evaluate
+from heatstream.demo.commands.export import export
+from heatstream.demo.commands.models import models
+from heatstream.demo.commands.run import run
+from heatstream.demo.commands.train import train
+from heatstream.demo.terminal.messages import tell
 from heatstream.errors import HeatstreamError
 from heatstream.version import __version__
 

@@ -24,12 +24,12 @@ from numpy.typing import NDArray
 
 from heatstream.errors import InputError
 from heatstream.results import Faces, Poses
-from heatstream.runtime.belt import Belt
-from heatstream.runtime.clocks import StageTimes, StreamClock, StreamSummary
-from heatstream.runtime.landmarks import LandmarkPipeline
 from heatstream.runtime.memory import keep_freed_memory
-from heatstream.runtime.pipeline import Finder
+from heatstream.runtime.pipelines.landmarks import LandmarkPipeline
+from heatstream.runtime.pipelines.pose import Finder
 from heatstream.runtime.sources.base import Frame, Source
+from heatstream.runtime.timing import StageTimes, StreamClock, StreamSummary
+from heatstream.runtime.work_queue import Belt
 
 __all__ = ["Stream", "StreamResult", "stream"]
 
@@ -48,7 +48,7 @@ class StreamResult:
         dropped: how many frames of the source were dropped before this one, since the start.
         picture: file name of a picture; None for frames of a video or camera.
         faces: their faces, stamped likewise; None where the pipeline is not a
-            :class:`heatstream.runtime.faces.FaceCascade`.
+            :class:`heatstream.runtime.pipelines.faces.FaceCascade`.
     """
 
     frame: NDArray[np.uint8]

@@ -23,8 +23,8 @@ if __name__ == "__main__":  # run as a file: the repository is what its modules 
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from heatstream.kernels import DecodeSettings, decode_poses
-from heatstream.kernels.maps_gpu import DeviceMaps
-from heatstream.kernels.pack import unpack_poses
+from heatstream.kernels.cuda.maps import DeviceMaps
+from heatstream.kernels.reference.pack import unpack_poses
 from heatstream.results import Poses
 from tests.emulator.device import decode
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from heatstream.engine_builder.gpus import Gpu
-from heatstream.engine_builder.toolkits import Toolkit, open_toolkit
+from heatstream.engine_builder.trt.gpus import Gpu
+from heatstream.engine_builder.trt.toolkit import Toolkit, open_toolkit
 from tests.demo.conftest import write_model
-from tests.engine_builder.tensorrt_standin import make_tensorrt
+from tests.fakes.tensorrt import make_tensorrt
 
 ORIN = Gpu("Orin", "sm_87")
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from heatstream.kernels.device import CupyDevice
-from heatstream.kernels.maps_gpu import Kernel
+from heatstream.kernels.cuda.device import CupyDevice
+from heatstream.kernels.cuda.maps import Kernel
 from tests.emulator.device import EmulatedDevice
-from tests.kernels.cupy_standin import make_cupy
+from tests.fakes.cupy import make_cupy
 
 Cupy = Any
 

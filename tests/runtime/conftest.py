@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.gpu import StandinGpu, make_gpu
 from tests.kernels.conftest import standin  # noqa: F401 (a fixture)
-from tests.runtime.gpu_standin import StandinGpu, make_gpu
 
 
 @pytest.fixture

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from heatstream.demo.benchmark.feeds import Feed
+from heatstream.demo.benchmark.cases import Condition, Subject, open_subject
+from heatstream.demo.benchmark.frames import Feed
 from heatstream.demo.benchmark.meters import Meters, memory_reader
 from heatstream.demo.benchmark.nvml import gpu_reader
 from heatstream.demo.benchmark.record import Camera, Rate, Run, Stage
-from heatstream.demo.benchmark.slices import Slice
-from heatstream.demo.benchmark.subjects import Condition, Subject, open_subject
+from heatstream.demo.benchmark.sampling import Slice
+from heatstream.demo.benchmark.scenarios import CAMERA, FRAME, PIPELINE, Way
 from heatstream.demo.benchmark.tegrastats import TegraStats
-from heatstream.demo.benchmark.ways import CAMERA, FRAME, PIPELINE, Way
-from heatstream.runtime.clocks import StageTimes
+from heatstream.runtime.timing import StageTimes
 
 __all__ = ["Measurement", "summed_up"]
 

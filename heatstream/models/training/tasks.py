@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from heatstream import skeletons
-from heatstream.models.data.loading import Samples
-from heatstream.models.data.picture import draw_batch
-from heatstream.models.data.samples import load_training_set
-from heatstream.models.landmark_data.picture import draw_landmarks
-from heatstream.models.landmark_data.training_set import load_landmark_set
-from heatstream.models.landmark_objective import LandmarkObjective
-from heatstream.models.objective import Objective
+from heatstream.models.data.loader import Samples
+from heatstream.models.landmarks.dataset import load_landmark_set
+from heatstream.models.landmarks.objective import LandmarkObjective
+from heatstream.models.landmarks.preview import draw_landmarks
+from heatstream.models.pose.dataset import load_training_set
+from heatstream.models.pose.objective import Objective
+from heatstream.models.pose.preview import draw_batch
 from heatstream.models.torch_import import Tensor, nn
 from heatstream.models.training.recipe import AnyRecipe, LandmarkRecipe
 

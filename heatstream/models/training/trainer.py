@@ -20,15 +20,15 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from heatstream.errors import RecipeError, TrainingError
-from heatstream.models.data.loading import Samples, loader
+from heatstream.models.data.loader import Samples, loader
 from heatstream.models.torch_import import Tensor, nn, torch
-from heatstream.models.training.average import Average
 from heatstream.models.training.build import build_optimiser, check_precision
 from heatstream.models.training.distributed import Processes
-from heatstream.models.training.guard import Guard
+from heatstream.models.training.ema import Average
+from heatstream.models.training.finite_guard import Guard
 from heatstream.models.training.recipe import AnyRecipe, write_recipe
+from heatstream.models.training.run_folder import RunFolder
 from heatstream.models.training.schedule import average_decay, learning_rate
-from heatstream.models.training.state import RunFolder
 from heatstream.models.training.tasks import make_objective, score_of
 
 __all__ = ["Numbers", "Observer", "Outcome", "StoppedError", "Trainer", "Validate"]

@@ -12,17 +12,18 @@ import cv2
 import numpy as np
 import pytest
 
-from heatstream.demo.benchmark import measure, subjects
-from heatstream.demo.benchmark.engines import Crowd, Sized
-from heatstream.demo.benchmark.feeds import Feed, open_feed
+from heatstream.demo.benchmark import cases as subjects
+from heatstream.demo.benchmark import measure
+from heatstream.demo.benchmark.cases import Condition
+from heatstream.demo.benchmark.frames import Feed, open_feed
 from heatstream.demo.benchmark.measure import Measurement
 from heatstream.demo.benchmark.record import Run
-from heatstream.demo.benchmark.subjects import Condition
-from heatstream.demo.benchmark.ways import CAMERA, ENGINE, FRAME, PIPELINE, SIDE_BY_SIDE, pose_ways
+from heatstream.demo.benchmark.scenarios import CAMERA, ENGINE, FRAME, PIPELINE, SIDE_BY_SIDE, pose_ways
+from heatstream.demo.benchmark.stub_engines import Crowd, Sized
 from heatstream.errors import EngineError, InputError, SourceError
-from heatstream.runtime.landmarks import LandmarkPipeline
-from heatstream.runtime.pipeline import Found, Pipeline
-from tests.runtime.fakes import POINTS, SPOTS, FakeEngine, FakeLandmarkEngine, spot
+from heatstream.runtime.pipelines.landmarks import LandmarkPipeline
+from heatstream.runtime.pipelines.pose import Found, Pipeline
+from tests.fakes.runtime import POINTS, SPOTS, FakeEngine, FakeLandmarkEngine, spot
 
 FEED = Feed("a spot", (spot(64, 96, 40.3, 30.7), spot(64, 96, 50.3, 30.7)))
 

@@ -10,7 +10,7 @@ import pytest
 
 from heatstream.demo.benchmark.record import FORMAT, Record
 from heatstream.errors import InputError, SinkError
-from tests.demo.benchmark.records import a_record, a_run
+from tests.fakes.benchmark_records import a_record, a_run
 
 
 def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:

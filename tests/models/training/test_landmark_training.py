@@ -12,15 +12,13 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch comes with the extra train")
 
-from heatstream import skeletons  # noqa: E402
-from heatstream.engine_builder import catalog  # noqa: E402
+from heatstream import catalog, skeletons  # noqa: E402
 from heatstream.errors import RecipeError  # noqa: E402
 from heatstream.models.checkpoints import read_origin  # noqa: E402
-from heatstream.models.landmark_data import read_faces  # noqa: E402
-from heatstream.models.landmark_evaluation import evaluate_landmarks  # noqa: E402
+from heatstream.models.landmarks.evaluation import evaluate_landmarks  # noqa: E402
+from heatstream.models.landmarks.readers import read_faces  # noqa: E402
 from heatstream.models.training.build import build_network  # noqa: E402
 from heatstream.models.training.distributed import Processes  # noqa: E402
-from heatstream.models.training.limits import check_files  # noqa: E402
 from heatstream.models.training.recipe import (  # noqa: E402
     AnyRecipe,
     LandmarkRecipe,
@@ -30,13 +28,14 @@ from heatstream.models.training.recipe import (  # noqa: E402
     read_recipe,
     write_recipe,
 )
-from heatstream.models.training.state import RunFolder  # noqa: E402
+from heatstream.models.training.recipe_checks import check_files  # noqa: E402
+from heatstream.models.training.run_folder import RunFolder  # noqa: E402
 from heatstream.models.training.tasks import load_samples, make_objective, score_of  # noqa: E402
 from heatstream.models.training.trainer import Outcome, Trainer  # noqa: E402
-from heatstream.runtime.landmarks import LandmarkPipeline  # noqa: E402
-from heatstream.runtime.torch_engine import TorchEngine  # noqa: E402
-from tests.models.training.tiny import RECIPE as POSE_RECIPE  # noqa: E402
-from tests.models.training.tiny_faces import RECIPE, write_faces_recipe  # noqa: E402
+from heatstream.runtime.engines.torch_engine import TorchEngine  # noqa: E402
+from heatstream.runtime.pipelines.landmarks import LandmarkPipeline  # noqa: E402
+from tests.fakes.tiny_faces_recipe import RECIPE, write_faces_recipe  # noqa: E402
+from tests.fakes.tiny_recipe import RECIPE as POSE_RECIPE  # noqa: E402
 
 
 @pytest.fixture(scope="module")
