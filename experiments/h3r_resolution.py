@@ -120,9 +120,9 @@ def measure(run: Path, annotations: Path, size: int) -> None:
         transform = crop_transforms(rectangle, (size, size))[0]
         for name, points in decodes(maps):
             found.setdefault(name, []).append(points @ transform[:, :2].T + transform[:, 2])
-    truth = np.stack([face.points for face in faces])
-    lengths = face_lengths(truth, skeleton)
-    errors = {name: (100 * nme(np.concatenate(each), truth, lengths)).tolist() for name, each in found.items()}
+    ground_truth = np.stack([face.points for face in faces])
+    lengths = face_lengths(ground_truth, skeleton)
+    errors = {name: (100 * nme(np.concatenate(each), ground_truth, lengths)).tolist() for name, each in found.items()}
     (run / "errors.json").write_text(json.dumps(errors))
 
 

@@ -115,7 +115,7 @@ def drawn(folder: Path, count: int, seed: int, info: ModelInfo) -> Photographs:
 def accuracy(path: Path, data: Path, limit: int) -> Mapping[str, float]:
     """AP and AR through the pipeline that `heatstream run` uses."""
     with Pipeline(OnnxEngine(path)) as pipeline:
-        finder = pipeline.side_by_side()
+        finder = pipeline.for_throughput()
         workers, skeleton = pipeline.engine.parallel_runs, pipeline.info.skeleton
         found = evaluate(finder, data / "val.json", data / "val", skeleton=skeleton, limit=limit, workers=workers)
     return found.metrics

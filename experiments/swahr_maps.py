@@ -23,7 +23,7 @@ from heatstream import skeletons
 from heatstream.kernels import Geometry, letterbox
 from heatstream.models.checkpoint_network import open_network, sized
 from heatstream.models.pose.dataset import find_root
-from heatstream.models.pose.ground_truth import read_truth
+from heatstream.models.pose.ground_truth import read_ground_truth
 
 SIZES_PX = (0.0, 64.0, 128.0, np.inf)
 """Bounds of small, middle and large people: the square root of their area, in input px."""
@@ -56,12 +56,12 @@ def look(checkpoint: Path, people: Path) -> tuple[NDArray[np.float64], NDArray[n
     network, info = open_network(None, checkpoint)
     info = sized(info, "any:256")
     network.eval()
-    truth = read_truth(people / "val.json", skeletons.get(info.skeleton))
+    ground_truth = read_ground_truth(people / "val.json", skeletons.get(info.skeleton))
     labels: dict[int, list[dict[str, object]]] = {}
-    for annotation in truth.content["annotations"]:
+    for annotation in ground_truth.content["annotations"]:
         labels.setdefault(annotation["image_id"], []).append(annotation)
     joints, elsewhere = [], []
-    for image in track(truth.images, description=checkpoint.parent.name):
+    for image in track(ground_truth.images, description=checkpoint.parent.name):
         frame = cv2.imread(str(people / "val" / image["file_name"]))
         geometry = Geometry.reference((frame.shape[0], frame.shape[1]), info.input_size[0])
         output = network(torch.from_numpy(letterbox(frame, geometry, info.mean, info.std)), scales=True)

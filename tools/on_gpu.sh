@@ -80,7 +80,7 @@ for stage in $stages; do
         ;;
     kernels)
         run kernels "$python" -m benchmarks.decode_gpu --out "$out"
-        run twin "$python" -m benchmarks.decode
+        run reference "$python" -m benchmarks.decode
         ;;
     training)
         run training "$python" -m heatstream train recipes/swahr-mobile.toml --out "$out/swahr-mobile" \

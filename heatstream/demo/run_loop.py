@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from heatstream.demo.terminal.messages import tell
+from heatstream.demo.terminal.messages import print_message
 from heatstream.demo.terminal.run_summary import print_report
 from heatstream.demo.terminal.signals import StopSignals
 from heatstream.demo.terminal.status_line import StatusLine
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from heatstream.runtime.sources import Source
     from heatstream.runtime.stream import StreamResult
 
-__all__ = ["Job", "run_job"]
+__all__ = ["RunOptions", "run_job"]
 
 SIGNAL_EXIT = 128  # the shell's convention: 128 + the signal's number
 HOLD_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
-class Job:
+class RunOptions:
     """What to do with the people.
 
     Attributes:
@@ -56,7 +56,7 @@ class Job:
         return (*self.saves, *(path for path in (self.jsonl, self.coco) if path is not None))
 
 
-def run_job(source: Source, pipeline: PosePipeline, job: Job) -> None:
+def run_job(source: Source, pipeline: PosePipeline, job: RunOptions) -> None:
     """Find people in every frame, hand them on, and print the summary.
 
     Both the source and the pipeline are closed in the end. Whatever ends the run, results up to there are written.
@@ -78,7 +78,7 @@ def run_job(source: Source, pipeline: PosePipeline, job: Job) -> None:
             stack.callback(window.close)
         sinks = _open_sinks(job, source)
         if no_window:
-            tell(no_window)
+            print_message(no_window)
         recorder = stack.enter_context(Recorder(sinks))
         stop = stack.enter_context(StopSignals())
         results = stack.enter_context(stream(source, pipeline, frames=job.frames))
@@ -99,7 +99,7 @@ def run_job(source: Source, pipeline: PosePipeline, job: Job) -> None:
             results.close()
             summary = results.summary()
             for warning in summary.warnings:
-                tell(f"warning: {warning}")
+                print_message(f"warning: {warning}")
             if summary.frames:
                 recorder.close()
                 written = [path for path in job.files if path.exists() and path.stat().st_size > 0]
@@ -132,12 +132,12 @@ def _check_files(files: Sequence[Path], source: Source) -> None:
             raise InputError(f"{path} is the source itself: write the results to another file")
 
 
-def _expected_frames(source: Source, job: Job) -> int | None:
+def _expected_frames(source: Source, job: RunOptions) -> int | None:
     known = [count for count in (source.frame_count, job.frames) if count is not None]
     return min(known, default=None)
 
 
-def _open_window(job: Job, status: StatusLine) -> tuple[WindowSink | None, str]:
+def _open_window(job: RunOptions, status: StatusLine) -> tuple[WindowSink | None, str]:
     """The window, or why there is none although one would have been welcome."""
     if job.window is False:
         return None, ""
@@ -152,7 +152,7 @@ def _open_window(job: Job, status: StatusLine) -> tuple[WindowSink | None, str]:
         return None, f"no window: {str(error).partition(':')[0]}{hint}"
 
 
-def _open_sinks(job: Job, source: Source) -> list[Sink]:
+def _open_sinks(job: RunOptions, source: Source) -> list[Sink]:
     from heatstream.runtime.sinks import CocoSink, JsonLinesSink, save_sink
 
     sinks: list[Sink] = [save_sink(path, job.overlay, fps=source.fps, live=source.live) for path in job.saves]

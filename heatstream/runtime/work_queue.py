@@ -1,7 +1,7 @@
-"""The belt between reader, workers and consumer: bounded, in order, and stoppable at any moment.
+"""The queue between reader, workers and consumer: bounded, in order, and stoppable at any moment.
 
 Frames wait on it until a worker takes one; results wait on it until it is their turn. Everything is guarded by one
-condition, and everyone who waits wakes up when the belt stops, so that no thread can be left hanging.
+condition, and everyone who waits wakes up when the queue stops, so that no thread can be left hanging.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ import threading
 from collections import deque
 from typing import Generic, TypeVar
 
-__all__ = ["Belt"]
+__all__ = ["OrderedWorkQueue"]
 
-Job = TypeVar("Job")
+RunOptions = TypeVar("RunOptions")
 Result = TypeVar("Result")
 
 
-class Belt(Generic[Job, Result]):
+class OrderedWorkQueue(Generic[RunOptions, Result]):
     """Jobs in, results out in the same order.
 
     Args:
         waiting: how many jobs may wait for a worker.
         in_flight: how many jobs may be with the workers or done and not yet given out.
-        newest: when the belt is full, drop the oldest waiting job rather than make the reader wait.
+        newest: when the queue is full, drop the oldest waiting job rather than make the reader wait.
         limit: how many jobs to take in all; no limit when None.
     """
 
@@ -32,7 +32,7 @@ class Belt(Generic[Job, Result]):
         self._newest = newest
         self._limit = limit
         self._changed = threading.Condition()
-        self._waiting: deque[Job] = deque()
+        self._waiting: deque[RunOptions] = deque()
         self._done: dict[int, Result | BaseException] = {}
         self._taken = 0
         self._given = 0
@@ -46,7 +46,7 @@ class Belt(Generic[Job, Result]):
         """How many jobs were dropped so far."""
         return self._dropped
 
-    def put(self, job: Job) -> bool:
+    def put(self, job: RunOptions) -> bool:
         """Reader: add a job, waiting for room unless the newest wins; False if no more are wanted."""
         with self._changed:
             if self._newest and len(self._waiting) >= self._capacity:
@@ -66,7 +66,7 @@ class Belt(Generic[Job, Result]):
             self._end_error = error
             self._changed.notify_all()
 
-    def take(self) -> tuple[int, Job, int] | None:
+    def take(self) -> tuple[int, RunOptions, int] | None:
         """Worker: the next job with its number and how many were dropped so far; None when there is no more."""
         with self._changed:
             self._changed.wait_for(

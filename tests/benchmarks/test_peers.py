@@ -12,21 +12,21 @@ pytest.importorskip("torch", reason="the official post-processing is measured in
 
 from benchmarks import peers
 from benchmarks.peers import Result, report, take_turns, yolo_ways
-from heatstream.demo.benchmark.frames import Feed
-from heatstream.demo.benchmark.sampling import Slice
+from heatstream.demo.benchmark.frames import FrameFeed
+from heatstream.demo.benchmark.sampling import TimedWindow
 from heatstream.runtime.pipelines.pose import Pipeline
 from tests.fakes.runtime import FakeEngine, spot
 
-FEED = Feed("a spot", (spot(64, 96, 40.3, 30.7),))
+FEED = FrameFeed("a spot", (spot(64, 96, 40.3, 30.7),))
 
 
 def test_ways_take_turns_there_and_back() -> None:
     order: list[str] = []
 
-    def way(name: str, images: int) -> peers.Job:
-        def run(seconds: float) -> Slice:
+    def way(name: str, images: int) -> peers.RunOptions:
+        def run(seconds: float) -> TimedWindow:
             order.append(name)
-            return Slice(images, seconds, seconds / 2)
+            return TimedWindow(images, seconds, seconds / 2)
 
         return run
 
@@ -47,7 +47,7 @@ def test_ratios_are_taken_within_each_turn() -> None:
 def test_both_ways_find_the_same_people_on_a_made_up_crowd() -> None:
     ways = peers.decode_ways(Pipeline(FakeEngine(), peers.SETTINGS), 3, "cpu")
     assert all(way(0).images > 0 for way in ways.values())
-    maps = peers.Crowd(FakeEngine(), 3).run(np.zeros((1, 3, 256, 256), np.float32))
+    maps = peers.StubPeopleEngine(FakeEngine(), 3).run(np.zeros((1, 3, 256, 256), np.float32))
     (people,) = peers.parse_officially(maps, "cpu")
     assert people.shape[1:] == (17, 3)
     assert 3 <= len(people) <= 5

@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 from heatstream.kernels import DecodeSettings
 from heatstream.kernels.cuda.compiler import SOURCES
 from heatstream.kernels.cuda.maps import DeviceMaps, Kernel
-from heatstream.kernels.cuda.pose_decoder import DecodeChain
+from heatstream.kernels.cuda.pose_decoder import PoseDecoder
 from tests.emulator.build import launch, load
 
 __all__ = ["EmulatedDevice", "decode"]
@@ -70,7 +70,7 @@ def decode(
     device = EmulatedDevice(order)
     capacity = maps.num_joints * settings.max_people if capacity is None else capacity
     to_source = np.tile(np.eye(2, 3), (maps.images, 1, 1)) if to_source is None else to_source
-    chain = DecodeChain.prepare(maps, settings, capacity=capacity, device=device)
+    chain = PoseDecoder.prepare(maps, settings, capacity=capacity, device=device)
     packed = device.empty(chain.packed_shape, np.int32)
     chain.launch(maps, to_source, packed, stream=None)
     return packed.view(chain.packed_dtype)[:, 0]

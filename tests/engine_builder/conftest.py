@@ -24,7 +24,7 @@ def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def tensorrt() -> Callable[..., Toolkit]:
-    """``tensorrt("10.3.0")``: the stand-in of that version."""
+    """``tensorrt("10.3.0")``: the fake of that version."""
     return lambda version="10.3.0", gpu="Orin": Toolkit("tensorrt", make_tensorrt(version, gpu))
 
 

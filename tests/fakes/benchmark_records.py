@@ -57,7 +57,7 @@ def a_run(
         first_seconds=0.05,
         rates={
             "engine": rate("engine, one at a time", engine_fps),
-            "engine_side_by_side": rate("engine, 3 side by side", beside_fps),
+            "engine_throughput": rate("engine, 3 side by side", beside_fps),
             "frame": rate("pipeline, one at a time", 40.0),
             "pipeline": rate("pipeline, as a stream", stream_fps),
             "camera": rate("behind a camera of 30 FPS", 30.0),

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from heatstream.models.pose.augment import AugmentSettings
-from heatstream.models.pose.coco import Photo, SetSettings
+from heatstream.models.pose.coco import ImageAnnotation, SetSettings
 from heatstream.models.pose.dataset import TrainingSet
 from heatstream.skeletons import COCO_17, Skeleton
 
@@ -60,7 +60,7 @@ def write_set(
 
 def made_photo(
     people: Any, *, path: Path = Path("made.png"), size: tuple[int, int] = (64, 64), **changes: Any
-) -> Photo:
+) -> ImageAnnotation:
     """A photo whose people's boxes surround their labelled joints."""
     people = np.asarray(people, np.float64)
     boxes = np.zeros((len(people), 4))
@@ -77,7 +77,7 @@ def made_photo(
         "boxes_only": False,
         "known_joints": np.ones(people.shape[1], np.bool_),
     }
-    return Photo(**{**fields, **changes})
+    return ImageAnnotation(**{**fields, **changes})
 
 
 def random_set(

@@ -1,8 +1,8 @@
-"""A stand-in for CuPy's module where there is no GPU: NumPy's memory, the emulator's kernels, and a count of every call
+"""A fake of CuPy's module where there is no GPU: NumPy's memory, the emulator's kernels, and a count of every call
 that allocates device memory or waits for the GPU.
 
 It knows the calls that heatstream makes and a few that it must not make while it launches; an unknown name is an
-AttributeError, and ``test_cupy_standin.py`` compares the names with CuPy's where that is installed. What is put on a
+AttributeError, and ``test_cupy.py`` compares the names with CuPy's where that is installed. What is put on a
 stream other than the default one runs when somebody waits for it, so that a result read too early is not there yet.
 While a graph is captured, a thread may neither allocate nor wait, as on a GPU. What CuPy itself does inside its calls
 it cannot show: that is seen under capture on a GPU.
@@ -348,6 +348,6 @@ def make_cupy() -> tuple[ModuleType, Counter[str]]:
         ),
     )
     cupy.graphs = graphs  # type: ignore[attr-defined]
-    cupy.streams = streams  # type: ignore[attr-defined]  # by address, for the stand-in of TensorRT
+    cupy.streams = streams  # type: ignore[attr-defined]  # by address, for the fake of TensorRT
     cupy.pinned = pinned  # type: ignore[attr-defined]  # for page-locked memory that is not CuPy's
     return cupy, calls

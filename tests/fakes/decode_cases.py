@@ -1,4 +1,4 @@
-"""Cases for the whole decode, which the emulator and a GPU run alike: maps, and what the twins make of them."""
+"""Cases for the whole decode, which the emulator and a GPU run alike: maps, and what the references make of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from heatstream import skeletons
 from heatstream.kernels import DecodeSettings, aggregate, decode_poses, merge_flipped
 from heatstream.kernels.cuda.device import Device
 from heatstream.kernels.cuda.maps import DeviceMaps
-from heatstream.kernels.cuda.pose_decoder import DecodeChain
+from heatstream.kernels.cuda.pose_decoder import PoseDecoder
 from heatstream.kernels.reference.pack import NOT_FINITE, pack_poses
 from heatstream.kernels.reference.peaks import find_peaks
 from heatstream.kernels.synthetic import make_scene
@@ -58,7 +58,7 @@ def skeletons_of_any_size() -> Iterator[None]:
 
 
 def expected_people(working: Maps, wanted: DecodeSettings, capacity: int) -> NDArray[np.void]:
-    """What the twins give for maps of the working size, in source px."""
+    """What the references give for maps of the working size, in source px."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         poses = decode_poses(*working, wanted)
@@ -85,7 +85,7 @@ def assert_same(found: NDArray[np.void], expected: NDArray[np.void], wanted: Dec
         np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
     for name in ("started", "score"):
         np.testing.assert_array_equal(found["records"][name], expected["records"][name], err_msg=name)
-    # The mean over a window is summed in another order than the twin's; all else is the same to the last bit.
+    # The mean over a window is summed in another order than the reference's; all else is the same to the last bit.
     atol = 1e-3 if wanted.adjust == "h3r" else 0
     np.testing.assert_allclose(found["records"]["keypoints"], expected["records"]["keypoints"], rtol=0, atol=atol)
 
@@ -94,7 +94,7 @@ def run(
     maps: DeviceMaps, wanted: DecodeSettings, device: Device, *, capacity: int = 64, stream: Any = None
 ) -> NDArray[np.void]:
     """Decode with the kernels; results are in source px, in host memory."""
-    chain = DecodeChain.prepare(maps, wanted, capacity=capacity, device=device)
+    chain = PoseDecoder.prepare(maps, wanted, capacity=capacity, device=device)
     to_source = device.upload(np.tile(TO_SOURCE, (maps.images, 1, 1)))
     packed = device.empty(chain.packed_shape, np.int32)
     chain.launch(maps, to_source, packed, stream=stream)
@@ -119,7 +119,7 @@ def network(
     half_size: tuple[int, int] = (40, 72),
     upload: Upload = np.asarray,
 ) -> tuple[DeviceMaps, Maps]:
-    """Crowds as a network would give them, at 1/4 and 1/2, and the same averaged by the twins."""
+    """Crowds as a network would give them, at 1/4 and 1/2, and the same averaged by the references."""
     half, tags = crowd(seed, people, images=4 if flip else 2, size=half_size)
     half = half.astype(dtype)
     quarter, tags = (np.ascontiguousarray(maps[:, :, ::2, ::2]) for maps in (half, tags[..., 0].astype(dtype)))

@@ -120,7 +120,7 @@ class FakePoses:
         self.engine = FakeEngine()
         self._poses = list(poses)
 
-    def side_by_side(self) -> FakePoses:
+    def for_throughput(self) -> FakePoses:
         return self
 
     def in_order(self) -> FakePoses:

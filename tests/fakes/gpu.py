@@ -1,4 +1,4 @@
-"""A GPU for the runtime's tests: CuPy's stand-in, the kernels on the emulator, TensorRT's stand-in on its streams."""
+"""A GPU for the runtime's tests: the fake CuPy, the kernels on the emulator, the fake TensorRT on its streams."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from heatstream.engine_builder.trt.plan_file import load_plan
 from heatstream.engine_builder.trt.toolkit import Backend, Toolkit
 from heatstream.runtime.engines.tensorrt_engine import TensorRTEngine
 from heatstream.runtime.gpu import device as cuda_module
-from heatstream.runtime.gpu.device import Cuda
+from heatstream.runtime.gpu.device import CudaDevice
 from tests.fakes.runtime import MODELS
 from tests.fakes.tensorrt import make_tensorrt
 
-__all__ = ["ORIN", "SPOTS_MODEL", "StandinGpu", "make_gpu"]
+__all__ = ["ORIN", "SPOTS_MODEL", "FakeGpu", "make_gpu"]
 
 ORIN = Gpu("Orin", "sm_87")
 SPOTS_MODEL = MODELS / "spots_64x128.onnx"
 
 
 @dataclass(frozen=True)
-class StandinGpu:
+class FakeGpu:
     """What there is of it.
 
     Attributes:
@@ -49,25 +49,25 @@ class StandinGpu:
         """How many were captured and replayed."""
         return Counter(self.cupy.graphs)
 
-    def engine(self, cuda: Cuda, model: Path = SPOTS_MODEL, **options: Any) -> TensorRTEngine:
-        """The engine of a model file, built by the stand-in; `options` are those of ``build_engine``."""
+    def engine(self, cuda: CudaDevice, model: Path = SPOTS_MODEL, **options: Any) -> TensorRTEngine:
+        """The engine of a model file, built by the fake; `options` are those of ``build_engine``."""
         options = {"precision": "fp32", "folder": self.folder, **options}
         found = build_engine(model, self.toolkit, ORIN, **options)
         return TensorRTEngine(load_plan(found.path, self.toolkit, ORIN), self.toolkit, cuda)
 
 
 def make_gpu(
-    standin: tuple[Any, Counter[str]], monkeypatch: pytest.MonkeyPatch, folder: Path, backend: Backend = "tensorrt"
-) -> StandinGpu:
+    fake: tuple[Any, Counter[str]], monkeypatch: pytest.MonkeyPatch, folder: Path, backend: Backend = "tensorrt"
+) -> FakeGpu:
     """Put it in place of the real one, for everything that asks for a GPU.
 
     Args:
-        standin: of CuPy; its kernels are the emulator's.
+        fake: of CuPy; its kernels are the emulator's.
         monkeypatch: takes it away again.
         folder: for engines, in place of the user's cache.
         backend: which TensorRT is installed; there is no other.
     """
-    cupy, calls = standin
+    cupy, calls = fake
     rtx = backend == "tensorrt-rtx"
     module: Any = make_tensorrt("1.7.1" if rtx else "10.3.0", ORIN.name, rtx=rtx)
     module.__spec__ = importlib.machinery.ModuleSpec("tensorrt", None)  # as of what is installed
@@ -78,4 +78,4 @@ def make_gpu(
     monkeypatch.setattr(cuda_module, "local_gpu", lambda index=0: ORIN if index == 0 else None)
     monkeypatch.setattr(cuda_module, "nvrtc", lambda: None)
     monkeypatch.setattr(engine_cache, "engine_folder", lambda: folder)
-    return StandinGpu(cupy, calls, Toolkit(backend, module), folder)
+    return FakeGpu(cupy, calls, Toolkit(backend, module), folder)

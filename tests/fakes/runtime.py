@@ -60,7 +60,7 @@ class FakeEngine:
         self._poison = poison
         self._lock = threading.Lock()
 
-    def side_by_side(self) -> FakeEngine:
+    def for_throughput(self) -> FakeEngine:
         return self
 
     def run(self, images: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:

@@ -1,9 +1,9 @@
-"""A stand-in for the module ``tensorrt``, which needs a GPU to build: TensorRT 10.3 and 11 as they are documented.
+"""a fake of the module ``tensorrt``, which needs a GPU to build: TensorRT 10.3 and 11 as they are documented.
 
 It has the names that heatstream uses and no others; an unknown name, argument or attribute is an error, as it is there.
-``test_tensorrt_standin.py`` compares its signatures with the real ``tensorrt_rtx``, which shares the interface. Its
+``test_tensorrt.py`` compares its signatures with the real ``tensorrt_rtx``, which shares the interface. Its
 parser reads real ONNX graphs. A plan of it is JSON that tells what it was built from, so that tests can look inside;
-``tensorrt_runtime_standin.py`` runs it.
+``tensorrt_runtime.py`` runs it.
 """
 
 from __future__ import annotations

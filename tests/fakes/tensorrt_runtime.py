@@ -1,4 +1,4 @@
-"""The other half of TensorRT's stand-in: plans are deserialised and run, by ONNX Runtime on the memory that was bound.
+"""The other half of the fake TensorRT: plans are deserialised and run, by ONNX Runtime on the memory that was bound.
 
 It is as strict as the real one where that tells, and where it does not: a run needs shapes, addresses and scratch
 memory, it writes all over its scratch memory, and a context that never ran does not run while a graph is captured.
@@ -27,7 +27,7 @@ class _Strict:
 
 
 def add_runtime(module: Any, *, rtx: bool) -> None:
-    """Give a stand-in of TensorRT what it takes to run plans.
+    """Give a fake of TensorRT what it takes to run plans.
 
     It puts its work on streams by ``module.submit(address of a stream, work)``, asks ``module.capturing(address)``
     and appends to ``module.made`` what contexts were made with; when tests set ``module.refuse``, runs fail with it.

@@ -1,4 +1,4 @@
-"""The stand-in for CuPy has the names of the real one, where that is installed, and behaves like a GPU."""
+"""The fake for CuPy has the names of the real one, where that is installed, and behaves like a GPU."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 
 from tests.fakes.cupy import make_cupy
 
-STANDIN_OWN = {"Stream": {"submit", "put", "flush"}, "Event": set(), "MemoryPointer": {"array"}, "Graph": {"works"}}
-"""What the stand-in's classes have for itself."""
+FAKE_OWN = {"Stream": {"submit", "put", "flush"}, "Event": set(), "MemoryPointer": {"array"}, "Graph": {"works"}}
+"""What the fake's classes have for itself."""
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def real() -> Any:
 
 
 def test_every_name_is_the_real_ones(real: Any) -> None:
-    standin, _ = make_cupy()
+    fake, _ = make_cupy()
     compared = 0
 
     def compare(own: Any, theirs: Any, path: str) -> None:
@@ -35,10 +35,10 @@ def test_every_name_is_the_real_ones(real: Any) -> None:
             if isinstance(value, SimpleNamespace):
                 compare(value, getattr(theirs, name), f"{path}.{name}")
             elif inspect.isclass(value) and name in ("Stream", "Event", "MemoryPointer", "Graph"):
-                public = {member for member in vars(value) if not member.startswith("_")} - STANDIN_OWN[name]
+                public = {member for member in vars(value) if not member.startswith("_")} - FAKE_OWN[name]
                 assert public <= set(dir(getattr(theirs, name))), name
 
-    compare(standin, real, "cupy")
+    compare(fake, real, "cupy")
     assert compared > 30
 
 

@@ -1,4 +1,4 @@
-"""The stand-in has the interface of the real thing: TensorRT-RTX shares it, and can be asked anywhere."""
+"""The fake has the interface of the real thing: TensorRT-RTX shares it, and can be asked anywhere."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ def _arguments(line: str) -> list[tuple[str, bool]]:
     return [(part.strip().partition(":")[0], "=" in part) for part in parts[1:]]
 
 
-def _standin_arguments(function: Any) -> list[tuple[str, bool]]:
+def _fake_arguments(function: Any) -> list[tuple[str, bool]]:
     parameters = list(inspect.signature(function).parameters.values())[1:]
     return [(item.name, item.default is not item.empty) for item in parameters]
 
 
-@pytest.mark.parametrize("standin", [make_tensorrt("10.3.0"), make_tensorrt("11.4.1"), make_tensorrt("1.7", rtx=True)])
-def test_every_name_and_argument_is_that_of_the_real_one(rtx: Toolkit, standin: Any) -> None:
+@pytest.mark.parametrize("fake", [make_tensorrt("10.3.0"), make_tensorrt("11.4.1"), make_tensorrt("1.7", rtx=True)])
+def test_every_name_and_argument_is_that_of_the_real_one(rtx: Toolkit, fake: Any) -> None:
     compared = 0
-    for name, kind in vars(standin).items():
+    for name, kind in vars(fake).items():
         if not inspect.isclass(kind):
             continue
         real = getattr(rtx.module, name)
@@ -56,7 +56,7 @@ def test_every_name_and_argument_is_that_of_the_real_one(rtx: Toolkit, standin: 
                 continue
             own, theirs = inspect.getattr_static(kind, member), inspect.getattr_static(real, member)
             if inspect.isfunction(own):
-                assert _standin_arguments(own) in _overloads(getattr(real, member)), f"{name}.{member}"
+                assert _fake_arguments(own) in _overloads(getattr(real, member)), f"{name}.{member}"
                 compared += 1
             elif not inspect.isclass(own):
                 assert isinstance(theirs, property), f"{name}.{member}"

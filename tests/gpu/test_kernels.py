@@ -18,17 +18,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heatstream.kernels import DecodeSettings, Geometry, decode_poses
-from heatstream.kernels import letterbox as letterbox_twin
+from heatstream.kernels import letterbox as letterbox_reference
 from heatstream.kernels.cuda.crops import crop_macros, crop_rotated
 from heatstream.kernels.cuda.device import CupyDevice
-from heatstream.kernels.cuda.landmark_decoder import LandmarkChain
+from heatstream.kernels.cuda.landmark_decoder import LandmarkDecoder
 from heatstream.kernels.cuda.landmarks import decode_landmarks, landmark_macros
 from heatstream.kernels.cuda.letterbox import describe, letterbox, letterbox_macros
 from heatstream.kernels.cuda.maps import DeviceMaps
-from heatstream.kernels.cuda.pose_decoder import DecodeChain
-from heatstream.kernels.reference.crops import crop_rotated as crops_twin
+from heatstream.kernels.cuda.pose_decoder import PoseDecoder
+from heatstream.kernels.reference.crops import crop_rotated as crops_reference
 from heatstream.kernels.reference.crops import rotated_transforms
-from heatstream.kernels.reference.landmarks import decode_landmarks as landmarks_twin
+from heatstream.kernels.reference.landmarks import decode_landmarks as landmarks_reference
 from heatstream.model_info import IMAGENET_MEAN, IMAGENET_STD
 from tests.fakes.decode_cases import (
     CASES,
@@ -46,7 +46,7 @@ from tests.fakes.decode_cases import (
 
 pytestmark = pytest.mark.gpu
 
-# Of grey: how far crops may be from the twin's. OpenCV 4 rounds a warp's coordinates to 1/32 px.
+# Of grey: how far crops may be from the reference's. OpenCV 4 rounds a warp's coordinates to 1/32 px.
 CROP_LEVELS = 0.05 if int(cv2.__version__.partition(".")[0]) >= 5 else 24
 
 FILES = ["ae_decode_coco_tagdim1", "ae_decode_coco_tagdim2", "ae_decode_crowdpose", "ae_decode_adversarial"]
@@ -115,7 +115,9 @@ def test_the_letterbox(cupy: Any) -> None:
     descriptors = cupy.asarray(describe(on_gpu, geometries))
     letterbox(kernels, descriptors, out, mean, std, stream=cupy.cuda.get_current_stream())
     for found, frame, geometry in zip(out.get(), frames, geometries, strict=True):
-        grey_levels = np.abs(found - letterbox_twin(frame, geometry, mean, std)[0]) * np.reshape(std, (3, 1, 1)) * 255
+        grey_levels = (
+            np.abs(found - letterbox_reference(frame, geometry, mean, std)[0]) * np.reshape(std, (3, 1, 1)) * 255
+        )
         assert grey_levels.max() < 6.1  # what versions of OpenCV differ by
 
 
@@ -138,7 +140,7 @@ def test_the_crops(cupy: Any, dtype: type) -> None:
         stream=cupy.cuda.get_current_stream(),
     )
     found = out.get().astype(np.float32)
-    expected = crops_twin(frame[:, 2:127], transforms[:2], (64, 48), IMAGENET_MEAN, IMAGENET_STD)
+    expected = crops_reference(frame[:, 2:127], transforms[:2], (64, 48), IMAGENET_MEAN, IMAGENET_STD)
     allowed = CROP_LEVELS / (255 * np.asarray(IMAGENET_STD))
     assert (np.abs(found[:2] - expected) <= allowed[:, None, None] + (2e-3 if dtype == np.float16 else 0)).all()
     assert not found[2].any()
@@ -150,7 +152,7 @@ def test_the_landmarks(cupy: Any) -> None:
     on_gpu = cupy.asarray(maps)
     kernels = CupyDevice().kernels("landmarks", landmark_macros(on_gpu))
     decode_landmarks(kernels, on_gpu, positions, stream=cupy.cuda.get_current_stream())
-    np.testing.assert_allclose(positions.get(), landmarks_twin(maps), rtol=1e-5, atol=1e-3)
+    np.testing.assert_allclose(positions.get(), landmarks_reference(maps), rtol=1e-5, atol=1e-3)
 
 
 # ---- CUDA graphs ---------------------------------------------------------------------------------------------------
@@ -163,7 +165,7 @@ class Captured:
         heatmaps, tags = crowd(3, 0)
         self.heatmaps, self.tags = cupy.asarray(heatmaps), cupy.asarray(tags)
         maps = DeviceMaps.plain(self.heatmaps, self.tags)
-        chain = DecodeChain.prepare(maps, DEFAULT, capacity=capacity)
+        chain = PoseDecoder.prepare(maps, DEFAULT, capacity=capacity)
         to_source = cupy.asarray(np.tile(TO_SOURCE, (2, 1, 1)))
         self.packed = cupy.empty(chain.packed_shape, np.int32)
         self.dtype = chain.packed_dtype
@@ -204,7 +206,7 @@ def test_a_captured_landmark_chain_serves_any_number_of_faces(cupy: Any) -> None
     scores = np.random.default_rng(2).normal(0, 3, (3, 68, 16, 16)).astype(np.float16)
     boxes, angles = np.array([[10.3, 20, 40, 45.5], [-9, 5, 140, 90], [0, 0, 9, 9]]), np.array([0.4, -2.0, 0])
     transforms = rotated_transforms(boxes, angles, (64, 64)).astype(np.float32)
-    chain = LandmarkChain.prepare(
+    chain = LandmarkDecoder.prepare(
         capacity=3, num_landmarks=68, input_size=(64, 64), mean=IMAGENET_MEAN, std=IMAGENET_STD
     )
     on_gpu, maps = cupy.asarray(frame), cupy.asarray(scores)
@@ -222,10 +224,10 @@ def test_a_captured_landmark_chain_serves_any_number_of_faces(cupy: Any) -> None
         graph.launch(stream)
         landmarks, peaks = chain.result(chain.found.get(stream=stream), count)
         stream.synchronize()
-        crops = crops_twin(frame, transforms[:count], (64, 64), IMAGENET_MEAN, IMAGENET_STD)
+        crops = crops_reference(frame, transforms[:count], (64, 64), IMAGENET_MEAN, IMAGENET_STD)
         difference = np.abs(chain.images.get()[:count].astype(np.float32) - crops)
         assert (difference <= allowed[:, None, None]).all()
-        expected = landmarks_twin(scores[:count], to_source=transforms[:count])
+        expected = landmarks_reference(scores[:count], to_source=transforms[:count])
         np.testing.assert_allclose(landmarks, expected, rtol=1e-5, atol=1e-3)
         np.testing.assert_array_equal(peaks, scores[:count].max(axis=(2, 3)))
 

@@ -12,7 +12,7 @@ import pytest
 import heatstream
 from heatstream import catalog
 from heatstream.errors import MissingExtraError
-from heatstream.runtime.pipelines.pose_gpu import SLOTS, GpuPipeline
+from heatstream.runtime.pipelines.pose_gpu import FRAMES_IN_FLIGHT, GpuPipeline
 from heatstream.runtime.stream import stream
 from tests.demo.conftest import write_model
 from tests.fakes.runtime import FakeSource, spot
@@ -138,7 +138,7 @@ def test_a_frame_that_is_still_being_written_is_waited_for(pipeline: GpuPipeline
 
 def test_a_thousand_frames_of_two_threads_are_the_same(pipeline: GpuPipeline) -> None:
     """No slot's memory is another's."""
-    results = list(stream(FakeSource(1000), pipeline, workers=SLOTS))
+    results = list(stream(FakeSource(1000), pipeline, workers=FRAMES_IN_FLIGHT))
     assert [int(result.frame[0, 0, 0]) for result in results] == [number % 256 for number in range(1000)]
     assert all(len(result.poses) == 0 for result in results)
 

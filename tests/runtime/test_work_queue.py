@@ -1,4 +1,4 @@
-"""The belt: order, bounds, drops, and that nobody is left waiting."""
+"""The queue: order, bounds, drops, and that nobody is left waiting."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from heatstream.runtime.work_queue import Belt
+from heatstream.runtime.work_queue import OrderedWorkQueue
 
 
-def belt(**changes: Any) -> Belt[int, str]:
-    return Belt(**{"waiting": 2, "in_flight": 2, "newest": False, "limit": None, **changes})
+def work_queue(**changes: Any) -> OrderedWorkQueue[int, str]:
+    return OrderedWorkQueue(**{"waiting": 2, "in_flight": 2, "newest": False, "limit": None, **changes})
 
 
 def in_thread(work: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
@@ -23,7 +23,7 @@ def in_thread(work: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
 
 
 def test_results_leave_in_the_order_of_the_jobs() -> None:
-    line = belt()
+    line = work_queue()
     line.put(10)
     line.put(11)
     line.end()
@@ -36,7 +36,7 @@ def test_results_leave_in_the_order_of_the_jobs() -> None:
 
 
 def test_a_full_belt_makes_the_reader_wait() -> None:
-    line = belt(waiting=1)
+    line = work_queue(waiting=1)
     line.put(0)
     thread, outcome = in_thread(lambda: line.put(1))
     thread.join(0.05)
@@ -48,7 +48,7 @@ def test_a_full_belt_makes_the_reader_wait() -> None:
 
 
 def test_the_newest_replaces_the_oldest_when_live() -> None:
-    line = belt(waiting=1, newest=True)
+    line = work_queue(waiting=1, newest=True)
     for number in range(5):
         assert line.put(number)
     assert line.dropped == 4
@@ -56,7 +56,7 @@ def test_the_newest_replaces_the_oldest_when_live() -> None:
 
 
 def test_workers_wait_for_a_slow_consumer() -> None:
-    line = belt(in_flight=1)
+    line = work_queue(in_flight=1)
     line.put(0)
     line.put(1)
     line.take()
@@ -70,7 +70,7 @@ def test_workers_wait_for_a_slow_consumer() -> None:
 
 
 def test_the_limit_ends_it() -> None:
-    line = belt(limit=1)
+    line = work_queue(limit=1)
     assert line.put(0)
     line.take()
     assert not line.put(1)
@@ -80,7 +80,7 @@ def test_the_limit_ends_it() -> None:
 
 
 def test_an_error_comes_when_its_turn_comes() -> None:
-    line = belt()
+    line = work_queue()
     line.put(0)
     line.put(1)
     line.take()
@@ -94,7 +94,7 @@ def test_an_error_comes_when_its_turn_comes() -> None:
 
 
 def test_the_readers_error_comes_last() -> None:
-    line = belt()
+    line = work_queue()
     line.put(0)
     line.end(OSError("gone"))
     line.take()
@@ -106,7 +106,7 @@ def test_the_readers_error_comes_last() -> None:
 
 @pytest.mark.parametrize("who", ["reader", "worker", "consumer"])
 def test_stopping_wakes_whoever_waits(who: str) -> None:
-    line = belt(waiting=1)
+    line = work_queue(waiting=1)
     if who == "reader":
         line.put(0)
     waits: dict[str, Callable[[], Any]] = {"reader": lambda: line.put(1), "worker": line.take, "consumer": line.next}

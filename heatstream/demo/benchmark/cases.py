@@ -10,30 +10,30 @@ from typing import Any
 
 import numpy as np
 
-from heatstream.demo.benchmark.frames import Feed
+from heatstream.demo.benchmark.frames import FrameFeed
 from heatstream.demo.benchmark.scenarios import (
     FACES,
-    Way,
+    Scenario,
     engine_ways,
     gpu_engine_way,
     landmark_ways,
     pose_ways,
 )
-from heatstream.demo.benchmark.stub_engines import Crowd, Sized
+from heatstream.demo.benchmark.stub_engines import ResizedEngine, StubPeopleEngine
 from heatstream.errors import InputError
 from heatstream.kernels import Geometry
 from heatstream.runtime.load import load, model_path
 from heatstream.runtime.pipelines.landmarks import LandmarkPipeline
 from heatstream.runtime.pipelines.pose import Pipeline
 
-__all__ = ["Condition", "Subject", "open_subject"]
+__all__ = ["BenchmarkCase", "CaseConfig", "open_subject"]
 
 PREPARED_IMAGES = 8
 """How many of the frames the engine alone takes turns on."""
 
 
 @dataclass(frozen=True)
-class Condition:
+class CaseConfig:
     """What a model is measured under.
 
     Attributes:
@@ -58,7 +58,7 @@ class Condition:
 
 
 @dataclass(frozen=True)
-class Subject:
+class BenchmarkCase:
     """A model that is ready, and warm.
 
     Attributes:
@@ -71,14 +71,14 @@ class Subject:
     """
 
     pipeline: Any
-    ways: tuple[Way, ...]
+    ways: tuple[Scenario, ...]
     input_size: tuple[int, int]
     sha256: str
     load_seconds: float
     first_seconds: float
 
 
-def open_subject(condition: Condition, feed: Feed) -> Subject:
+def open_subject(condition: CaseConfig, feed: FrameFeed) -> BenchmarkCase:
     """Load the model, bring it under the condition, and warm it up.
 
     Raises:
@@ -98,12 +98,12 @@ def open_subject(condition: Condition, feed: Feed) -> Subject:
     except BaseException:
         loaded.close()
         raise
-    return Subject(
+    return BenchmarkCase(
         pipeline, tuple(ways), input_size, hashlib.sha256(path.read_bytes()).hexdigest(), load_seconds, first
     )
 
 
-def _under(loaded: Any, condition: Condition) -> Any:
+def _under(loaded: Any, condition: CaseConfig) -> Any:
     """The pipeline under the condition's size and crowd."""
     if condition.size is None and condition.crowd is None:
         return loaded
@@ -115,13 +115,13 @@ def _under(loaded: Any, condition: Condition) -> Any:
         )
     engine = loaded.engine
     if condition.size is not None:
-        engine = Sized(engine, condition.size)
+        engine = ResizedEngine(engine, condition.size)
     if condition.crowd is not None:
-        engine = Crowd(engine, condition.crowd)
+        engine = StubPeopleEngine(engine, condition.crowd)
     return Pipeline(engine, loaded.settings, flip=loaded.flip, scales=loaded.scales)
 
 
-def _input_size(pipeline: Any, feed: Feed) -> tuple[int, int]:
+def _input_size(pipeline: Any, feed: FrameFeed) -> tuple[int, int]:
     info = pipeline.info
     if info.any_size:
         return Geometry.reference(feed.size, info.input_size[0]).input_size
@@ -129,7 +129,7 @@ def _input_size(pipeline: Any, feed: Feed) -> tuple[int, int]:
     return height, width
 
 
-def _pose_ways(pipeline: Any, feed: Feed, condition: Condition) -> tuple[float, list[Way]]:
+def _pose_ways(pipeline: Any, feed: FrameFeed, condition: CaseConfig) -> tuple[float, list[Scenario]]:
     pipeline.warm_up(*feed.size)  # on a GPU the engine may have to be built first
     first = _seconds(lambda: pipeline.find(feed.frames[0]))
     if hasattr(pipeline, "stage_times"):
@@ -142,7 +142,7 @@ def _pose_ways(pipeline: Any, feed: Feed, condition: Condition) -> tuple[float, 
     return first, [*ways, *pose_ways(pipeline, feed, fps=condition.fps)]
 
 
-def _landmark_ways(pipeline: LandmarkPipeline, feed: Feed, condition: Condition) -> tuple[float, list[Way]]:
+def _landmark_ways(pipeline: LandmarkPipeline, feed: FrameFeed, condition: CaseConfig) -> tuple[float, list[Scenario]]:
     ways = landmark_ways(pipeline, feed)
     first = _seconds(lambda: ways[0].run(0))
     image = np.zeros((1, 3, *pipeline.info.input_size), np.float32)

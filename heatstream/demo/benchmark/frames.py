@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from heatstream.errors import MissingExtraError, SourceError
 from heatstream.runtime.sources import Frame, Source, open_source
 
-__all__ = ["Endless", "Feed", "Paced", "open_feed"]
+__all__ = ["Endless", "FrameFeed", "Paced", "open_feed"]
 
 KEPT_FRAMES = 24
 MADE_UP_SIZE = (512, 512)
@@ -23,7 +23,7 @@ MADE_UP_SIZE = (512, 512)
 
 
 @dataclass(frozen=True, eq=False)
-class Feed:
+class FrameFeed:
     """Frames to measure on.
 
     Attributes:
@@ -61,7 +61,7 @@ class Endless:
     size: tuple[int, int] | None = None
     warnings: tuple[str, ...] = ()
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, feed: FrameFeed) -> None:
         self.name = feed.name
         self._feed = feed
         self._open: Source | None = None
@@ -96,7 +96,7 @@ class Paced(Endless):
 
     live = True
 
-    def __init__(self, feed: Feed, fps: float) -> None:
+    def __init__(self, feed: FrameFeed, fps: float) -> None:
         super().__init__(feed)
         self.fps = fps
         self._interval = 1 / fps
@@ -109,7 +109,7 @@ class Paced(Endless):
             yield Frame(image, index, due)
 
 
-def open_feed(source: str | None) -> Feed:
+def open_feed(source: str | None) -> FrameFeed:
     """The frames of a source, or without one the photograph that the demo shows, panned and zoomed.
 
     A camera or a network stream is not measured by its own pace: its first frames are kept and shown again and again.
@@ -131,17 +131,17 @@ def open_feed(source: str | None) -> Feed:
     if not frames:
         raise SourceError(f"{name} holds no frame: give another with --source")
     # Its folder says nothing about speed, and records are shared.
-    return Feed(name if live else Path(name).name or name, frames, None if live else source)
+    return FrameFeed(name if live else Path(name).name or name, frames, None if live else source)
 
 
-def _own_feed() -> Feed:
+def _own_feed() -> FrameFeed:
     from heatstream.demo.sample_clip import CLIP_FRAMES, astronaut_clip
 
     try:
         clip = list(astronaut_clip())
     except MissingExtraError:
-        return Feed("made-up texture", (_texture(),))
-    return Feed("a photograph, panned", tuple(clip[:: CLIP_FRAMES // KEPT_FRAMES]))
+        return FrameFeed("made-up texture", (_texture(),))
+    return FrameFeed("a photograph, panned", tuple(clip[:: CLIP_FRAMES // KEPT_FRAMES]))
 
 
 def _texture() -> NDArray[np.uint8]:

@@ -16,14 +16,14 @@ from threading import Lock
 
 from heatstream.runtime.timing import StageTimes
 
-__all__ = ["MIN_COUNTED", "Counter", "Slice", "alone", "side_by_side"]
+__all__ = ["MIN_COUNTED", "Counter", "TimedWindow", "alone", "for_throughput"]
 
 MIN_COUNTED = 2
 """Results that every slice counts at least, however slow they are."""
 
 
 @dataclass(frozen=True)
-class Slice:
+class TimedWindow:
     """What one way did in one turn.
 
     Attributes:
@@ -79,13 +79,13 @@ class Counter:
         self.over = now[0] >= self._deadline and self._results > self._skip + MIN_COUNTED
         return not self.over
 
-    def slice(self) -> Slice:
+    def slice(self) -> TimedWindow:
         """What it came to; the time is that between the first and the last result."""
         counted = max(0, self._results - self._skip - 1) * self._per_result
-        return Slice(counted, self._last[0] - self._first[0], self._last[1] - self._first[1])
+        return TimedWindow(counted, self._last[0] - self._first[0], self._last[1] - self._first[1])
 
 
-def alone(work: Callable[[int], object], seconds: float, *, per_result: int = 1) -> Slice:
+def alone(work: Callable[[int], object], seconds: float, *, per_result: int = 1) -> TimedWindow:
     """Do the work again and again, with 0, 1, 2 ... as its argument."""
     counter = Counter(seconds, per_result=per_result)
     for number in count():
@@ -95,7 +95,7 @@ def alone(work: Callable[[int], object], seconds: float, *, per_result: int = 1)
     return counter.slice()
 
 
-def side_by_side(work: Callable[[int], object], seconds: float, *, at_once: int) -> Slice:
+def for_throughput(work: Callable[[int], object], seconds: float, *, at_once: int) -> TimedWindow:
     """Do the work on so many threads at once.
 
     Raises:

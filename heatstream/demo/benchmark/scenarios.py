@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from heatstream.demo.benchmark.frames import Feed
-from heatstream.demo.benchmark.sampling import MIN_COUNTED, Counter, Slice, alone, side_by_side
+from heatstream.demo.benchmark.frames import FrameFeed
+from heatstream.demo.benchmark.sampling import MIN_COUNTED, Counter, TimedWindow, alone, for_throughput
 from heatstream.errors import InputError
 from heatstream.runtime.engines.base import Engine
 from heatstream.runtime.pipelines.landmarks import LandmarkPipeline
@@ -21,12 +21,12 @@ from heatstream.runtime.stream import stream
 from heatstream.runtime.timing import StageTimes
 
 __all__ = [
-    *("CAMERA", "ENGINE", "FACES", "FRAME", "PIPELINE", "SIDE_BY_SIDE"),
-    *("Way", "engine_ways", "gpu_engine_way", "landmark_ways", "pose_ways"),
+    *("CAMERA", "ENGINE", "FACES", "FRAME", "PIPELINE", "THROUGHPUT"),
+    *("Scenario", "engine_ways", "gpu_engine_way", "landmark_ways", "pose_ways"),
 ]
 
 ENGINE = "engine"
-SIDE_BY_SIDE = "engine_side_by_side"
+THROUGHPUT = "engine_throughput"
 FRAME = "frame"
 PIPELINE = "pipeline"
 CAMERA = "camera"
@@ -38,7 +38,7 @@ FACE_SHARE = 0.25
 
 
 @dataclass(frozen=True)
-class Way:
+class Scenario:
     """One way of doing the work.
 
     Attributes:
@@ -49,10 +49,10 @@ class Way:
 
     key: str
     title: str
-    run: Callable[[float], Slice]
+    run: Callable[[float], TimedWindow]
 
 
-def engine_ways(engine: Engine, images: Sequence[NDArray[np.float32]], batches: Sequence[int]) -> list[Way]:
+def engine_ways(engine: Engine, images: Sequence[NDArray[np.float32]], batches: Sequence[int]) -> list[Scenario]:
     """The engine alone: one image after the other, side by side as the stream uses it, and in batches.
 
     Args:
@@ -67,19 +67,19 @@ def engine_ways(engine: Engine, images: Sequence[NDArray[np.float32]], batches: 
     def run_one(number: int) -> None:
         engine.run(images[number % len(images)])
 
-    ways = [Way(ENGINE, "engine, one at a time", lambda seconds: alone(run_one, seconds))]
+    ways = [Scenario(ENGINE, "engine, one at a time", lambda seconds: alone(run_one, seconds))]
     at_once = engine.parallel_runs
     if at_once > 1:
-        beside = engine.side_by_side()
+        beside = engine.for_throughput()
 
         def run_beside(number: int) -> None:
             beside.run(images[number % len(images)])
 
         ways.append(
-            Way(
-                SIDE_BY_SIDE,
+            Scenario(
+                THROUGHPUT,
                 f"engine, {at_once} side by side",
-                lambda seconds: side_by_side(run_beside, seconds, at_once=at_once),
+                lambda seconds: for_throughput(run_beside, seconds, at_once=at_once),
             )
         )
     for size in batches:
@@ -88,7 +88,7 @@ def engine_ways(engine: Engine, images: Sequence[NDArray[np.float32]], batches: 
     return ways
 
 
-def gpu_engine_way(pipeline: Any, feed: Feed) -> Way:
+def gpu_engine_way(pipeline: Any, feed: FrameFeed) -> Scenario:
     """The engine alone by the GPU's own clock, for a pipeline that keeps a whole frame there.
 
     Args:
@@ -96,15 +96,15 @@ def gpu_engine_way(pipeline: Any, feed: Feed) -> Way:
         feed: the frames.
     """
 
-    def run(seconds: float) -> Slice:
+    def run(seconds: float) -> TimedWindow:
         one = float(pipeline.stage_times(feed.frames[0], 1)["engine"][0])
         times = pipeline.stage_times(feed.frames[0], max(MIN_COUNTED, int(seconds / one)))["engine"]
-        return Slice(len(times), float(times.sum()), 0.0)
+        return TimedWindow(len(times), float(times.sum()), 0.0)
 
-    return Way(ENGINE, "engine, by the GPU's clock", run)
+    return Scenario(ENGINE, "engine, by the GPU's clock", run)
 
 
-def pose_ways(pipeline: Finder, feed: Feed, *, fps: float) -> list[Way]:
+def pose_ways(pipeline: Finder, feed: FrameFeed, *, fps: float) -> list[Scenario]:
     """The whole pipeline: one frame after the other, as a stream at full speed, and behind a camera.
 
     Args:
@@ -113,13 +113,13 @@ def pose_ways(pipeline: Finder, feed: Feed, *, fps: float) -> list[Way]:
         fps: of the camera.
     """
     return [
-        Way(FRAME, "pipeline, one at a time", lambda seconds: _frame_by_frame(pipeline, feed, seconds)),
-        Way(PIPELINE, "pipeline, as a stream", lambda seconds: _closed_loop(pipeline, feed, seconds)),
-        Way(CAMERA, f"behind a camera of {fps:g} FPS", lambda s: _open_loop(pipeline, feed, fps, s)),
+        Scenario(FRAME, "pipeline, one at a time", lambda seconds: _frame_by_frame(pipeline, feed, seconds)),
+        Scenario(PIPELINE, "pipeline, as a stream", lambda seconds: _closed_loop(pipeline, feed, seconds)),
+        Scenario(CAMERA, f"behind a camera of {fps:g} FPS", lambda s: _open_loop(pipeline, feed, fps, s)),
     ]
 
 
-def landmark_ways(pipeline: LandmarkPipeline, feed: Feed) -> list[Way]:
+def landmark_ways(pipeline: LandmarkPipeline, feed: FrameFeed) -> list[Scenario]:
     """Landmarks of several faces of a frame, counted by the face; where the boxes lie makes no difference to the time.
 
     Args:
@@ -130,7 +130,7 @@ def landmark_ways(pipeline: LandmarkPipeline, feed: Feed) -> list[Way]:
     return [*ways, _faces_way(pipeline, feed, 1, turned=False)]
 
 
-def _faces_way(pipeline: LandmarkPipeline, feed: Feed, faces: int, *, turned: bool) -> Way:
+def _faces_way(pipeline: LandmarkPipeline, feed: FrameFeed, faces: int, *, turned: bool) -> Scenario:
     """Faces with an angle each, as a cascade gives them that knows their eyes, or in boxes alone."""
     height, width = feed.size
     side = FACE_SHARE * min(height, width)
@@ -144,24 +144,24 @@ def _faces_way(pipeline: LandmarkPipeline, feed: Feed, faces: int, *, turned: bo
     key = f"faces_{faces}"
     if not turned:
         key, title = "faces_upright", "pipeline, 1 face without an angle"
-    return Way(key, title, lambda seconds: alone(work, seconds, per_result=faces))
+    return Scenario(key, title, lambda seconds: alone(work, seconds, per_result=faces))
 
 
-def _batch_way(engine: Engine, images: Sequence[NDArray[np.float32]], size: int) -> Way:
+def _batch_way(engine: Engine, images: Sequence[NDArray[np.float32]], size: int) -> Scenario:
     if engine.info.batch not in (None, size):
         raise InputError(
             f"{engine.info.name} takes {engine.info.batch} image per run, not {size}: leave --batch out, or export it "
             "with `--dynamic-batch`"
         )
     batch = np.concatenate([images[number % len(images)] for number in range(size)])
-    return Way(
+    return Scenario(
         f"engine_batch_{size}",
         f"engine, batches of {size}",
         lambda seconds: alone(lambda _: engine.run(batch), seconds, per_result=size),
     )
 
 
-def _frame_by_frame(pipeline: Finder, feed: Feed, seconds: float) -> Slice:
+def _frame_by_frame(pipeline: Finder, feed: FrameFeed, seconds: float) -> TimedWindow:
     stages: list[StageTimes] = []
 
     def work(number: int) -> None:
@@ -174,7 +174,7 @@ def _frame_by_frame(pipeline: Finder, feed: Feed, seconds: float) -> Slice:
     return replace(counted, stages=tuple(stages[1:]))
 
 
-def _closed_loop(pipeline: Finder, feed: Feed, seconds: float) -> Slice:
+def _closed_loop(pipeline: Finder, feed: FrameFeed, seconds: float) -> TimedWindow:
     # As many as may be in flight or wait for the consumer when it starts do not count.
     counting = _Counting(pipeline, Counter(seconds, skip=pipeline.parallel_runs + 1))
     with stream(feed.endless(), counting) as results:
@@ -197,8 +197,8 @@ class _Counting:
         self._pipeline = pipeline
         self._lock = threading.Lock()
 
-    def side_by_side(self) -> _Counting:
-        return _Counting(self._pipeline.side_by_side(), self.counter, self.people)
+    def for_throughput(self) -> _Counting:
+        return _Counting(self._pipeline.for_throughput(), self.counter, self.people)
 
     def in_order(self) -> _Counting:
         return _Counting(self._pipeline.in_order(), self.counter, self.people)
@@ -213,7 +213,7 @@ class _Counting:
         return found
 
 
-def _open_loop(pipeline: Finder, feed: Feed, fps: float, seconds: float) -> Slice:
+def _open_loop(pipeline: Finder, feed: FrameFeed, fps: float, seconds: float) -> TimedWindow:
     counter = Counter(seconds)
     stages: list[StageTimes] = []
     latencies: list[float] = []

@@ -13,7 +13,7 @@ from heatstream.kernels.synthetic import make_scene
 from heatstream.model_info import ModelInfo
 from heatstream.runtime.engines.base import Engine
 
-__all__ = ["Crowd", "Sized"]
+__all__ = ["ResizedEngine", "StubPeopleEngine"]
 
 SCENES = 3
 """Made-up crowds that take turns, so that no decode finds the same peaks in the cache every time."""
@@ -21,7 +21,7 @@ SCENES = 3
 Maps = dict[str, NDArray[np.float32]]
 
 
-class Sized:
+class ResizedEngine:
     """An engine of any size, held to one.
 
     Args:
@@ -45,9 +45,9 @@ class Sized:
         self.name = engine.name
         self.parallel_runs = engine.parallel_runs
 
-    def side_by_side(self) -> Engine:
+    def for_throughput(self) -> Engine:
         """As that of the engine."""
-        return Sized(self._engine.side_by_side(), self._size)
+        return ResizedEngine(self._engine.for_throughput(), self._size)
 
     def run(self, images: NDArray[np.float32]) -> Maps:
         """As that of the engine."""
@@ -58,7 +58,7 @@ class Sized:
         self._engine.close()
 
 
-class Crowd:
+class StubPeopleEngine:
     """Runs the network, then gives the maps of a made-up crowd instead of what it found.
 
     A network takes the same time whatever it sees, while everything after it depends on how many people there are.
@@ -77,9 +77,9 @@ class Crowd:
         self.name = engine.name
         self.parallel_runs = engine.parallel_runs
 
-    def side_by_side(self) -> Engine:
+    def for_throughput(self) -> Engine:
         """As that of the engine, with the same crowd."""
-        return Crowd(self._engine.side_by_side(), self._people)
+        return StubPeopleEngine(self._engine.for_throughput(), self._people)
 
     def run(self, images: NDArray[np.float32]) -> Maps:
         """The crowd's maps; the caller's own memory, and so a copy, as an engine gives it."""

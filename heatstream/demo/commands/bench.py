@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from heatstream.demo.terminal.messages import tell
+from heatstream.demo.terminal.messages import print_message
 from heatstream.errors import HeatstreamError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from heatstream.demo.benchmark.cases import Condition
-    from heatstream.demo.benchmark.frames import Feed
+    from heatstream.demo.benchmark.cases import CaseConfig
+    from heatstream.demo.benchmark.frames import FrameFeed
     from heatstream.demo.benchmark.record import Record, Run
     from heatstream.demo.terminal.signals import StopSignals
 
@@ -154,12 +154,12 @@ def bench(
     if stop.received is not None:
         raise typer.Exit(SIGNAL_EXIT + stop.received)
     if regressed:
-        tell("slower than before, beyond the noise")
+        print_message("slower than before, beyond the noise")
         raise typer.Exit(EXIT_REGRESSED)
 
 
 def _measure(
-    conditions: Sequence[Condition], feed: Feed, seconds: float, stop: StopSignals
+    conditions: Sequence[CaseConfig], feed: FrameFeed, seconds: float, stop: StopSignals
 ) -> tuple[Record, HeatstreamError | None]:
     """Everything that was measured until the end, a signal or an error."""
     from rich.console import Console
@@ -204,9 +204,9 @@ def _measure(
 
 def _conditions(
     models: Sequence[str], *, sizes: str | None, crowds: str | None, batches: tuple[int, ...], **rest: Any
-) -> list[Condition]:
+) -> list[CaseConfig]:
     """Every model in every size with every crowd; models that are not there are refused at once."""
-    from heatstream.demo.benchmark.cases import Condition
+    from heatstream.demo.benchmark.cases import CaseConfig
     from heatstream.runtime.load import model_path
 
     for model in models:
@@ -214,7 +214,7 @@ def _conditions(
     chosen_sizes = [None] if sizes is None else [_size(text) for text in sizes.split(",")]
     chosen_crowds = [None] if crowds is None else list(_numbers("--people", crowds, least=0))
     return [
-        Condition(model, size=size, crowd=crowd, batches=batches, **rest)
+        CaseConfig(model, size=size, crowd=crowd, batches=batches, **rest)
         for model in models
         for size in chosen_sizes
         for crowd in chosen_crowds

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from heatstream.demo.terminal.messages import tell
+from heatstream.demo.terminal.messages import print_message
 from heatstream.errors import EngineError, InputError
 
 if TYPE_CHECKING:
@@ -142,7 +142,9 @@ def build(
             targets=() if gpu is None else parse_targets(gpu),
             folder=output,
             progress=view,
-            waiting=lambda lock: tell(f"another process is building this engine (it holds {lock}): waiting for it"),
+            waiting=lambda lock: print_message(
+                f"another process is building this engine (it holds {lock}): waiting for it"
+            ),
         )
     _print(found)
     if verify is not None:
@@ -153,7 +155,7 @@ def build(
     if report:
         _print_layers(found.record)
     elif found.record.spec.precision != "fp32" and found.record.float32_layers:
-        tell(f"warning: {len(found.record.float32_layers)} layers compute in FP32, --report names them")
+        print_message(f"warning: {len(found.record.float32_layers)} layers compute in FP32, --report names them")
 
 
 def _print(found: FoundEngine) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from heatstream.demo.terminal.messages import tell
+from heatstream.demo.terminal.messages import print_message
 
 if TYPE_CHECKING:
     from heatstream.runtime.sources import Frame, Source
@@ -34,18 +34,18 @@ def demo(
     how long each stage took. Needs the extra `demo`, and no internet.
     """
     from heatstream.demo.drawing.overlay import Overlay
-    from heatstream.demo.run_loop import Job, run_job
+    from heatstream.demo.run_loop import RunOptions, run_job
     from heatstream.runtime.load import load
 
     live = _camera() if camera else None
     if live is not None:
-        tell("this is the camera; q in the window, closing it or Ctrl-C ends")
-        job = Job(saves=(), jsonl=None, coco=None, window=True, frames=None, overlay=Overlay())
+        print_message("this is the camera; q in the window, closing it or Ctrl-C ends")
+        job = RunOptions(saves=(), jsonl=None, coco=None, window=True, frames=None, overlay=Overlay())
         run_job(live, load(MODEL), job)
         return
     clip = AstronautClip()
     _make_folder(output)
-    job = Job(
+    job = RunOptions(
         saves=(output / "astronaut.mp4", output / "astronaut.png"),
         jsonl=output / "results.jsonl",
         coco=None,
@@ -93,12 +93,12 @@ def _camera() -> Source | None:
     from heatstream.runtime.sources import open_source
 
     if display_trouble() is not None:
-        tell("there is no display, so the demo uses its own clip and writes files")
+        print_message("there is no display, so the demo uses its own clip and writes files")
         return None
     try:
         return open_source(0)
     except SourceError as error:
-        tell(f"{str(error).partition(':')[0]}, so the demo uses its own clip and writes files")
+        print_message(f"{str(error).partition(':')[0]}, so the demo uses its own clip and writes files")
         return None
 
 

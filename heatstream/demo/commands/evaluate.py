@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from heatstream.kernels import DecodeSettings
     from heatstream.model_info import ModelInfo
     from heatstream.models.landmarks.metrics import Norm
-    from heatstream.models.landmarks.readers import LandmarkSet
+    from heatstream.models.landmarks.readers import LandmarkDataset
     from heatstream.runtime.engines.base import Engine
 
 __all__ = ["evaluate"]
@@ -209,7 +209,7 @@ def _refuse(given: Mapping[str, object], why: str) -> None:
             raise InputError(f"{flag} {why}: leave it out")
 
 
-def _find_set(info: ModelInfo, data: Path, annotations: Path | None) -> LandmarkSet:
+def _find_set(info: ModelInfo, data: Path, annotations: Path | None) -> LandmarkDataset:
     """The set of faces or bodies in the folder, of the model's skeleton."""
     from heatstream.models.landmarks.readers import detect_dataset
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from heatstream.demo.terminal.messages import tell
+from heatstream.demo.terminal.messages import print_message
 from heatstream.errors import InputError
 from heatstream.models.checkpoint_network import RANDOM, open_network, sized
 
@@ -110,7 +110,9 @@ def export(
         )
     _print(report)
     if RANDOM in info.weights:
-        tell(f"warning: the weights of {report.path} are {info.weights}: it will find nobody; give a --checkpoint")
+        print_message(
+            f"warning: the weights of {report.path} are {info.weights}: it will find nobody; give a --checkpoint"
+        )
 
 
 def _print(report: ExportReport) -> None:

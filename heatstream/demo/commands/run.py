@@ -80,12 +80,12 @@ def run(
         heatstream run clip.mp4 --device cuda --engine tensorrt
     """
     from heatstream.demo.drawing.overlay import Overlay
-    from heatstream.demo.run_loop import Job, run_job
+    from heatstream.demo.run_loop import RunOptions, run_job
     from heatstream.demo.terminal.build_progress import BuildView
     from heatstream.runtime.load import load
     from heatstream.runtime.sources import open_source
 
-    job = Job(
+    job = RunOptions(
         saves=() if save is None else (save,),
         jsonl=jsonl,
         coco=coco,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from heatstream.demo.terminal.messages import tell
+from heatstream.demo.terminal.messages import print_message
 from heatstream.demo.terminal.signals import StopSignals
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from heatstream.models.training.distributed import Processes
     from heatstream.models.training.recipe import AnyRecipe, LandmarkRecipe, Recipe
     from heatstream.models.training.run_folder import RunFolder
-    from heatstream.models.training.trainer import Outcome, Validate
+    from heatstream.models.training.trainer import TrainResult, Validate
 
 __all__ = ["train"]
 
@@ -105,13 +105,13 @@ def _train(recipe: AnyRecipe, *, again: str) -> None:
         _say_results(recipe, folder, outcome)
     if not outcome.finished:
         if processes.first:
-            tell(f"stopped after step {outcome.step} of {recipe.train.steps}; go on with: {again}")
+            print_message(f"stopped after step {outcome.step} of {recipe.train.steps}; go on with: {again}")
         raise typer.Exit(SIGNAL_EXIT + (stop.received or 0))
 
 
 def _run(
     recipe: AnyRecipe, folder: RunFolder, state: Mapping[str, Any] | None, processes: Processes, stop: StopSignals
-) -> Outcome:
+) -> TrainResult:
     """Make everything ready and train."""
     from heatstream.demo.terminal.training_progress import TrainingView
     from heatstream.models.training.build import build_network
@@ -137,7 +137,7 @@ def _run(
             asked_to_stop=lambda: stop.received is not None,
         )
         if report is not None and processes.first and state is None:
-            tell(f"{recipe.model.init}: {report}")
+            print_message(f"{recipe.model.init}: {report}")
         if processes.first:
             stack.enter_context(view)
         return trainer.run()
@@ -265,7 +265,7 @@ def _show_batch(recipe: AnyRecipe, picture: Path) -> None:
     print(picture)
 
 
-def _say_results(recipe: AnyRecipe, folder: RunFolder, outcome: Outcome) -> None:
+def _say_results(recipe: AnyRecipe, folder: RunFolder, outcome: TrainResult) -> None:
     """Where the weights are, how good they are, and what to do with them."""
     from heatstream.models.training.tasks import score_of
 

@@ -101,9 +101,9 @@ def _tile(score: ImageScore) -> NDArray[np.uint8]:
     if frame is None:
         raise DatasetError(f"{score.path} cannot be read any more: leave the images in place while they are evaluated")
     picture, factor = _fitted(np.asarray(frame, np.uint8))
-    _draw_truth(picture, score.truth * (factor, factor, 1), skeletons.get(score.poses.skeleton))
+    _draw_truth(picture, score.ground_truth * (factor, factor, 1), skeletons.get(score.poses.skeleton))
     draw_poses(picture, replace(score.poses, keypoints=score.poses.keypoints * np.float32(factor)), colors="person")
-    people = len(score.truth)
+    people = len(score.ground_truth)
     return _captioned(
         picture,
         f"{score.score:.2f}  {score.path.name[-26:]}",

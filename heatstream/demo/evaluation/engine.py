@@ -42,9 +42,9 @@ def verify_engine(model: Path, found: FoundEngine, toolkit: Toolkit, folder: Pat
     from heatstream.engine_builder.trt.plan_file import load_plan, remove_engine, write_record
     from heatstream.engine_builder.trt.verification import LIMITS, compare, onnx_runner
     from heatstream.runtime.engines.tensorrt_engine import TensorRTEngine
-    from heatstream.runtime.gpu.device import Cuda
+    from heatstream.runtime.gpu.device import CudaDevice
 
-    cuda = Cuda()
+    cuda = CudaDevice()
     engine = TensorRTEngine(load_plan(found.path, toolkit, cuda.gpu), toolkit, cuda)
     try:
         outcome = compare(

@@ -14,14 +14,14 @@ from heatstream.errors import DatasetError
 if TYPE_CHECKING:
     from heatstream.models.landmarks.evaluation import ExampleScore
     from heatstream.models.landmarks.metrics import LandmarkScores, Norm
-    from heatstream.models.landmarks.readers import Example, LandmarkSet
+    from heatstream.models.landmarks.readers import LandmarkAnnotation, LandmarkDataset
     from heatstream.runtime.pipelines.landmarks import LandmarkPipeline
 
 __all__ = ["measure_landmarks"]
 
 
 def measure_landmarks(
-    pipeline: LandmarkPipeline, labelled: LandmarkSet, *, norm: Norm | None, boxes: Path | None, limit: int
+    pipeline: LandmarkPipeline, labelled: LandmarkDataset, *, norm: Norm | None, boxes: Path | None, limit: int
 ) -> Measured:
     """Find the landmarks in every box of a set, and measure them as its papers do.
 
@@ -45,7 +45,9 @@ def measure_landmarks(
     return _faces(pipeline, labelled, examples, norm or labelled.norm)
 
 
-def _faces(pipeline: LandmarkPipeline, labelled: LandmarkSet, examples: list[Example], norm: Norm) -> Measured:
+def _faces(
+    pipeline: LandmarkPipeline, labelled: LandmarkDataset, examples: list[LandmarkAnnotation], norm: Norm
+) -> Measured:
     from heatstream.models.landmarks.evaluation import evaluate_landmarks
 
     with progress_bar("finding landmarks") as progress:
@@ -96,7 +98,7 @@ def _faces(pipeline: LandmarkPipeline, labelled: LandmarkSet, examples: list[Exa
     )
 
 
-def _bodies(pipeline: LandmarkPipeline, labelled: LandmarkSet, examples: list[Example]) -> Measured:
+def _bodies(pipeline: LandmarkPipeline, labelled: LandmarkDataset, examples: list[LandmarkAnnotation]) -> Measured:
     from heatstream.models.landmarks.evaluation import evaluate_bodies
 
     with progress_bar("finding joints") as progress:
@@ -127,7 +129,7 @@ def _bodies(pipeline: LandmarkPipeline, labelled: LandmarkSet, examples: list[Ex
     )
 
 
-def _people(pipeline: LandmarkPipeline, labelled: LandmarkSet, boxes: Path | None, limit: int) -> Measured:
+def _people(pipeline: LandmarkPipeline, labelled: LandmarkDataset, boxes: Path | None, limit: int) -> Measured:
     from heatstream.demo.evaluation.poses import precision_table
     from heatstream.models.landmarks.body_evaluation import evaluate_in_boxes
     from heatstream.models.landmarks.readers import read_person_boxes
@@ -135,7 +137,7 @@ def _people(pipeline: LandmarkPipeline, labelled: LandmarkSet, boxes: Path | Non
     found = None if boxes is None else read_person_boxes(boxes, labelled.labels, labelled.images)
     if found == []:
         raise DatasetError(f"{boxes} holds no box of a person: give a detector's results for these images")
-    many = pipeline.side_by_side()
+    many = pipeline.for_throughput()
 
     def find(frame: NDArray[np.uint8], places: NDArray[np.float64]) -> tuple[Any, Any]:
         faces = many(frame, places)
@@ -160,7 +162,7 @@ def _people(pipeline: LandmarkPipeline, labelled: LandmarkSet, boxes: Path | Non
 
 
 def _finder(pipeline: LandmarkPipeline) -> Any:
-    many = pipeline.side_by_side()
+    many = pipeline.for_throughput()
     return lambda frame, boxes: many(frame, boxes).landmarks
 
 
@@ -196,7 +198,7 @@ def _entry(score: ExampleScore, name: str) -> dict[str, object]:
     }
 
 
-def _sheet(scores: tuple[ExampleScore, ...], labelled: LandmarkSet, title: str) -> NDArray[np.uint8]:
+def _sheet(scores: tuple[ExampleScore, ...], labelled: LandmarkDataset, title: str) -> NDArray[np.uint8]:
     from heatstream.demo.drawing.contact_sheet import landmark_sheet
 
     return landmark_sheet(scores, labelled.skeleton, title)

@@ -27,7 +27,7 @@ def measure_poses(pipeline: Pipeline, labels: Path, images: Path, *, limit: int)
 
     with progress_bar("finding people") as progress:
         evaluation = evaluate(
-            pipeline.side_by_side(),
+            pipeline.for_throughput(),
             labels,
             images,
             skeleton=pipeline.info.skeleton,
@@ -61,7 +61,7 @@ def precision_table(
     from heatstream.demo.drawing.contact_sheet import contact_sheet
 
     scores = evaluation.images
-    people = sum(len(image.truth) for image in scores)
+    people = sum(len(image.ground_truth) for image in scores)
     missed = sum(image.missed for image in scores)
     values = ["-" if math.isnan(value) else f"{value:.1f}" for value in evaluation.metrics.values()]
     return Measured(
@@ -84,7 +84,7 @@ def precision_table(
                     "file": image.path.name,
                     "image_id": image.image_id,
                     "score": rounded(image.score),
-                    "people": len(image.truth),
+                    "people": len(image.ground_truth),
                     "missed": image.missed,
                     "false": image.false,
                 }

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-__all__ = ["tell"]
+__all__ = ["print_message"]
 
 
-def tell(text: str) -> None:
+def print_message(text: str) -> None:
     """One line, whatever the text holds."""
     print(f"heatstream: {' '.join(text.split())}", file=sys.stderr, flush=True)

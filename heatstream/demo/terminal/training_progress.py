@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
-    from heatstream.models.training.trainer import Numbers
+    from heatstream.models.training.trainer import TrainMetrics
 
 __all__ = ["TrainingView"]
 
@@ -43,7 +43,7 @@ class TrainingView:
         """Move the bar."""
         self._bar.update(self._task, completed=step)
 
-    def measured(self, numbers: Numbers) -> None:
+    def measured(self, numbers: TrainMetrics) -> None:
         """Show the loss, its terms and the speed."""
         terms = "  ".join(f"{name} {value:.3g}" for name, value in numbers.terms.items())
         speed = f"{numbers.images_per_second:.0f} images/s"

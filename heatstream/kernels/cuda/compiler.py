@@ -23,7 +23,7 @@ __all__ = ["Cubin", "compile_cubin"]
 
 SOURCES = Path(__file__).parent / "src"
 
-# --fmad=false: a product and a sum are rounded one after the other, as NumPy rounds them in the twin.
+# --fmad=false: a product and a sum are rounded one after the other, as NumPy rounds them in the reference.
 # --ptxas-options=-v: the log tells each kernel's registers and memory (resources.py).
 OPTIONS = ("--std=c++17", "--fmad=false", "--ptxas-options=-v")
 

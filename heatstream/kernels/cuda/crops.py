@@ -1,6 +1,6 @@
-"""Crops on the GPU: launches the kernel of ``crops.cu``, the twin of :func:`crop_rotated`.
+"""Crops on the GPU: launches the kernel of ``crops.cu``, the reference of :func:`crop_rotated`.
 
-:func:`crops_on_gpu` is what the twin calls for CuPy arrays.
+:func:`crops_on_gpu` is what the reference calls for CuPy arrays.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ def crop_rotated(
         kernels: of ``crops.cu``, compiled for this output.
         descriptor: (1, DESCRIPTOR_BYTES) uint8 of :func:`heatstream.kernels.cuda.letterbox.describe`, in device memory.
             The letterbox's of the same frame may be used: its geometry is not looked at.
-        transforms: (capacity, 2, 3) float32 in device memory, see the twin.
+        transforms: (capacity, 2, 3) float32 in device memory, see the reference.
         count: (1,) int32 in device memory: how many of the transforms are meant, at most the capacity.
         out: (capacity, 3, height, width) float16 or float32, RGB; the first ``count`` images are written.
-        mean: see the twin.
-        std: see the twin.
+        mean: see the reference.
+        std: see the reference.
         stream: where to launch; does not wait.
 
     Raises:
@@ -80,8 +80,8 @@ def crops_on_gpu(
         frame: (H, W, 3) uint8, BGR, any strides; CuPy's.
         transforms: (N, 2, 3), NumPy's or CuPy's; one that is not finite gives a black crop.
         input_size: (height, width) in px.
-        mean: see the twin.
-        std: see the twin.
+        mean: see the reference.
+        std: see the reference.
 
     Returns:
         (N, 3, height, width) float32, CuPy's.

@@ -5,8 +5,8 @@
     frame, transforms -> crops -> images -> (the network) -> maps -> decode_landmarks -> landmarks in source px
                          cut                                         decode
 
-A :class:`LandmarkChain` is made once for a network; :meth:`LandmarkChain.cut` and :meth:`LandmarkChain.decode` put one
-kernel each on a stream and do nothing else, so that they can be captured into a CUDA graph, with as many faces as there
+A :class:`LandmarkDecoder` is made once for a network; :meth:`LandmarkDecoder.cut` and
+:meth:`LandmarkDecoder.decode` put one kernel each on a stream and do nothing else, so that they can be captured into a CUDA graph, with as many faces as there
 is room for: how many are meant comes with the request.
 """
 
@@ -25,13 +25,13 @@ from heatstream.kernels.cuda.device import CupyDevice, Device
 from heatstream.kernels.cuda.landmarks import decode_landmarks, landmark_macros
 from heatstream.kernels.cuda.maps import Array, Kernel
 
-__all__ = ["LandmarkChain"]
+__all__ = ["LandmarkDecoder"]
 
 WORDS = 6  # of a transform
 
 
 @dataclass(frozen=True, eq=False)
-class LandmarkChain:
+class LandmarkDecoder:
     """Crops and landmarks for one network: compiled kernels and everything they read and write.
 
     One chain serves one stream at a time. Per frame the caller copies :meth:`request` to :attr:`requested`, calls
@@ -73,7 +73,7 @@ class LandmarkChain:
         stride: float = 4.0,
         dtype: DTypeLike = np.float16,
         device: Device | None = None,
-    ) -> LandmarkChain:
+    ) -> LandmarkDecoder:
         """Compile the kernels and allocate the memory.
 
         Args:

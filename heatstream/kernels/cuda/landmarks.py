@@ -1,4 +1,4 @@
-"""Landmarks on the GPU: launches the kernel of ``landmarks.cu``, the twin of :mod:`landmarks`.
+"""Landmarks on the GPU: launches the kernel of ``landmarks.cu``, the reference of :mod:`landmarks`.
 
 :func:`landmarks_on_gpu` is what :func:`heatstream.kernels.decode_landmarks` calls for CuPy arrays.
 """
@@ -43,9 +43,9 @@ def decode_landmarks(
         kernels: of ``landmarks.cu``, compiled for these maps.
         maps: (N, L, H, W) float16 or float32; contiguous, or class 1 of a contiguous (N, 2, L, H, W).
         positions: (N, L, 2) float32, written.
-        topk: see the twin.
-        stride: see the twin.
-        to_source: (N, 2, 3) float32 or None, see the twin.
+        topk: see the reference.
+        stride: see the reference.
+        to_source: (N, 2, 3) float32 or None, see the reference.
         peaks: (N, L) float32, written: the largest value of each map, NaN of a map that is not finite. Or None.
         stream: where to launch; does not wait.
 
@@ -83,8 +83,8 @@ def landmarks_on_gpu(maps: Array, topk: int, stride: float, to_source: Any) -> A
 
     Args:
         maps: (N, L, H, W), CuPy's.
-        topk: see the twin.
-        stride: see the twin.
+        topk: see the reference.
+        stride: see the reference.
         to_source: (N, 2, 3), NumPy's or CuPy's, or None.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Letterbox on the GPU: launches the kernel of ``letterbox.cu``, the twin of :mod:`letterbox`.
+"""Letterbox on the GPU: launches the kernel of ``letterbox.cu``, the reference of :mod:`letterbox`.
 
 :func:`letterbox_on_gpu` is what :func:`heatstream.kernels.reference.letterbox` calls for CuPy arrays.
 """
@@ -93,7 +93,7 @@ def describe(frames: Sequence[Array | Nv12], geometries: Sequence[Geometry]) -> 
             luma = frame
         descriptor["pixels"], descriptor["row_bytes"] = address(luma), luma.strides[0]
         descriptor["height"], descriptor["width"] = luma.shape[:2]
-        # As the twin's warp inverts it: a last bit of difference can move a grey level.
+        # As the reference's warp inverts it: a last bit of difference can move a grey level.
         inverse = cv2.invertAffineTransform(geometry.forward)
         descriptor["scale"], descriptor["shift_x"], descriptor["shift_y"] = inverse[0, 0], inverse[0, 2], inverse[1, 2]
     return descriptors.view(np.uint8).reshape(len(frames), DESCRIPTOR_BYTES)

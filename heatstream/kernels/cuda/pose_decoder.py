@@ -4,7 +4,7 @@
 
     maps -> tile_peaks -> select_peaks -> group -> refine -> pack -> one struct per image
 
-A :class:`DecodeChain` is made once for a configuration; its :meth:`DecodeChain.launch` puts the kernels on a stream and
+A :class:`PoseDecoder` is made once for a configuration; its :meth:`PoseDecoder.launch` puts the kernels on a stream and
 does nothing else, so that it can be captured into a CUDA graph. :func:`decode_on_gpu` is what
 :func:`heatstream.kernels.decode_poses` calls for CuPy arrays.
 """
@@ -30,13 +30,13 @@ from heatstream.kernels.settings import DecodeSettings
 from heatstream.results import Poses
 from heatstream.skeletons import Skeleton
 
-__all__ = ["SOURCES", "DecodeChain", "decode_on_gpu"]
+__all__ = ["SOURCES", "PoseDecoder", "decode_on_gpu"]
 
 SOURCES = ("peaks", "group", "refine", "pack")  # with refine off its source is not needed
 
 
 @dataclass(frozen=True, eq=False)
-class DecodeChain:
+class PoseDecoder:
     """The decode of one configuration: compiled kernels and everything they write on the way.
 
     One chain serves one stream at a time: two launches at once would write the same buffers.
@@ -68,7 +68,7 @@ class DecodeChain:
     @classmethod
     def prepare(
         cls, maps: DeviceMaps, settings: DecodeSettings, *, capacity: int = 128, device: Device | None = None
-    ) -> DecodeChain:
+    ) -> PoseDecoder:
         """Compile the kernels and allocate the memory for maps like these.
 
         Args:
@@ -162,7 +162,7 @@ def decode_on_gpu(heatmaps: Array, tags: Array, settings: DecodeSettings, skelet
     """What :func:`heatstream.kernels.decode_poses` does for CuPy arrays, of shapes that it has checked.
 
     Works on the current stream of the arrays' device and waits for the result. Memory comes from CuPy's pool and goes
-    back to it; a pipeline keeps a :class:`DecodeChain` instead.
+    back to it; a pipeline keeps a :class:`PoseDecoder` instead.
 
     Raises:
         InputError: only one of the arrays is CuPy's, or there is something that the kernels cannot do.
@@ -176,8 +176,8 @@ def decode_on_gpu(heatmaps: Array, tags: Array, settings: DecodeSettings, skelet
     with heatmaps.device:
         real = np.float16 if heatmaps.dtype == tags.dtype == np.float16 else np.float32
         maps = DeviceMaps.plain(cupy.ascontiguousarray(heatmaps, real), cupy.ascontiguousarray(tags, real))
-        # Room for everybody: every detection may start a person, as in the twin.
-        chain = DecodeChain.prepare(maps, settings, capacity=maps.num_joints * settings.max_people)
+        # Room for everybody: every detection may start a person, as in the reference.
+        chain = PoseDecoder.prepare(maps, settings, capacity=maps.num_joints * settings.max_people)
         to_source = cupy.asarray(np.tile(np.eye(2, 3), (maps.images, 1, 1)))
         packed = cupy.empty(chain.packed_shape, np.int32)
         chain.launch(maps, to_source, packed, stream=cupy.cuda.get_current_stream())

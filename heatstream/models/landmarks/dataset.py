@@ -22,7 +22,7 @@ from heatstream.kernels.reference.crops import crop_rectangles
 from heatstream.models.data.mixture import Mixture
 from heatstream.models.data.photometric import alter
 from heatstream.models.landmarks.crop_sampling import draw_window
-from heatstream.models.landmarks.readers.example import Example
+from heatstream.models.landmarks.readers.example import LandmarkAnnotation
 from heatstream.models.landmarks.settings import (
     LandmarkAugmentSettings,
     LandmarkDataSettings,
@@ -79,7 +79,7 @@ class LandmarkTrainingSet:
 
     def __init__(
         self,
-        sets: Sequence[tuple[LandmarkSetSettings, Sequence[Example]]],
+        sets: Sequence[tuple[LandmarkSetSettings, Sequence[LandmarkAnnotation]]],
         *,
         size: tuple[int, int],
         augment: LandmarkAugmentSettings,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from heatstream.errors import DatasetError, InputError
 from heatstream.models.landmarks.metrics import LandmarkScores, Norm, face_lengths, nme, pckh, scores
-from heatstream.models.landmarks.readers.example import Example
+from heatstream.models.landmarks.readers.example import LandmarkAnnotation
 from heatstream.models.parallel_map import in_order
 from heatstream.skeletons import MPII_16, Skeleton
 
@@ -43,7 +43,7 @@ class ExampleScore:
         error: the normalised mean error, a fraction; infinite where a landmark was not found.
     """
 
-    example: Example
+    example: LandmarkAnnotation
     found: NDArray[np.float64]
     error: float
 
@@ -72,7 +72,7 @@ class LandmarkEvaluation:
 
 def evaluate_landmarks(
     find: Find,
-    examples: Sequence[Example],
+    examples: Sequence[LandmarkAnnotation],
     skeleton: Skeleton,
     *,
     norm: Norm = "inter-ocular",
@@ -101,9 +101,9 @@ def evaluate_landmarks(
     start = time.perf_counter()
     found = find_landmarks(find, examples, workers=workers, progress=progress)
     seconds = time.perf_counter() - start
-    truth = np.stack([example.points for example in examples])
+    ground_truth = np.stack([example.points for example in examples])
     labelled = np.stack([example.visibility > 0 for example in examples])
-    errors = nme(found, truth, lengths, labelled)
+    errors = nme(found, ground_truth, lengths, labelled)
     faces = tuple(map(ExampleScore, examples, found, errors.tolist()))
     return LandmarkEvaluation(scores(errors, [example.subsets for example in examples]), faces, norm, seconds)
 
@@ -125,7 +125,7 @@ class BodyEvaluation:
 
 def evaluate_bodies(
     find: Find,
-    examples: Sequence[Example],
+    examples: Sequence[LandmarkAnnotation],
     *,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
@@ -144,11 +144,11 @@ def evaluate_bodies(
     start = time.perf_counter()
     found = find_landmarks(find, examples, workers=workers, progress=progress)
     seconds = time.perf_counter() - start
-    truth = np.stack([example.points for example in examples])
+    ground_truth = np.stack([example.points for example in examples])
     labelled = np.stack([example.visibility > 0 for example in examples])
-    errors = nme(found, truth, heads, labelled)
+    errors = nme(found, ground_truth, heads, labelled)
     return BodyEvaluation(
-        {threshold: pckh(found, truth, labelled, heads, threshold) for threshold in PCKH_THRESHOLDS},
+        {threshold: pckh(found, ground_truth, labelled, heads, threshold) for threshold in PCKH_THRESHOLDS},
         tuple(map(ExampleScore, examples, found, errors.tolist())),
         seconds,
     )
@@ -156,7 +156,7 @@ def evaluate_bodies(
 
 def find_landmarks(
     find: Find,
-    examples: Sequence[Example],
+    examples: Sequence[LandmarkAnnotation],
     *,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
@@ -181,7 +181,7 @@ def find_landmarks(
     return np.stack(found)
 
 
-def _check(examples: Sequence[Example], skeleton: Skeleton) -> None:
+def _check(examples: Sequence[LandmarkAnnotation], skeleton: Skeleton) -> None:
     if not examples:
         raise InputError("there is no face to measure: give a part of the set that has some")
     for example in examples:
@@ -194,7 +194,7 @@ def _check(examples: Sequence[Example], skeleton: Skeleton) -> None:
             raise DatasetError(f"{example.where} has no labelled landmark: leave the face out")
 
 
-def _length(example: Example, skeleton: Skeleton, norm: Norm) -> float:
+def _length(example: LandmarkAnnotation, skeleton: Skeleton, norm: Norm) -> float:
     if norm == "box" and example.length is not None:
         return example.length
     try:

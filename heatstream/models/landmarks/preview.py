@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from heatstream.models.pose.preview import side_by_side
+from heatstream.models.pose.preview import for_throughput
 from heatstream.skeletons import Skeleton
 
 __all__ = ["draw_landmarks"]
@@ -32,7 +32,7 @@ def draw_landmarks(batch: Any, skeleton: Skeleton, *, limit: int = 16) -> NDArra
         (height, width, 3) uint8 BGR.
     """
     images, points = np.asarray(batch.image)[:limit], np.asarray(batch.points)[:limit]
-    return side_by_side([_window(image, face, skeleton) for image, face in zip(images, points, strict=True)])
+    return for_throughput([_window(image, face, skeleton) for image, face in zip(images, points, strict=True)])
 
 
 def _window(image: NDArray[np.uint8], points: NDArray[np.float32], skeleton: Skeleton) -> NDArray[np.uint8]:

@@ -11,7 +11,7 @@ from heatstream.models.landmarks.metrics import Norm
 from heatstream.models.landmarks.readers.aflw import read_aflw
 from heatstream.models.landmarks.readers.coco import read_coco
 from heatstream.models.landmarks.readers.cofw import read_cofw
-from heatstream.models.landmarks.readers.example import Example
+from heatstream.models.landmarks.readers.example import LandmarkAnnotation
 from heatstream.models.landmarks.readers.faces import read_faces
 from heatstream.models.landmarks.readers.lapa import read_lapa
 from heatstream.models.landmarks.readers.mpii import read_mpii
@@ -127,7 +127,7 @@ class LandmarkAugmentSettings:
 
 def read_examples(
     settings: LandmarkSetSettings | LandmarkValidationSettings, root: Path, skeleton: Skeleton
-) -> list[Example]:
+) -> list[LandmarkAnnotation]:
     """The faces or bodies of a set.
 
     Raises:

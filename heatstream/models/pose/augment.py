@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from heatstream.models.pose.coco import Photo
+from heatstream.models.pose.coco import ImageAnnotation
 
 LARGEST_ZOOM = 2.5
 """Input pixels per source pixel beyond which a small person is only blur."""
@@ -117,7 +117,7 @@ def draw_tiles(size: int, settings: AugmentSettings, rng: np.random.Generator) -
 
 
 def draw_similarity(
-    photo: Photo, tile: Tile, settings: AugmentSettings, rng: np.random.Generator, *, single_person: bool
+    photo: ImageAnnotation, tile: Tile, settings: AugmentSettings, rng: np.random.Generator, *, single_person: bool
 ) -> Similarity:
     """Return a random view of the photo that fills the tile.
 
@@ -142,7 +142,7 @@ def draw_similarity(
 
 
 def _around_the_middle(
-    photo: Photo, side: int, settings: AugmentSettings, rng: np.random.Generator
+    photo: ImageAnnotation, side: int, settings: AugmentSettings, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], float]:
     """Return the centre in source px and the zoom of the paper's window."""
     height, width = photo.size
@@ -151,7 +151,7 @@ def _around_the_middle(
     return np.array((width, height)) / 2 + shift, side / window
 
 
-def _around_a_person(photo: Photo, side: int, rng: np.random.Generator) -> tuple[NDArray[np.float64], float]:
+def _around_a_person(photo: ImageAnnotation, side: int, rng: np.random.Generator) -> tuple[NDArray[np.float64], float]:
     """Return the centre in source px and the zoom of a window that shows one person large."""
     x, y, width, height = photo.boxes[rng.integers(len(photo.boxes))]
     low, high = PERSON_SHARE

@@ -40,7 +40,7 @@ class SetSettings:
 
 
 @dataclass(frozen=True)
-class Photo:
+class ImageAnnotation:
     """What the JSON says about one photo of P labelled people with K joints.
 
     Attributes:
@@ -64,7 +64,7 @@ class Photo:
     known_joints: NDArray[np.bool_]
 
 
-def read_photos(annotations: Path, images: Path, skeleton: Skeleton) -> list[Photo]:
+def read_photos(annotations: Path, images: Path, skeleton: Skeleton) -> list[ImageAnnotation]:
     """Read one set.
 
     Crowds and annotations without labelled joints become ignored regions, exact ones where they have a
@@ -178,7 +178,7 @@ def _known_joints(
 
 def _photo(
     entry: dict[str, Any], found: list[dict[str, Any]], images: Path, known: NDArray[np.bool_], source: Path
-) -> Photo:
+) -> ImageAnnotation:
     size = int(entry["height"]), int(entry["width"])
     labelled = [a for a in found if _is_labelled(a)]
     others = [a for a in found if not _is_labelled(a)]
@@ -189,7 +189,7 @@ def _photo(
     ignored_boxes = np.array(unmasked, np.float64).reshape(-1, 4)
     if not all(np.isfinite(values).all() for values in (people, boxes, ignored_boxes)):
         raise DatasetError(f"{source}: a keypoint or box of {entry['file_name']} is not a finite number: correct it")
-    return Photo(
+    return ImageAnnotation(
         path=images / entry["file_name"],
         size=size,
         people=people,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from heatstream.extras import require
 from heatstream.models.pose.augment import Similarity, Tile
-from heatstream.models.pose.coco import Photo
+from heatstream.models.pose.coco import ImageAnnotation
 
 
 class ViewPeople(NamedTuple):
@@ -31,7 +31,7 @@ class ViewPeople(NamedTuple):
 
 def draw_view(
     frame: NDArray[np.uint8],
-    photo: Photo,
+    photo: ImageAnnotation,
     similarity: Similarity,
     tile: Tile,
     *,
@@ -55,7 +55,7 @@ def draw_view(
 
 
 def view_people(
-    photo: Photo, similarity: Similarity, tile: Tile, flip_indices: NDArray[np.int64], *, partial_labels: bool
+    photo: ImageAnnotation, similarity: Similarity, tile: Tile, flip_indices: NDArray[np.int64], *, partial_labels: bool
 ) -> ViewPeople:
     """Return the people who have a labelled joint in the tile.
 
@@ -93,7 +93,7 @@ def _warped(
     return np.asarray(cv2.warpAffine(picture, matrix, size, flags=interpolation), np.uint8)
 
 
-def _region(photo: Photo, similarity: Similarity, tile: Tile) -> NDArray[np.uint8]:
+def _region(photo: ImageAnnotation, similarity: Similarity, tile: Tile) -> NDArray[np.uint8]:
     """Return the tile's part of `Sample.region`.
 
     Unlike in the reference the black around a photo counts: nobody is there, which networks that are run on padded
@@ -122,7 +122,7 @@ def _fill_boxes(
 
 
 def decode_mask(mask: dict[str, Any]) -> NDArray[np.uint8]:
-    """Return `Photo.ignored_mask` as (H, W) uint8, 1 inside."""
+    """Return `ImageAnnotation.ignored_mask` as (H, W) uint8, 1 inside."""
     coco = require("pycocotools.mask", extra="train", purpose="reading segmentations")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # pycocotools hands its array over as before NumPy 2

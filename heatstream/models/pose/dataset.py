@@ -18,7 +18,7 @@ from heatstream.errors import DatasetError
 from heatstream.models.data.mixture import Mixture
 from heatstream.models.data.photometric import alter
 from heatstream.models.pose.augment import AugmentSettings, draw_similarity, draw_tiles
-from heatstream.models.pose.coco import Photo, SetSettings, read_photos
+from heatstream.models.pose.coco import ImageAnnotation, SetSettings, read_photos
 from heatstream.models.pose.crop_window import draw_view, view_people
 from heatstream.models.pose.frame_cache import FrameCache
 from heatstream.models.pose.targets import joint_indices
@@ -103,7 +103,7 @@ class TrainingSet:
 
     def __init__(
         self,
-        sets: Sequence[tuple[SetSettings, Sequence[Photo]]],
+        sets: Sequence[tuple[SetSettings, Sequence[ImageAnnotation]]],
         *,
         size: int,
         augment: AugmentSettings,

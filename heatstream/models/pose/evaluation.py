@@ -23,7 +23,7 @@ from heatstream import skeletons
 from heatstream.errors import DatasetError, InputError
 from heatstream.extras import require
 from heatstream.models.parallel_map import in_order
-from heatstream.models.pose.ground_truth import Truth, read_truth
+from heatstream.models.pose.ground_truth import GroundTruth, read_ground_truth
 from heatstream.results import Poses
 from heatstream.skeletons import Skeleton
 
@@ -59,7 +59,7 @@ class ImageScore:
 
     path: Path
     image_id: int
-    truth: NDArray[np.float64]
+    ground_truth: NDArray[np.float64]
     poses: Poses
     oks: NDArray[np.float64]
     false: int
@@ -145,43 +145,43 @@ def measure(
     """:func:`evaluate` for what has to know which image it looks at."""
     if workers < 1:
         raise InputError(f"workers must be at least 1, got {workers}")
-    library, layout, truth = _labels(annotations, images, skeleton=skeleton, limit=limit)
+    library, layout, ground_truth = _labels(annotations, images, skeleton=skeleton, limit=limit)
 
-    people = _by_image(truth)
+    people = _by_image(ground_truth)
 
     def work(entry: Mapping[str, Any]) -> Poses:
         return find(_read_image(images, entry), entry["id"], people[entry["id"]])
 
     start = time.perf_counter()
     found: list[Poses] = []
-    for poses in in_order(work, truth.images, workers):
+    for poses in in_order(work, ground_truth.images, workers):
         found.append(poses)
         if progress is not None:
-            progress(len(found), len(truth.images))
+            progress(len(found), len(ground_truth.images))
     seconds = time.perf_counter() - start
 
-    evaluator = _evaluator(library, truth, found, layout)
-    scores = _image_scores(evaluator, truth, found, images)
-    return Evaluation(_metrics(evaluator, truth), scores, seconds)
+    evaluator = _evaluator(library, ground_truth, found, layout)
+    scores = _image_scores(evaluator, ground_truth, found, images)
+    return Evaluation(_metrics(evaluator, ground_truth), scores, seconds)
 
 
 def check_labels(annotations: Path, images: Path, *, skeleton: str, limit: int = 0) -> None:
     """Raise what :func:`evaluate` would raise, short of opening the images: before hours of training, not after."""
-    _, _, truth = _labels(annotations, images, skeleton=skeleton, limit=limit)
-    for entry in truth.images:
+    _, _, ground_truth = _labels(annotations, images, skeleton=skeleton, limit=limit)
+    for entry in ground_truth.images:
         _image_path(images, entry)
 
 
-def _labels(annotations: Path, images: Path, *, skeleton: str, limit: int) -> tuple[Any, Skeleton, Truth]:
+def _labels(annotations: Path, images: Path, *, skeleton: str, limit: int) -> tuple[Any, Skeleton, GroundTruth]:
     """The evaluator's library, the skeleton, and the labels."""
     layout = skeletons.get(skeleton)
     if layout.sigmas is None:
         raise InputError(f"{skeleton} has no object keypoint similarity, so there is no AP for it")
     library = require("faster_coco_eval", extra="train", purpose="scoring people")
-    truth = read_truth(annotations, layout, limit=limit)
+    ground_truth = read_ground_truth(annotations, layout, limit=limit)
     if not images.is_dir():
         raise DatasetError(f"{images} is not a folder: give the one that the file names of {annotations} start from")
-    return library, layout, truth
+    return library, layout, ground_truth
 
 
 def _read_image(folder: Path, entry: Mapping[str, Any]) -> NDArray[np.uint8]:
@@ -206,35 +206,35 @@ def _image_path(folder: Path, entry: Mapping[str, Any]) -> Path:
     return path
 
 
-def _evaluator(library: Any, truth: Truth, found: list[Poses], skeleton: Skeleton) -> Any:
+def _evaluator(library: Any, ground_truth: GroundTruth, found: list[Poses], skeleton: Skeleton) -> Any:
     """faster-coco-eval's evaluator, with every pose compared to every person."""
     results = [
         person
-        for entry, poses in zip(truth.images, found, strict=True)
-        for person in poses.to_coco(image_id=entry["id"], category_id=truth.category)
+        for entry, poses in zip(ground_truth.images, found, strict=True)
+        for person in poses.to_coco(image_id=entry["id"], category_id=ground_truth.category)
     ]
-    labels = library.COCO(truth.content)
+    labels = library.COCO(ground_truth.content)
     evaluator = library.COCOeval_faster(
         labels,
         labels.loadRes(results),
         "keypoints",  # "keypoints_crowd" differs in its summary alone, which would take images that a limit left out
         kpt_oks_sigmas=list(skeleton.sigmas or ()),
         print_function=_say_nothing,
-        use_area=not truth.crowded,
+        use_area=not ground_truth.crowded,
     )
-    evaluator.params.imgIds = [entry["id"] for entry in truth.images]
-    evaluator.params.catIds = [truth.category]
+    evaluator.params.imgIds = [entry["id"] for entry in ground_truth.images]
+    evaluator.params.catIds = [ground_truth.category]
     evaluator.evaluate()
     return evaluator
 
 
-def _metrics(evaluator: Any, truth: Truth) -> dict[str, float]:
+def _metrics(evaluator: Any, ground_truth: GroundTruth) -> dict[str, float]:
     metrics = _summary(evaluator)
-    if not truth.crowded:
+    if not ground_truth.crowded:
         return metrics
     metrics = {name: value for name, value in metrics.items() if not name.endswith(("(M)", "(L)"))}
     for name, (low, high) in CROWD_BANDS.items():
-        evaluator.params.imgIds = [entry["id"] for entry in truth.images if low <= entry["crowdIndex"] < high]
+        evaluator.params.imgIds = [entry["id"] for entry in ground_truth.images if low <= entry["crowdIndex"] < high]
         if evaluator.params.imgIds:
             evaluator.evaluate()
             metrics[name] = _summary(evaluator)["AP"]
@@ -257,26 +257,28 @@ def _say_nothing(*_: object) -> None:
     """What the evaluator prints would stand between our own lines."""
 
 
-def _image_scores(evaluator: Any, truth: Truth, found: list[Poses], folder: Path) -> tuple[ImageScore, ...]:
-    people = _by_image(truth)
+def _image_scores(
+    evaluator: Any, ground_truth: GroundTruth, found: list[Poses], folder: Path
+) -> tuple[ImageScore, ...]:
+    people = _by_image(ground_truth)
     scores = []
-    for entry, poses in zip(truth.images, found, strict=True):
+    for entry, poses in zip(ground_truth.images, found, strict=True):
         labelled = np.array(
             [person["num_keypoints"] > 0 and not person["iscrowd"] for person in people[entry["id"]]], bool
         )
         values = [person["keypoints"] for person in people[entry["id"]]]
         keypoints = np.array(values, np.float64).reshape(len(values), -1, 3)
-        similarity = np.asarray(evaluator.ious[entry["id"], truth.category], np.float64)
+        similarity = np.asarray(evaluator.ious[entry["id"], ground_truth.category], np.float64)
         similarity = similarity.reshape(-1, len(values)) if similarity.size else np.zeros((len(poses), len(values)))
         oks, false = _matched(similarity, labelled)
         scores.append(ImageScore(folder / entry["file_name"], entry["id"], keypoints[labelled], poses, oks, false))
     return tuple(scores)
 
 
-def _by_image(truth: Truth) -> dict[int, list[dict[str, Any]]]:
+def _by_image(ground_truth: GroundTruth) -> dict[int, list[dict[str, Any]]]:
     """The annotations of every image, by its id."""
-    people: dict[int, list[dict[str, Any]]] = {entry["id"]: [] for entry in truth.images}
-    for person in truth.content["annotations"]:
+    people: dict[int, list[dict[str, Any]]] = {entry["id"]: [] for entry in ground_truth.images}
+    for person in ground_truth.content["annotations"]:
         people[person["image_id"]].append(person)
     return people
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from heatstream.errors import DatasetError
-from heatstream.models.pose.coco import Photo
+from heatstream.models.pose.coco import ImageAnnotation
 
 
 class FrameCache:
@@ -25,7 +25,7 @@ class FrameCache:
         photos: `frame(n)` is the picture of `photos[n]`.
     """
 
-    def __init__(self, photos: Sequence[Photo]) -> None:
+    def __init__(self, photos: Sequence[ImageAnnotation]) -> None:
         self._photos = photos
         self._frames: dict[int, NDArray[np.uint8]] = {}
 
@@ -66,7 +66,7 @@ class FrameCache:
                 raise
 
 
-def decode(photo: Photo) -> NDArray[np.uint8]:
+def decode(photo: ImageAnnotation) -> NDArray[np.uint8]:
     """Read one photo as (H, W, 3) uint8 RGB; a rotation noted in its EXIF data is not applied, as in COCO's labels.
 
     Raises:

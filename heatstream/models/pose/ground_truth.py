@@ -16,7 +16,7 @@ import numpy as np
 from heatstream.errors import DatasetError
 from heatstream.skeletons import Skeleton
 
-__all__ = ["Truth", "misplaced", "read_truth"]
+__all__ = ["GroundTruth", "misplaced", "read_ground_truth"]
 
 AREA_OF_BOX = 0.53
 """A person's area relative to the box where the file gives none: the rule of CrowdPose's evaluation."""
@@ -26,7 +26,7 @@ SPELLINGS = {"top_head": "head_top"}
 
 
 @dataclass(frozen=True)
-class Truth:
+class GroundTruth:
     """The labels of some images.
 
     Attributes:
@@ -47,7 +47,7 @@ class Truth:
         return list(self.content["images"])
 
 
-def read_truth(path: Path, skeleton: Skeleton, *, limit: int = 0) -> Truth:
+def read_ground_truth(path: Path, skeleton: Skeleton, *, limit: int = 0) -> GroundTruth:
     """Read a file of labels.
 
     Args:
@@ -76,7 +76,7 @@ def read_truth(path: Path, skeleton: Skeleton, *, limit: int = 0) -> Truth:
         raise DatasetError(f"{path} labels no keypoints of anybody in {len(names)} images: there is nothing to score")
     for number, person in enumerate(people, 1):  # evaluators take 0 for "no match"; ids of joined files may collide
         person.update(id=number, category_id=category["id"])
-    return Truth(
+    return GroundTruth(
         path,
         {"images": images, "annotations": people, "categories": [category]},
         category["id"],

@@ -36,10 +36,10 @@ def draw_batch(batch: Any, skeleton: Skeleton, *, limit: int = 16) -> NDArray[np
         (height, width, 3) uint8 BGR.
     """
     fields: list[Any] = [np.asarray(field)[:limit] for field in batch]
-    return side_by_side([_window(Sample(*sample), skeleton) for sample in zip(*fields, strict=True)])
+    return for_throughput([_window(Sample(*sample), skeleton) for sample in zip(*fields, strict=True)])
 
 
-def side_by_side(windows: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+def for_throughput(windows: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     """Pictures of one size, at least one, in rows of four."""
     columns = min(COLUMNS, len(windows))
     rows = math.ceil(len(windows) / columns)

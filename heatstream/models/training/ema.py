@@ -6,10 +6,10 @@ from copy import deepcopy
 
 from heatstream.models.torch_import import nn, torch
 
-__all__ = ["Average"]
+__all__ = ["WeightEma"]
 
 
-class Average:
+class WeightEma:
     """A second network in evaluation mode whose weights follow those of the first.
 
     Batch-norm statistics are averaged too; whole numbers are copied.

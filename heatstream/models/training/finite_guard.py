@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from heatstream.models.torch_import import Tensor, torch
 
-__all__ = ["Guard"]
+__all__ = ["FiniteCheck"]
 
 NEVER = 2**62
 
 
-class Guard:
+class FiniteCheck:
     """Watches every step on the device; asking costs a wait, so the trainer asks seldom on a GPU.
 
     Args:

@@ -37,7 +37,7 @@ class Engine(Protocol):
         """How many calls of :meth:`run` may overlap, from different threads, and gain by it; 1 if none may."""
         ...
 
-    def side_by_side(self) -> Engine:
+    def for_throughput(self) -> Engine:
         """The same network for that many overlapping calls: most frames per second rather than least latency.
 
         It may be this engine itself, and is closed with it.

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from heatstream.kernels.cuda.maps import Array
 from heatstream.model_info import ModelInfo
 from heatstream.runtime.engines.base import Engine, check_images
-from heatstream.runtime.gpu.device import Cuda
+from heatstream.runtime.gpu.device import CudaDevice
 
-__all__ = ["GpuEngine", "GpuRun", "HostRuns", "map_shapes"]
+__all__ = ["GpuEngine", "GpuRun", "HostInference", "map_shapes"]
 
 
 class GpuRun(Protocol):
@@ -73,7 +73,7 @@ def map_shapes(info: ModelInfo, size: tuple[int, int], images: int) -> dict[str,
     }
 
 
-class HostRuns:
+class HostInference:
     """:meth:`run` upon a GPU engine: NumPy's arrays in and out, one run at a time.
 
     Args:
@@ -82,7 +82,7 @@ class HostRuns:
         name: what the network is called in messages.
     """
 
-    def __init__(self, cuda: Cuda, ready: Callable[[tuple[int, int], int, Any], GpuRun], name: str) -> None:
+    def __init__(self, cuda: CudaDevice, ready: Callable[[tuple[int, int], int, Any], GpuRun], name: str) -> None:
         self._cuda = cuda
         self._ready = ready
         self._name = name

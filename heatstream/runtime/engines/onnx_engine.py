@@ -66,7 +66,7 @@ class OnnxEngine:
         """One for every thread, and one more whose frame is being prepared or decoded meanwhile."""
         return self._threads + 1
 
-    def side_by_side(self) -> OnnxEngine:
+    def for_throughput(self) -> OnnxEngine:
         """One thread per frame: several threads on one frame wait for each other at every operator."""
         if self._threads == 1:
             return self

@@ -14,7 +14,7 @@ from heatstream.errors import ModelFileError
 from heatstream.extras import require
 from heatstream.model_info import INPUT_NAME, ModelInfo
 
-__all__ = ["make_network"]
+__all__ = ["torch_module_from_onnx"]
 
 Values = list[Any]
 Attributes = Mapping[str, Any]
@@ -27,7 +27,7 @@ class Maps(NamedTuple):
     tags: Any
 
 
-def make_network(graph: bytes, info: ModelInfo) -> Any:
+def torch_module_from_onnx(graph: bytes, info: ModelInfo) -> Any:
     """The graph of a model file as a ``torch.nn.Module`` for :class:`TorchEngine`.
 
     Args:

@@ -15,13 +15,13 @@ from heatstream.model_info import ModelInfo
 from heatstream.runtime.engines.base import check_images
 from heatstream.runtime.engines.gpu_engine import GpuEngine, GpuRun
 
-__all__ = ["SizedEngines"]
+__all__ = ["PerSizeEngine"]
 
 MOST_ENGINES = 4
 """How many are kept loaded: what a camera or a video needs is one, photographs in both directions need a few."""
 
 
-class SizedEngines:
+class PerSizeEngine:
     """Engines that differ in their input size alone, as one engine of any size.
 
     Args:
@@ -53,7 +53,7 @@ class SizedEngines:
         """Two, as of each engine."""
         return 2
 
-    def side_by_side(self) -> SizedEngines:
+    def for_throughput(self) -> PerSizeEngine:
         """These engines themselves."""
         return self
 

@@ -31,11 +31,11 @@ from heatstream.errors import EngineError, HeatstreamError, InputError, MissingE
 from heatstream.extras import require
 from heatstream.runtime.engines.gpu_engine import GpuEngine
 from heatstream.runtime.engines.onnx_engine import OnnxEngine
-from heatstream.runtime.engines.onnx_to_torch import make_network
-from heatstream.runtime.engines.per_size import SizedEngines
+from heatstream.runtime.engines.onnx_to_torch import torch_module_from_onnx
+from heatstream.runtime.engines.per_size import PerSizeEngine
 from heatstream.runtime.engines.tensorrt_engine import TensorRTEngine
 from heatstream.runtime.engines.torch_engine import TorchEngine
-from heatstream.runtime.gpu.device import Cuda
+from heatstream.runtime.gpu.device import CudaDevice
 
 __all__ = ["ENGINES", "EngineName", "OpenedEngine", "open_engine"]
 
@@ -57,7 +57,7 @@ class OpenedEngine:
     """
 
     engine: Any
-    cuda: Cuda | None
+    cuda: CudaDevice | None
     reason: str
 
 
@@ -125,13 +125,13 @@ def _device_index(device: str) -> int | None:
 def _on_cpu(path: Path, engine: str, threads: int | None, reason: str) -> OpenedEngine:
     if engine == "torch":
         source = read_model(path)
-        network = make_network(path.read_bytes(), source.info)
+        network = torch_module_from_onnx(path.read_bytes(), source.info)
         return OpenedEngine(TorchEngine(network, source.info, precision=source.info.precision), None, reason)
     return OpenedEngine(OnnxEngine(path, threads), None, reason)
 
 
 def _on_gpu(path: Path, index: int, engine: str, progress: Progress | None) -> OpenedEngine:
-    cuda = Cuda(index)
+    cuda = CudaDevice(index)
     source = read_model(path)
     if engine == "auto":
         return _best(source, cuda, progress)
@@ -142,7 +142,7 @@ def _on_gpu(path: Path, index: int, engine: str, progress: Progress | None) -> O
     return OpenedEngine(_tensorrt(source, toolkit, cuda, progress), cuda, reason)
 
 
-def _best(source: ModelSource, cuda: Cuda, progress: Progress | None) -> OpenedEngine:
+def _best(source: ModelSource, cuda: CudaDevice, progress: Progress | None) -> OpenedEngine:
     """The first that is installed and works: TensorRT, TensorRT-RTX, which does not run on every GPU, and PyTorch."""
     failure: HeatstreamError | None = None
     for backend in BACKENDS:
@@ -174,7 +174,7 @@ def _best(source: ModelSource, cuda: Cuda, progress: Progress | None) -> OpenedE
     return OpenedEngine(network, cuda, reason)
 
 
-def _torch(source: ModelSource, cuda: Cuda) -> TorchEngine:
+def _torch(source: ModelSource, cuda: CudaDevice) -> TorchEngine:
     """In the precision of an engine, by the very graph that TensorRT would be given."""
     torch = require("torch", extra="train", purpose=f"running {source.info.name} in PyTorch")
     if not torch.cuda.is_available():
@@ -183,11 +183,11 @@ def _torch(source: ModelSource, cuda: Cuda) -> TorchEngine:
             "TensorRT with pip install 'heatstream[gpu]'"
         )
     info = source.shaped(size=None, batch=1, precision=None)
-    network = make_network(source.graph(info), source.info)
+    network = torch_module_from_onnx(source.graph(info), source.info)
     return TorchEngine(network, source.info, device=cuda.name, precision=info.precision, cuda=cuda)
 
 
-def _tensorrt(source: ModelSource, toolkit: Toolkit, cuda: Cuda, progress: Progress | None) -> GpuEngine:
+def _tensorrt(source: ModelSource, toolkit: Toolkit, cuda: CudaDevice, progress: Progress | None) -> GpuEngine:
     info = source.info
     portable = toolkit.backend == "tensorrt-rtx" and runs_on((PORTABLE,), cuda.gpu)
     many = info.task == "landmarks" and info.batch is None
@@ -210,5 +210,5 @@ def _tensorrt(source: ModelSource, toolkit: Toolkit, cuda: Cuda, progress: Progr
         return TensorRTEngine(load_plan(found.path, toolkit, cuda.gpu), toolkit, cuda)
 
     if info.any_size:
-        return SizedEngines(info, f"{toolkit.title}, {cuda.title}", open_sized)
+        return PerSizeEngine(info, f"{toolkit.title}, {cuda.title}", open_sized)
     return open_sized(info.input_size)

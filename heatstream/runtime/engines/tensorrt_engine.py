@@ -22,8 +22,8 @@ from heatstream.errors import EngineError, InputError, SinkError
 from heatstream.files import replacing
 from heatstream.kernels.cuda.maps import Array
 from heatstream.model_info import INPUT_CHANNELS, INPUT_NAME, ModelInfo
-from heatstream.runtime.engines.gpu_engine import HostRuns, map_shapes
-from heatstream.runtime.gpu.device import Cuda
+from heatstream.runtime.engines.gpu_engine import HostInference, map_shapes
+from heatstream.runtime.gpu.device import CudaDevice
 
 __all__ = ["TensorRTEngine"]
 
@@ -42,7 +42,7 @@ class TensorRTEngine:
         EngineError: the toolkit does not take the plan, or what is in it is not what its sidecar says.
     """
 
-    def __init__(self, plan: Plan, toolkit: Toolkit, cuda: Cuda) -> None:
+    def __init__(self, plan: Plan, toolkit: Toolkit, cuda: CudaDevice) -> None:
         self._toolkit = toolkit
         self._cuda = cuda
         self._path = plan.path
@@ -59,7 +59,7 @@ class TensorRTEngine:
                 "it again, or update the driver"
             )
         self._check_ports()
-        self._host = HostRuns(cuda, self.ready, str(plan.path))
+        self._host = HostInference(cuda, self.ready, str(plan.path))
 
     @property
     def info(self) -> ModelInfo:
@@ -76,7 +76,7 @@ class TensorRTEngine:
         """Two: one frame is copied while another is in the network."""
         return 2
 
-    def side_by_side(self) -> TensorRTEngine:
+    def for_throughput(self) -> TensorRTEngine:
         """This engine itself: every stream has a context of its own."""
         return self
 

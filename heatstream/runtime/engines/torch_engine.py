@@ -21,7 +21,7 @@ from heatstream.kernels.cuda.maps import Array
 from heatstream.model_info import INPUT_CHANNELS, OUTPUTS, ModelInfo, Precision
 from heatstream.runtime.engines.base import check_images
 from heatstream.runtime.engines.gpu_engine import map_shapes
-from heatstream.runtime.gpu.device import Cuda
+from heatstream.runtime.gpu.device import CudaDevice
 
 if TYPE_CHECKING:
     from torch import nn
@@ -53,7 +53,7 @@ class TorchEngine:
         *,
         device: str = "cpu",
         precision: Precision = "fp32",
-        cuda: Cuda | None = None,
+        cuda: CudaDevice | None = None,
     ) -> None:
         self._torch = require("torch", extra="train", purpose="running torch networks")
         self._info = replace(info, batch=None, precision=precision, outputs=dict(OUTPUTS[info.task]))
@@ -84,7 +84,7 @@ class TorchEngine:
         """Two: one frame in the network while another is read, prepared or decoded."""
         return 2
 
-    def side_by_side(self) -> TorchEngine:
+    def for_throughput(self) -> TorchEngine:
         """This engine itself: torch has one number of threads for the whole process."""
         return self
 

@@ -16,7 +16,7 @@ from heatstream.errors import EngineError, MissingExtraError
 from heatstream.extras import require
 from heatstream.kernels.cuda.nvrtc import nvrtc
 
-__all__ = ["Cuda"]
+__all__ = ["CudaDevice"]
 
 EXTRA = "jetson" if Path("/etc/nv_tegra_release").exists() else "gpu"
 
@@ -26,7 +26,7 @@ OLD_DRIVER = {35, 222, 803, 804}  # too old for this CUDA, or for machine code t
 LOST = {46, 100, 101, 201, 214, 226, 999, *range(700, 722)}  # gone, busy, or stopped by a kernel that failed
 
 
-class Cuda:
+class CudaDevice:
     """One GPU.
 
     Attributes:

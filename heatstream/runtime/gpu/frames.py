@@ -6,14 +6,14 @@ from typing import Any
 
 from heatstream.errors import InputError
 from heatstream.kernels.cuda.maps import Array
-from heatstream.runtime.gpu.device import Cuda
+from heatstream.runtime.gpu.device import CudaDevice
 
 __all__ = ["device_frame"]
 
 DLPACK_ON_GPU = (2, 13)  # kDLCUDA and kDLCUDAManaged of dlpack.h
 
 
-def device_frame(frame: Any, cuda: Cuda, stream: Any, arrived: Any) -> Array:
+def device_frame(frame: Any, cuda: CudaDevice, stream: Any, arrived: Any) -> Array:
     """A frame in device memory; our stream waits for whoever is still writing it.
 
     That is whoever works on CuPy's current stream, on the stream that DLPack's exchange tells, or on the default one.

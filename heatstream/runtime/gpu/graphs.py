@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from heatstream.errors import EngineError
-from heatstream.runtime.gpu.device import Cuda
+from heatstream.runtime.gpu.device import CudaDevice
 
 __all__ = ["GraphRecorder"]
 
@@ -28,7 +28,7 @@ class GraphRecorder:
         name: what is recorded, for people: the name of the engine.
     """
 
-    def __init__(self, cuda: Cuda, name: str) -> None:
+    def __init__(self, cuda: CudaDevice, name: str) -> None:
         self._cuda = cuda
         self._name = name
         self.refusal = ""

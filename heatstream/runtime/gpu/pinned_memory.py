@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.kernels.cuda.maps import Array
-from heatstream.runtime.gpu.device import Cuda
+from heatstream.runtime.gpu.device import CudaDevice
 
-__all__ = ["PageLocked"]
+__all__ = ["PinnedBuffer"]
 
 
-class PageLocked:
+class PinnedBuffer:
     """Page-locked bytes.
 
     Attributes:
@@ -33,7 +33,7 @@ class PageLocked:
         size: in bytes.
     """
 
-    def __init__(self, cuda: Cuda, size: int) -> None:
+    def __init__(self, cuda: CudaDevice, size: int) -> None:
         self._cuda = cuda
         self.mapped: Array | None = None
         if cuda.integrated and importlib.util.find_spec("pycuda") is not None:
@@ -68,7 +68,7 @@ class PageLocked:
 
 
 @contextmanager
-def _primary_context(cuda: Cuda) -> Iterator[Any]:
+def _primary_context(cuda: CudaDevice) -> Iterator[Any]:
     """PyCUDA's driver module in the context that CuPy and TensorRT use; PyCUDA keeps one stack of them per thread."""
     driver = importlib.import_module("pycuda.driver")
     driver.init()

@@ -83,7 +83,7 @@ class PosePipeline(Finder, Protocol):
         """Why it runs where it runs, for people; empty if nobody had to choose."""
         ...
 
-    def side_by_side(self) -> PosePipeline:
+    def for_throughput(self) -> PosePipeline:
         """See :class:`heatstream.runtime.pipelines.pose.Finder`."""
         ...
 
@@ -144,9 +144,9 @@ class FaceCascade:
         """As of the poses, which take most of the time."""
         return self.poses.parallel_runs
 
-    def side_by_side(self) -> FaceCascade:
+    def for_throughput(self) -> FaceCascade:
         """The same cascade for several frames at once, each of which stands for itself."""
-        return FaceCascade(self.poses.side_by_side(), self.landmarks.side_by_side())
+        return FaceCascade(self.poses.for_throughput(), self.landmarks.for_throughput())
 
     def in_order(self) -> FaceCascade:
         """The same cascade for one stream, following faces from its first frame on."""

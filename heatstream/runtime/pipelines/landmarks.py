@@ -204,9 +204,9 @@ class LandmarkPipeline:
             landmarks, scores = np.where(broken[:, None, None], 0, landmarks), np.where(broken, 0, scores)
         return Faces(landmarks, scores, boxes, angles, np.full(len(scores), -1), self.info.skeleton)
 
-    def side_by_side(self) -> LandmarkPipeline:
-        """The same pipeline for several frames at once; see :meth:`side_by_side`."""
-        engine = self.engine.side_by_side()
+    def for_throughput(self) -> LandmarkPipeline:
+        """The same pipeline for several frames at once; see :meth:`for_throughput`."""
+        engine = self.engine.for_throughput()
         return self if engine is self.engine else LandmarkPipeline(engine, flip=self.flip)
 
     def close(self) -> None:

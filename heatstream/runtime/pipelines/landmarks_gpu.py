@@ -18,15 +18,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from heatstream.errors import EngineError
-from heatstream.kernels.cuda.landmark_decoder import LandmarkChain
+from heatstream.kernels.cuda.landmark_decoder import LandmarkDecoder
 from heatstream.kernels.cuda.letterbox import DESCRIPTOR_BYTES
 from heatstream.kernels.cuda.maps import Array
 from heatstream.kernels.reference.crops import rotated_transforms
 from heatstream.results import Faces
 from heatstream.runtime.engines.gpu_engine import GpuEngine
-from heatstream.runtime.gpu.device import Cuda
+from heatstream.runtime.gpu.device import CudaDevice
 from heatstream.runtime.gpu.graphs import GraphRecorder
-from heatstream.runtime.gpu.pinned_memory import PageLocked
+from heatstream.runtime.gpu.pinned_memory import PinnedBuffer
 from heatstream.runtime.pipelines.frame_slot import GpuFrame
 from heatstream.runtime.pipelines.landmarks import OUTPUT, LandmarkPipeline, confidence
 
@@ -49,14 +49,14 @@ class GpuLandmarkPipeline(LandmarkPipeline):
         ModelFileError: the model file's decode settings cannot be used.
     """
 
-    def __init__(self, engine: GpuEngine, cuda: Cuda, *, capacity: int) -> None:
+    def __init__(self, engine: GpuEngine, cuda: CudaDevice, *, capacity: int) -> None:
         super().__init__(engine)
         self._gpu_engine = engine
         self._cuda = cuda
         self._capacity = capacity
         self._recorder = GraphRecorder(cuda, engine.name)
         self._lock = threading.Lock()
-        self._work: _Work | None = None
+        self._work: _LandmarkPlan | None = None
         self._closed = False
 
     def in_frame(self, frame: GpuFrame, boxes: ArrayLike, angles: ArrayLike) -> Faces:
@@ -96,16 +96,16 @@ class GpuLandmarkPipeline(LandmarkPipeline):
             self.engine.close()
 
     @contextmanager
-    def _ready(self) -> Iterator[_Work]:
+    def _ready(self) -> Iterator[_LandmarkPlan]:
         with self._lock, self._cuda.current(), self._cuda.errors(f"finding faces with {self.info.name}"):
             if self._closed:
                 raise EngineError(f"the pipeline of {self.info.name} is closed: load the model again")
             if self._work is None:
-                self._work = _Work(self)
+                self._work = _LandmarkPlan(self)
             yield self._work
 
 
-class _Work:
+class _LandmarkPlan:
     """Stream, memory, kernels and graph of a pipeline; used by one thread at a time, on its device."""
 
     def __init__(self, pipeline: GpuLandmarkPipeline) -> None:
@@ -114,7 +114,7 @@ class _Work:
         self._stream = cuda.stream()
         self._done = cuda.cupy.cuda.Event(block=True, disable_timing=True)
         self._run = pipeline._gpu_engine.ready(info.input_size, capacity, self._stream)
-        chain = LandmarkChain.prepare(
+        chain = LandmarkDecoder.prepare(
             capacity=capacity,
             num_landmarks=info.num_keypoints,
             input_size=info.input_size,
@@ -126,8 +126,8 @@ class _Work:
         )
         self._chain = replace(chain, images=self._run.images)  # straight into the network's own input
         self._descriptor: Array = cuda.cupy.empty((1, DESCRIPTOR_BYTES), np.uint8)
-        self._host_request = PageLocked(cuda, chain.requested.nbytes)
-        self._host_found = PageLocked(cuda, chain.found.nbytes)
+        self._host_request = PinnedBuffer(cuda, chain.requested.nbytes)
+        self._host_found = PinnedBuffer(cuda, chain.found.nbytes)
         self._graph: Any | None = None
 
     def run(self, frame: GpuFrame, transforms: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

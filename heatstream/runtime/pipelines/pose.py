@@ -99,7 +99,7 @@ class Finder(Protocol):
         """How many calls of :meth:`find` may overlap, from different threads, and gain by it; 1 if none may."""
         ...
 
-    def side_by_side(self) -> Finder:
+    def for_throughput(self) -> Finder:
         """The same pipeline for that many overlapping calls; it may be this one itself, and is closed with it."""
         ...
 
@@ -255,9 +255,9 @@ class Pipeline:
         keypoints[poses.keypoint_scores == 0] = 0  # a missing keypoint stays at (0, 0)
         return bounded(replace(poses, keypoints=keypoints))
 
-    def side_by_side(self) -> Pipeline:
-        """The same pipeline for several frames at once; see :meth:`side_by_side`."""
-        engine = self.engine.side_by_side()
+    def for_throughput(self) -> Pipeline:
+        """The same pipeline for several frames at once; see :meth:`for_throughput`."""
+        engine = self.engine.for_throughput()
         if engine is self.engine:
             return self
         return Pipeline(engine, self.settings, flip=self.flip, scales=self.scales, reason=self.reason)

@@ -21,15 +21,15 @@ from heatstream.kernels import DecodeSettings
 from heatstream.model_info import ModelInfo
 from heatstream.results import Poses
 from heatstream.runtime.engines.gpu_engine import GpuEngine
-from heatstream.runtime.gpu.device import Cuda
+from heatstream.runtime.gpu.device import CudaDevice
 from heatstream.runtime.gpu.graphs import GraphRecorder
-from heatstream.runtime.pipelines.frame_slot import GpuFrame, Slot
+from heatstream.runtime.pipelines.frame_slot import FrameSlot, GpuFrame
 from heatstream.runtime.pipelines.pose import Found, settings_for
-from heatstream.runtime.pipelines.shape_plan import GpuWork
+from heatstream.runtime.pipelines.shape_plan import PosePlanConfig
 
 __all__ = ["GpuPipeline"]
 
-SLOTS = 2
+FRAMES_IN_FLIGHT = 2
 """Frames in flight: one is copied and unpacked while the other is in the network."""
 
 CLOSE_SECONDS = 5.0
@@ -56,7 +56,7 @@ class GpuPipeline:
     def __init__(
         self,
         engine: GpuEngine,
-        cuda: Cuda,
+        cuda: CudaDevice,
         settings: DecodeSettings | None = None,
         *,
         flip: bool = False,
@@ -72,11 +72,11 @@ class GpuPipeline:
         self._recorder = GraphRecorder(cuda, engine.name)
         self._closed = False
         self._warming = threading.Lock()
-        self._free: queue.LifoQueue[Slot | None] = queue.LifoQueue()  # the latest used one is the warmest
-        work = GpuWork(cuda, engine, self.settings, flip, self._recorder)
+        self._free: queue.LifoQueue[FrameSlot | None] = queue.LifoQueue()  # the latest used one is the warmest
+        work = PosePlanConfig(cuda, engine, self.settings, flip, self._recorder)
         with cuda.current(), cuda.errors("preparing the pipeline"):
-            for _ in range(SLOTS):
-                self._free.put(Slot(work))
+            for _ in range(FRAMES_IN_FLIGHT):
+                self._free.put(FrameSlot(work))
 
     @property
     def info(self) -> ModelInfo:
@@ -96,9 +96,9 @@ class GpuPipeline:
     @property
     def parallel_runs(self) -> int:
         """How many frames may be in flight."""
-        return SLOTS
+        return FRAMES_IN_FLIGHT
 
-    def side_by_side(self) -> GpuPipeline:
+    def for_throughput(self) -> GpuPipeline:
         """This pipeline itself."""
         return self
 
@@ -183,7 +183,7 @@ class GpuPipeline:
             return
         self._closed = True
         with self._cuda.current():
-            for _ in range(SLOTS):
+            for _ in range(FRAMES_IN_FLIGHT):
                 try:
                     slot = self._free.get(timeout=CLOSE_SECONDS)
                 except queue.Empty:  # a thread hangs in the driver: its slot goes with the process
@@ -202,7 +202,7 @@ class GpuPipeline:
         self.close()
 
     @contextmanager
-    def _slot(self) -> Iterator[Slot]:
+    def _slot(self) -> Iterator[FrameSlot]:
         """A free slot, with its device current and the device's errors as ours."""
         slot = self._free.get()
         try:

@@ -1,4 +1,4 @@
-"""A lane: all that one frame in flight needs for one input size, in the order of its way through the GPU.
+"""A plan: all that one frame in flight needs for one input size, in the order of its way through the GPU.
 
 ::
 
@@ -24,16 +24,16 @@ from heatstream.kernels import DecodeSettings, Geometry
 from heatstream.kernels.cuda.device import CupyDevice
 from heatstream.kernels.cuda.letterbox import DESCRIPTOR_BYTES, describe, letterbox, letterbox_macros
 from heatstream.kernels.cuda.maps import Array, DeviceMaps, address
-from heatstream.kernels.cuda.pose_decoder import DecodeChain
+from heatstream.kernels.cuda.pose_decoder import PoseDecoder
 from heatstream.kernels.reference.pack import unpack_poses
 from heatstream.results import Poses
 from heatstream.runtime.engines.gpu_engine import GpuEngine
-from heatstream.runtime.gpu.device import Cuda
+from heatstream.runtime.gpu.device import CudaDevice
 from heatstream.runtime.gpu.graphs import GraphRecorder
-from heatstream.runtime.gpu.pinned_memory import PageLocked
+from heatstream.runtime.gpu.pinned_memory import PinnedBuffer
 from heatstream.runtime.pipelines.pose import bounded
 
-__all__ = ["GpuWork", "Lane"]
+__all__ = ["PosePlanConfig", "ShapePlan"]
 
 CAPACITY = 128
 """People there is room for in one frame's result; more are left out, lowest scores first, with a warning."""
@@ -45,7 +45,7 @@ TRANSFORM_BYTES = 2 * 3 * 8
 
 
 @dataclass(frozen=True, eq=False)
-class GpuWork:
+class PosePlanConfig:
     """What all slots do alike.
 
     Attributes:
@@ -56,14 +56,14 @@ class GpuWork:
         recorder: records the graphs.
     """
 
-    cuda: Cuda
+    cuda: CudaDevice
     engine: GpuEngine
     settings: DecodeSettings
     flip: bool
     recorder: GraphRecorder
 
 
-class Lane:
+class ShapePlan:
     """A slot's memory, kernels and graphs for one input size.
 
     Attributes:
@@ -75,7 +75,7 @@ class Lane:
         stream: the slot's.
     """
 
-    def __init__(self, work: GpuWork, size: tuple[int, int], stream: Any) -> None:
+    def __init__(self, work: PosePlanConfig, size: tuple[int, int], stream: Any) -> None:
         info, cuda, cupy = work.engine.info, work.cuda, work.cuda.cupy
         self._work = work
         self._stream = stream
@@ -87,19 +87,19 @@ class Lane:
             size=size if info.project else None,
             flip_indices=skeletons.get(info.skeleton).flip_indices if work.flip else None,
         )
-        self._chain = DecodeChain.prepare(self._maps, work.settings, capacity=CAPACITY)
+        self._chain = PoseDecoder.prepare(self._maps, work.settings, capacity=CAPACITY)
         self._letterbox = CupyDevice().kernels("letterbox", letterbox_macros(self._run.images))
         # One small copy brings both: the way back to source px, and the descriptor.
-        self._host_arguments = PageLocked(cuda, TRANSFORM_BYTES + DESCRIPTOR_BYTES)
+        self._host_arguments = PinnedBuffer(cuda, TRANSFORM_BYTES + DESCRIPTOR_BYTES)
         self._arguments: Array = cupy.empty(TRANSFORM_BYTES + DESCRIPTOR_BYTES, np.uint8)
         self._to_source = self._arguments[:TRANSFORM_BYTES].view(np.float64).reshape(1, 2, 3)
         self.descriptors: Array = self._arguments[TRANSFORM_BYTES:].reshape(1, DESCRIPTOR_BYTES)
         self._packed: Array = cupy.empty(self._chain.packed_shape, np.int32)
-        self._host_packed = PageLocked(cuda, self._packed.nbytes)
+        self._host_packed = PinnedBuffer(cuda, self._packed.nbytes)
         self._graphs: OrderedDict[int, Any] = OrderedDict()  # by bytes to copy; None where seen once
         self._place: tuple[Any, ...] = ()  # of the frame that the arguments describe
 
-    def hold(self, host: PageLocked, frame: Array) -> None:
+    def hold(self, host: PinnedBuffer, frame: Array) -> None:
         """Frames are copied from here to there from now on."""
         self._host_frame, self._frame = host, frame
 

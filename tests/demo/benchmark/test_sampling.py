@@ -8,7 +8,7 @@ import time
 import pytest
 
 from heatstream.demo.benchmark import sampling as slices
-from heatstream.demo.benchmark.sampling import MIN_COUNTED, Counter, alone, side_by_side
+from heatstream.demo.benchmark.sampling import MIN_COUNTED, Counter, alone, for_throughput
 
 
 class Clock:
@@ -91,7 +91,7 @@ def test_side_by_side_works_so_many_at_once() -> None:
         with lock:
             inside -= 1
 
-    counted = side_by_side(work, 0.05, at_once=3)
+    counted = for_throughput(work, 0.05, at_once=3)
     assert most == 3
     assert counted.images >= MIN_COUNTED
     assert counted.seconds > 0
@@ -105,5 +105,5 @@ def test_an_error_on_one_thread_ends_all() -> None:
 
     before = threading.active_count()
     with pytest.raises(ValueError, match="the fifth"):
-        side_by_side(work, 60, at_once=2)
+        for_throughput(work, 60, at_once=2)
     assert threading.active_count() == before

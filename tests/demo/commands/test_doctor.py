@@ -76,7 +76,7 @@ def test_a_window_needs_a_toolkit_and_a_display(
     assert checks._display(toolkit).state == state
 
 
-@pytest.mark.skipif(os.name != "posix", reason="the stand-in program is a shell script")
+@pytest.mark.skipif(os.name != "posix", reason="the fake program is a shell script")
 @pytest.mark.parametrize(
     ("script", "lines"),
     [

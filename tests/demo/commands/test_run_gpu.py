@@ -1,4 +1,4 @@
-"""``heatstream run`` on a GPU, which is a stand-in: the people are the CPU's, and the table says what ran and why."""
+"""``heatstream run`` on a GPU, which is a fake: the people are the CPU's, and the table says what ran and why."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from heatstream.runtime.engines import select as open_engine
 from tests.demo.helpers import Command, read_lines
 from tests.fakes.gpu import ORIN, make_gpu
-from tests.kernels.conftest import standin  # noqa: F401 (a fixture)
+from tests.kernels.conftest import fake  # noqa: F401 (a fixture)
 
 pytestmark = pytest.mark.emulator
 
@@ -22,10 +22,10 @@ def test_a_clip_is_looked_at_on_the_gpu(
     clip: Path,
     tiny_model: Path,
     tmp_path: Path,
-    standin: tuple[Any, Counter[str]],  # noqa: F811
+    fake: tuple[Any, Counter[str]],  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    gpu = make_gpu(standin, monkeypatch, tmp_path / "engines")
+    gpu = make_gpu(fake, monkeypatch, tmp_path / "engines")
     monkeypatch.setattr(open_engine, "local_gpu", lambda index=0: ORIN)
     keypoints = {}
     for device in ("auto", "cpu"):

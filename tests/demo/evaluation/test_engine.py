@@ -68,7 +68,7 @@ def on_a_gpu(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(gpus, "local_gpu", lambda: HERE)
-    monkeypatch.setattr(cuda, "Cuda", FakeCuda)
+    monkeypatch.setattr(cuda, "CudaDevice", FakeCuda)
     return arrange
 
 

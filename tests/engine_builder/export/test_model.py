@@ -19,10 +19,10 @@ pytest.importorskip("onnxscript")
 import onnxruntime  # noqa: E402
 from torch import nn  # noqa: E402
 
+from heatstream.engine_builder.export import model as export  # noqa: E402
 from heatstream.engine_builder.export.drift import measure_drift  # noqa: E402
 from heatstream.engine_builder.export.int8 import DRIFT_BOUND, Photographs  # noqa: E402
 from heatstream.engine_builder.export.model import DRIFT_LIMITS, ExportReport, export_model  # noqa: E402
-from heatstream.engine_builder.export import model as export  # noqa: E402
 from heatstream.engine_builder.export.probe_images import natural_images  # noqa: E402
 from heatstream.errors import EngineError, InputError, MissingExtraError, SinkError  # noqa: E402
 from heatstream.model_info import ModelInfo  # noqa: E402

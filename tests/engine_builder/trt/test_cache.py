@@ -36,7 +36,7 @@ pytest.importorskip("onnx", reason="onnx comes with the extra test")
 
 @pytest.fixture
 def build(tiny: Path, engines: Path, tensorrt: Callable[..., Toolkit]) -> Callable[..., FoundEngine]:
-    """``build()``: the engine of the small model with the stand-in of TensorRT 10.3, on an Orin."""
+    """``build()``: the engine of the small model with the fake of TensorRT 10.3, on an Orin."""
 
     def run(model: Path = tiny, *, version: str = "10.3.0", gpu: Gpu | None = ORIN, **options: Any) -> FoundEngine:
         return build_engine(model, tensorrt(version), gpu, **options)

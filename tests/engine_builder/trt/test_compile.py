@@ -120,7 +120,7 @@ def test_an_fp32_file_is_cast_and_what_stays_in_fp32_is_named(toolkit: Toolkit, 
 
 
 def test_an_int8_file_computes_its_convolutions_in_int8_and_the_rest_in_fp16(toolkit: Toolkit, tmp_path: Path) -> None:
-    """The stand-ins are asked for no flag that TensorRT 11 lacks: what is INT8 is said by the graph."""
+    """The fakes are asked for no flag that TensorRT 11 lacks: what is INT8 is said by the graph."""
     path = write_model(tmp_path / "tiny.onnx")
     plain = read_model(path)
     model = onnx.load(path)

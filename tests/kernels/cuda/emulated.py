@@ -1,4 +1,4 @@
-"""The CUDA sources of heatstream/kernels on the emulator, and the twins' results as the kernels keep them."""
+"""The CUDA sources of heatstream/kernels on the emulator, and the references' results as the kernels keep them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def blank(kind: type[Buffers], layout: Mapping[str, tuple[tuple[int, ...], type[
 def detect(
     heatmaps: NDArray[np.float32], tags: NDArray[np.float32], settings: DecodeSettings
 ) -> list[tuple[Candidates, NDArray[np.float32]]]:
-    """Peaks and their tags (K, C, T) in each image of (B, K, H, W) and (B, K, H, W, T) maps, by the twins."""
+    """Peaks and their tags (K, C, T) in each image of (B, K, H, W) and (B, K, H, W, T) maps, by the references."""
     found = []
     for image, image_tags in zip(heatmaps, tags, strict=True):
         peaks = find_peaks(

@@ -1,4 +1,4 @@
-"""The CUDA crop on the CPU, through its launcher, against the twin."""
+"""The CUDA crop on the CPU, through its launcher, against the reference."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from heatstream.kernels import Geometry
 from heatstream.kernels.cuda.crops import crop_macros, crop_rotated
 from heatstream.kernels.cuda.letterbox import DESCRIPTOR_BYTES, Nv12, describe
 from heatstream.kernels.reference.crops import MAX_SAMPLES, rotated_transforms
-from heatstream.kernels.reference.crops import crop_rotated as twin
+from heatstream.kernels.reference.crops import crop_rotated as reference
 from heatstream.model_info import IMAGENET_MEAN, IMAGENET_STD
 from tests.kernels.cuda.emulated import UNWRITTEN, Order, kernels
 
@@ -52,8 +52,8 @@ def emulate(
 
 
 def check(found: NDArray[Any], frame: NDArray[np.uint8], transforms: NDArray[Any]) -> None:
-    """The twin's grey levels, up to the rounding of floats."""
-    expected = twin(frame, transforms.astype(np.float32), found.shape[2:], IMAGENET_MEAN, IMAGENET_STD)
+    """The reference's grey levels, up to the rounding of floats."""
+    expected = reference(frame, transforms.astype(np.float32), found.shape[2:], IMAGENET_MEAN, IMAGENET_STD)
     rounding = 0 if found.dtype == np.float32 else 2e-3
     allowed = LEVELS / (255 * np.asarray(IMAGENET_STD)) + rounding
     difference = np.abs(found.astype(np.float32) - expected)

@@ -1,4 +1,4 @@
-"""decode_poses on CuPy arrays, and what the chain may not do while it launches, with a stand-in for CuPy."""
+"""decode_poses on CuPy arrays, and what the chain may not do while it launches, with a fake of CuPy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from heatstream.kernels.cuda import pose_decoder as decode_gpu
 from heatstream.kernels.cuda.device import CupyDevice
 from heatstream.kernels.cuda.maps import DeviceMaps
 from heatstream.kernels.cuda.nvrtc import nvrtc
-from heatstream.kernels.cuda.pose_decoder import DecodeChain
+from heatstream.kernels.cuda.pose_decoder import PoseDecoder
 from heatstream.kernels.synthetic import make_scene
 from tests.fakes.cupy import make_cupy
 
@@ -45,9 +45,9 @@ def maps(people: int = 4, dtype: type = np.float32) -> tuple[np.ndarray, np.ndar
 @pytest.mark.parametrize("dtypes", [(np.float32, np.float32), (np.float16, np.float16), (np.float16, np.float64)])
 @pytest.mark.parametrize("settings", [None, DecodeSettings(adjust="none", refine=False, max_people=3)], ids=str)
 def test_cupy_arrays_give_the_same_people(
-    standin: tuple[Cupy, Counter[str]], dtypes: tuple[type, type], settings: DecodeSettings | None
+    fake: tuple[Cupy, Counter[str]], dtypes: tuple[type, type], settings: DecodeSettings | None
 ) -> None:
-    cupy, calls = standin
+    cupy, calls = fake
     heatmaps, tags = maps()
     heatmaps, tags = heatmaps.astype(dtypes[0]), tags.astype(dtypes[1])
     expected = decode_poses(heatmaps, tags, settings)
@@ -62,16 +62,16 @@ def test_cupy_arrays_give_the_same_people(
         assert one.skeleton == other.skeleton
 
 
-def test_cupy_arrays_that_are_not_contiguous(standin: tuple[Cupy, Counter[str]]) -> None:
-    cupy, _ = standin
+def test_cupy_arrays_that_are_not_contiguous(fake: tuple[Cupy, Counter[str]]) -> None:
+    cupy, _ = fake
     heatmaps, tags = maps()
     found = decode_poses(cupy.asarray(heatmaps)[:, :, ::2, ::2], cupy.asarray(tags)[:, :, ::2, ::2])
     expected = decode_poses(heatmaps[:, :, ::2, ::2], tags[:, :, ::2, ::2])
     assert [poses.keypoints.tolist() for poses in found] == [poses.keypoints.tolist() for poses in expected]
 
 
-def test_broken_maps_give_nobody_and_one_warning(standin: tuple[Cupy, Counter[str]]) -> None:
-    cupy, _ = standin
+def test_broken_maps_give_nobody_and_one_warning(fake: tuple[Cupy, Counter[str]]) -> None:
+    cupy, _ = fake
     heatmaps, tags = maps()
     heatmaps[0, 3, 5, 7] = np.nan
     with pytest.warns(RuntimeWarning, match="NaN or infinite") as caught:
@@ -80,8 +80,8 @@ def test_broken_maps_give_nobody_and_one_warning(standin: tuple[Cupy, Counter[st
     assert len(found[0]) == 0 < len(found[1])
 
 
-def test_no_images(standin: tuple[Cupy, Counter[str]]) -> None:
-    cupy, calls = standin
+def test_no_images(fake: tuple[Cupy, Counter[str]]) -> None:
+    cupy, calls = fake
     assert decode_poses(cupy.zeros((0, 17, 8, 8)), cupy.zeros((0, 17, 8, 8, 1))) == []
     assert calls["launch"] == 0
 
@@ -102,9 +102,9 @@ def test_no_images(standin: tuple[Cupy, Counter[str]]) -> None:
         ),
     ],
 )
-def test_refuses(standin: tuple[Cupy, Counter[str]], call: Callable[..., tuple[Any, ...]], message: str) -> None:
+def test_refuses(fake: tuple[Cupy, Counter[str]], call: Callable[..., tuple[Any, ...]], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        decode_poses(*call(standin[0], *maps()))
+        decode_poses(*call(fake[0], *maps()))
 
 
 def test_numpy_arrays_never_import_cupy() -> None:
@@ -117,10 +117,10 @@ def test_numpy_arrays_never_import_cupy() -> None:
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_the_gpu_benchmark_runs_to_its_end(standin: tuple[Cupy, Counter[str]]) -> None:
+def test_the_gpu_benchmark_runs_to_its_end(fake: tuple[Cupy, Counter[str]]) -> None:
     """Where there is a GPU its minutes are dear; the figures that come out here mean nothing."""
     result = measure(
-        standin[0],
+        fake[0],
         people=[0, 2],
         sides=[48],
         batches=[2],
@@ -134,7 +134,7 @@ def test_the_gpu_benchmark_runs_to_its_end(standin: tuple[Cupy, Counter[str]]) -
     assert [(case["batch"], case["people"]) for case in result["cases"]] == [(2, 0), (2, 2)]
     assert result["cases"][1]["groups"] == sum(map(len, decode_poses(*maps_of_benchmark(2))))
     table, plot = report(result)
-    for way in ("decode", "twin", "plain", "tile_peaks", "select_peaks", "group", "refine", "pack"):
+    for way in ("decode", "reference", "plain", "tile_peaks", "select_peaks", "group", "refine", "pack"):
         assert table.count(f"| {way} |") == 2
     ElementTree.fromstring(plot)
 
@@ -178,17 +178,17 @@ def test_without_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
 # ---- Launching ------------------------------------------------------------------------------------------------------
 
 
-def prepared(cupy: Cupy, dtype: type = np.float32) -> tuple[DecodeChain, DeviceMaps, Any, Any]:
+def prepared(cupy: Cupy, dtype: type = np.float32) -> tuple[PoseDecoder, DeviceMaps, Any, Any]:
     arrays = tuple(cupy.asarray(array) for array in maps(dtype=dtype))
     device_maps = DeviceMaps.plain(*arrays)
-    chain = DecodeChain.prepare(device_maps, DecodeSettings(), capacity=32)
+    chain = PoseDecoder.prepare(device_maps, DecodeSettings(), capacity=32)
     to_source = cupy.asarray(np.tile(np.eye(2, 3), (2, 1, 1)))
     return chain, device_maps, to_source, cupy.empty(chain.packed_shape, np.int32)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
-def test_a_launch_allocates_nothing_and_waits_for_nothing(standin: tuple[Cupy, Counter[str]], dtype: type) -> None:
-    cupy, calls = standin
+def test_a_launch_allocates_nothing_and_waits_for_nothing(fake: tuple[Cupy, Counter[str]], dtype: type) -> None:
+    cupy, calls = fake
     chain, device_maps, to_source, packed = prepared(cupy, dtype)
     assert calls["allocate"] > 0  # the memory was asked for before
     calls.clear()
@@ -214,13 +214,13 @@ def test_a_launch_allocates_nothing_and_waits_for_nothing(standin: tuple[Cupy, C
     ],
 )
 def test_a_launcher_that_allocates_or_waits_is_counted(
-    standin: tuple[Cupy, Counter[str]],
+    fake: tuple[Cupy, Counter[str]],
     monkeypatch: pytest.MonkeyPatch,
     mistake: Callable[[Cupy, Any], object],
     kind: str,
 ) -> None:
     """The test above can fail: one step of the chain makes a mistake, and the count says which."""
-    cupy, calls = standin
+    cupy, calls = fake
     chain, device_maps, to_source, packed = prepared(cupy)
     select_peaks = decode_gpu.select_peaks
 
@@ -234,10 +234,10 @@ def test_a_launcher_that_allocates_or_waits_is_counted(
     assert calls[kind] > 0
 
 
-def test_without_refine_its_kernel_is_not_launched(standin: tuple[Cupy, Counter[str]]) -> None:
-    cupy, calls = standin
+def test_without_refine_its_kernel_is_not_launched(fake: tuple[Cupy, Counter[str]]) -> None:
+    cupy, calls = fake
     chain, device_maps, to_source, packed = prepared(cupy)
-    chain = DecodeChain.prepare(device_maps, replace(chain.settings, refine=False), capacity=32)
+    chain = PoseDecoder.prepare(device_maps, replace(chain.settings, refine=False), capacity=32)
     assert "refine" not in chain.kernels
     calls.clear()
     chain.launch(device_maps, to_source, packed, stream=cupy.cuda.get_current_stream())

@@ -1,4 +1,4 @@
-"""group.cu on the emulator against its twin: the same people, bit for bit."""
+"""group.cu on the emulator against its reference: the same people, bit for bit."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ class People:
     scores: NDArray[np.float32]
 
 
-def twin(found: Candidates, tags: NDArray[np.float32], joint_order: Sequence[int], settings: DecodeSettings) -> People:
+def reference(
+    found: Candidates, tags: NDArray[np.float32], joint_order: Sequence[int], settings: DecodeSettings
+) -> People:
     """group_by_tag, then scores and mean tags as decode_poses makes them."""
     members = group_by_tag(
         found,
@@ -112,7 +114,7 @@ def test_golden_scenes(golden: Callable[[str], Any], name: str) -> None:
         heatmaps, tags = (file[f"{scene}_{part}"].astype(np.float32) for part in ("det", "tag"))
         found = detect(heatmaps[None], tags[None], settings)
         joint_order = settings.skeleton_of(len(heatmaps)).grouping_order
-        assert_same(emulated(found, joint_order, settings)[0], twin(*found[0], joint_order, settings))
+        assert_same(emulated(found, joint_order, settings)[0], reference(*found[0], joint_order, settings))
 
 
 # (joints, capacity, tag planes, people, spacing of their tags, grain)
@@ -150,7 +152,7 @@ def test_made_up_scenes(scene: tuple[int, int, int, int, float, float], rules: d
     ]
     joint_order = rng.permutation(joints).tolist()
     for (found, tags), result in zip(images, emulated(images, joint_order, settings), strict=True):
-        assert_same(result, twin(found, tags, joint_order, settings))
+        assert_same(result, reference(found, tags, joint_order, settings))
 
 
 def test_the_order_of_threads_changes_nothing() -> None:

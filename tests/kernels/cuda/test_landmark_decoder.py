@@ -1,4 +1,4 @@
-"""Crops and landmarks on the GPU, with a stand-in for CuPy: CuPy arrays in, and the chain for whole frames."""
+"""Crops and landmarks on the GPU, with a fake of CuPy: CuPy arrays in, and the chain for whole frames."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import pytest
 
 from heatstream.errors import InputError
 from heatstream.kernels import Geometry, decode_landmarks, letterbox
-from heatstream.kernels.cuda.landmark_decoder import LandmarkChain
+from heatstream.kernels.cuda.landmark_decoder import LandmarkDecoder
 from heatstream.kernels.cuda.letterbox import describe
 from heatstream.kernels.reference.crops import crop_rotated, rotated_transforms
 from heatstream.model_info import IMAGENET_MEAN, IMAGENET_STD
 
 pytestmark = pytest.mark.emulator
 
-Standin = tuple[Any, Counter[str]]
+Fake = tuple[Any, Counter[str]]
 
 NORMALISATION = (IMAGENET_MEAN, IMAGENET_STD)
 # OpenCV 4 rounds a warp's coordinates to 1/32 px.
@@ -39,8 +39,8 @@ def scores(images: int = 2, landmarks: int = 5) -> np.ndarray:
 
 
 @pytest.mark.parametrize("view", [lambda array: array, lambda array: array[::-1, 3:50], lambda array: array[:, ::2]])
-def test_the_letterbox_of_a_cupy_frame(standin: Standin, view: Callable[[Any], Any]) -> None:
-    cupy, calls = standin
+def test_the_letterbox_of_a_cupy_frame(fake: Fake, view: Callable[[Any], Any]) -> None:
+    cupy, calls = fake
     geometry = Geometry.fit(view(frame()).shape[:2], (16, 32))
     found = letterbox(view(cupy.asarray(frame())), geometry, *NORMALISATION)
     assert type(found) is cupy.ndarray
@@ -50,8 +50,8 @@ def test_the_letterbox_of_a_cupy_frame(standin: Standin, view: Callable[[Any], A
 
 
 @pytest.mark.parametrize("view", [lambda array: array, lambda array: array[::-1, 3:50], lambda array: array[:, ::2]])
-def test_crops_of_a_cupy_frame(standin: Standin, view: Callable[[Any], Any]) -> None:
-    cupy, calls = standin
+def test_crops_of_a_cupy_frame(fake: Fake, view: Callable[[Any], Any]) -> None:
+    cupy, calls = fake
     transforms = rotated_transforms(BOXES, ANGLES, (16, 12))
     expected = crop_rotated(view(frame()), transforms, (16, 12), *NORMALISATION)
     for given in (transforms, cupy.asarray(transforms)):
@@ -64,8 +64,8 @@ def test_crops_of_a_cupy_frame(standin: Standin, view: Callable[[Any], Any]) -> 
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
-def test_landmarks_of_cupy_maps(standin: Standin, dtype: type) -> None:
-    cupy, calls = standin
+def test_landmarks_of_cupy_maps(fake: Fake, dtype: type) -> None:
+    cupy, calls = fake
     maps = scores().astype(dtype)
     transforms = rotated_transforms(BOXES, ANGLES, (32, 36))
     for to_source in (None, transforms, cupy.asarray(transforms)):
@@ -82,8 +82,8 @@ def test_landmarks_of_cupy_maps(standin: Standin, dtype: type) -> None:
 # ---- The chain -----------------------------------------------------------------------------------------------------
 
 
-def chain_of(capacity: int, dtype: type) -> LandmarkChain:
-    return LandmarkChain.prepare(
+def chain_of(capacity: int, dtype: type) -> LandmarkDecoder:
+    return LandmarkDecoder.prepare(
         capacity=capacity,
         num_landmarks=5,
         input_size=(16, 24),
@@ -96,9 +96,9 @@ def chain_of(capacity: int, dtype: type) -> LandmarkChain:
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
-def test_a_captured_chain_serves_frames_of_different_numbers_of_faces(standin: Standin, dtype: type) -> None:
+def test_a_captured_chain_serves_frames_of_different_numbers_of_faces(fake: Fake, dtype: type) -> None:
     """It allocates nothing and waits for nothing; what is in its memory decides what comes out."""
-    cupy, calls = standin
+    cupy, calls = fake
     chain = chain_of(3, dtype)
     picture = cupy.asarray(frame())
     descriptor = cupy.asarray(describe([picture], [Geometry.fit((45, 70), (64, 64))]))
@@ -129,7 +129,7 @@ def test_a_captured_chain_serves_frames_of_different_numbers_of_faces(standin: S
         np.testing.assert_array_equal(peaks, given[:count].max(axis=(2, 3)))
 
 
-def test_a_request_is_written_to_the_callers_memory(standin: Standin) -> None:
+def test_a_request_is_written_to_the_callers_memory(fake: Fake) -> None:
     chain = chain_of(3, np.float32)
     memory = np.full(19, 7, np.float32)
     request = chain.request(rotated_transforms(BOXES, ANGLES, (16, 24)), out=memory)
@@ -137,8 +137,8 @@ def test_a_request_is_written_to_the_callers_memory(standin: Standin) -> None:
     assert request[-1:].view(np.int32) == 2
 
 
-def test_refuses_what_there_is_no_room_for(standin: Standin) -> None:
-    cupy, _ = standin
+def test_refuses_what_there_is_no_room_for(fake: Fake) -> None:
+    cupy, _ = fake
     with pytest.raises(InputError, match="room for a face and a landmark, got 0 and 5"):
         chain_of(0, np.float32)
     chain = chain_of(1, np.float32)

@@ -1,4 +1,4 @@
-"""The CUDA letterbox on the CPU, through its launcher, against the twin and against OpenCV's colour conversion."""
+"""The CUDA letterbox on the CPU, through its launcher, against the reference and against OpenCV's colour conversion."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from heatstream.errors import InputError
 from heatstream.kernels import Geometry
-from heatstream.kernels import letterbox as twin
+from heatstream.kernels import letterbox as reference
 from heatstream.kernels.cuda.letterbox import DESCRIPTOR_BYTES, Nv12, describe, letterbox, letterbox_macros
 from tests.kernels.cuda.emulated import UNWRITTEN, Order, kernels
 
@@ -40,8 +40,8 @@ def emulate(
 
 
 def check(found: NDArray[Any], frame: NDArray[np.uint8], geometry: Geometry) -> None:
-    """The same grey levels as the twin's."""
-    expected = twin(frame, geometry, MEAN, STD)[0]
+    """The same grey levels as the reference's."""
+    expected = reference(frame, geometry, MEAN, STD)[0]
     levels = np.asarray(STD)[:, None, None] * 255
     rounding = 1e-5 if found.dtype == np.float32 else 2e-3
     difference = np.abs(found.astype(np.float32) - expected) * levels
@@ -113,7 +113,9 @@ def test_nv12_as_opencv_converts_it(size: tuple[int, int], padding: int) -> None
     frame = cv2.cvtColor(np.concatenate([luma, chroma]), cv2.COLOR_YUV2BGR_NV12)
     exactly = Geometry(size, (width / 2, height / 2), float(width))  # pixel for pixel
     scaled = Geometry.fit(size, (40, 66))
-    np.testing.assert_allclose(emulate([Nv12(luma, chroma)], [exactly]), twin(frame, exactly, MEAN, STD), atol=1e-5)
+    np.testing.assert_allclose(
+        emulate([Nv12(luma, chroma)], [exactly]), reference(frame, exactly, MEAN, STD), atol=1e-5
+    )
     check(emulate([Nv12(luma, chroma)], [scaled])[0], frame, scaled)
 
 

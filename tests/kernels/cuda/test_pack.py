@@ -30,7 +30,7 @@ TO_SOURCE = np.array([[1.7, 0.1, -3.3], [-0.2, 2.3, 11.1]])
 def packed_people(
     maps: DeviceMaps, working: Maps, settings: DecodeSettings, capacity: int, order: Order = "forward"
 ) -> NDArray[np.void]:
-    """(B,) structs, from the twin's peaks on."""
+    """(B,) structs, from the reference's peaks on."""
     macros = decode_macros(maps, settings)
     peaks = peak_buffers(maps, detect(*working, settings), working[0], settings)
     people = blank(PeopleBuffers, PeopleBuffers.layout(maps, settings.max_people))
@@ -96,7 +96,7 @@ def test_crowds(settings: DecodeSettings) -> None:
     working = crowd(1, 12)
     for capacity in (5, 600):
         result = packed_people(DeviceMaps.plain(*working), working, settings, capacity)
-        # The mean over a window is summed in another order than the twin's.
+        # The mean over a window is summed in another order than the reference's.
         assert_same(result, expected_people(working, settings, capacity), atol=2e-4 if settings.adjust == "h3r" else 0)
 
 

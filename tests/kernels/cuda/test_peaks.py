@@ -1,4 +1,4 @@
-"""The CUDA peaks on the CPU, through their launchers, against the twins: averages, peaks, positions and tags."""
+"""The CUDA peaks on the CPU, through their launchers, against the references: averages, peaks, positions and tags."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def run(maps: DeviceMaps, wanted: DecodeSettings, order: Order = "forward") -> P
 def check(
     found: PeakBuffers, heatmaps: FloatArray, tags: FloatArray, wanted: DecodeSettings, *, rounding: float = 0.0
 ) -> None:
-    """Compare with the twins on maps of the working size; values may differ by `rounding`."""
+    """Compare with the references on maps of the working size; values may differ by `rounding`."""
     for image, (maps, planes) in enumerate(zip(heatmaps, tags, strict=True)):
         assert found.state[image] == 0
         expected = find_peaks(
@@ -165,7 +165,7 @@ def network_maps(
     return (quarter, half), rng.normal(size=quarter.shape).astype(dtype)
 
 
-def twin_pass(
+def reference_pass(
     heatmaps: tuple[NDArray[Any], NDArray[Any]], tags: NDArray[Any], size: tuple[int, int] | None, flip: bool
 ) -> tuple[FloatArray, FloatArray]:
     quarter, half = (maps.astype(np.float32) for maps in heatmaps)
@@ -184,7 +184,7 @@ def test_network_maps(size: tuple[int, int], flip: bool, project: bool, dtype: t
     heatmaps, tags = network_maps(np.random.default_rng(3), 4, size, dtype)
     to = (4 * size[0], 4 * size[1]) if project else None
     maps = DeviceMaps.network([heatmaps], tags, size=to, flip_indices=COCO_17.flip_indices if flip else None)
-    check(run(maps, DEFAULT), *twin_pass(heatmaps, tags, to, flip), DEFAULT)
+    check(run(maps, DEFAULT), *reference_pass(heatmaps, tags, to, flip), DEFAULT)
 
 
 @pytest.mark.parametrize("place", ["quarter", "half", "tags"])
@@ -215,7 +215,7 @@ def test_several_scales(scales: tuple[float, ...], project: bool, flip: bool) ->
         size=to,
         flip_indices=COCO_17.flip_indices if flip else None,
     )
-    merged = merge_scales([(s, *twin_pass(*entry, to, flip)) for s, entry in zip(scales, passes, strict=True)])
+    merged = merge_scales([(s, *reference_pass(*entry, to, flip)) for s, entry in zip(scales, passes, strict=True)])
     # Where a factor is no power of two OpenCV takes the weights from rounded coordinates.
     check(run(maps, DEFAULT), *merged, DEFAULT, rounding=3e-6)
 

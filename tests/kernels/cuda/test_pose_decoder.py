@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from heatstream.errors import InputError
 from heatstream.kernels import DecodeSettings
 from heatstream.kernels.cuda.maps import DeviceMaps
-from heatstream.kernels.cuda.pose_decoder import DecodeChain
+from heatstream.kernels.cuda.pose_decoder import PoseDecoder
 from heatstream.kernels.reference.pack import packed_dtype, unpack_poses
 from tests.emulator.build import SANITIZE
 from tests.emulator.device import EmulatedDevice
@@ -50,7 +50,7 @@ def more_skeletons() -> Iterator[None]:
 
 
 def check(maps: DeviceMaps, working: Any, wanted: DecodeSettings, *, capacity: int = 64) -> NDArray[np.void]:
-    """Decode on the emulator and compare with the twins; gives what was found."""
+    """Decode on the emulator and compare with the references; gives what was found."""
     found = run(maps, wanted, EmulatedDevice(), capacity=capacity)
     assert_same(found, expected_people(working, wanted, capacity), wanted)
     return found
@@ -132,7 +132,7 @@ def test_one_chain_serves_one_frame_after_the_other() -> None:
     frames[2][0][1, 3, 5, 7] = np.nan
     heatmaps, tags = (np.zeros_like(array) for array in frames[0])
     maps = DeviceMaps.plain(heatmaps, tags)
-    chain = DecodeChain.prepare(maps, DEFAULT, capacity=32, device=EmulatedDevice())
+    chain = PoseDecoder.prepare(maps, DEFAULT, capacity=32, device=EmulatedDevice())
     to_source = np.tile(TO_SOURCE, (2, 1, 1))
     packed = np.zeros(chain.packed_shape, np.int32)
     for working in frames:
@@ -168,11 +168,11 @@ MAPS = DeviceMaps.plain(np.zeros((1, 17, 8, 8), np.float32), np.zeros((1, 17, 8,
 )
 def test_refuses_what_the_kernels_cannot_do(wanted: DecodeSettings, capacity: int, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        DecodeChain.prepare(MAPS, wanted, capacity=capacity, device=EmulatedDevice())
+        PoseDecoder.prepare(MAPS, wanted, capacity=capacity, device=EmulatedDevice())
 
 
 def test_refuses_what_it_was_not_prepared_for() -> None:
-    chain = DecodeChain.prepare(MAPS, DEFAULT, capacity=4, device=EmulatedDevice())
+    chain = PoseDecoder.prepare(MAPS, DEFAULT, capacity=4, device=EmulatedDevice())
     to_source, packed = np.zeros((1, 2, 3)), np.zeros(chain.packed_shape, np.int32)
     chain.launch(MAPS, to_source, packed, stream=None)
     larger = DeviceMaps.plain(np.zeros((1, 17, 8, 9), np.float32), np.zeros((1, 17, 8, 9, 1), np.float32))

@@ -1,4 +1,4 @@
-"""refine.cu on the emulator against its twin: the same pixels."""
+"""refine.cu on the emulator against its reference: the same pixels."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def make_people(
     return people
 
 
-def assert_equals_twin(
+def assert_equals_reference(
     result: NDArray[np.int64], heatmaps: NDArray[np.float32], tags: NDArray[np.float32], people: PeopleBuffers
 ) -> None:
     for image, count in enumerate(people.people):
@@ -72,7 +72,7 @@ def test_plain_maps(shape: tuple[int, ...], capacity: int, counts: list[int], re
     heatmaps, tags = heatmap_like(rng, shape[:4]).astype(real), rng.normal(0, 2, shape).astype(real)
     maps = DeviceMaps.plain(heatmaps, tags)
     people = make_people(rng, maps, capacity, counts)
-    assert_equals_twin(found(maps, people, capacity), heatmaps.astype(np.float32), tags.astype(np.float32), people)
+    assert_equals_reference(found(maps, people, capacity), heatmaps.astype(np.float32), tags.astype(np.float32), people)
 
 
 @pytest.mark.parametrize("value", [-1.0, 0.0, 0.25])
@@ -85,7 +85,7 @@ def test_the_first_of_equal_pixels_wins(value: float) -> None:
     maps = DeviceMaps.plain(heatmaps, tags)
     people = make_people(rng, maps, 4, [8], lacking=1.0)
     people.mean_tags[0, :4, 0] = [0.5, 1.5, -0.5, 7.5]  # halves round to even
-    assert_equals_twin(found(maps, people, 4), heatmaps, tags, people)
+    assert_equals_reference(found(maps, people, 4), heatmaps, tags, people)
 
 
 @pytest.mark.parametrize("flip", [False, True])
@@ -107,7 +107,7 @@ def test_network_maps(real: type[np.floating[Any]], project: bool, flip: bool) -
     )
     if flip:
         plain, plain_tags = merge_flipped((plain[::2], plain_tags[::2]), (plain[1::2], plain_tags[1::2]), swapped)
-    assert_equals_twin(found(maps, people, 10), plain, plain_tags, people)
+    assert_equals_reference(found(maps, people, 10), plain, plain_tags, people)
 
 
 @pytest.mark.parametrize("project", [False, True])
@@ -127,7 +127,7 @@ def test_several_scales(scales: tuple[float, ...], project: bool) -> None:
     middle = scales.index(1.0)
     maps = DeviceMaps.network([pair for pair, _ in heatmaps], heatmaps[middle][1], tag_pass=middle, size=size)
     people = make_people(rng, maps, 10, [10])
-    assert_equals_twin(found(maps, people, 10), *merge_scales(passes), people)
+    assert_equals_reference(found(maps, people, 10), *merge_scales(passes), people)
 
 
 def test_the_order_of_threads_changes_nothing() -> None:

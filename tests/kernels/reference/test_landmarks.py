@@ -1,4 +1,4 @@
-"""The landmark decoder: the twin against the reference, the kernel on the CPU against the twin."""
+"""The landmark decoder: the reference against the reference, the kernel on the CPU against the reference."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_the_reference_networks_landmarks(golden: Callable[[str], Any], decode: 
     dtype=st.sampled_from([np.float16, np.float32]),
 )
 @pytest.mark.emulator
-def test_kernel_equals_twin(
+def test_kernel_equals_reference(
     seed: int, shape: tuple[int, ...], topk: int, levels: int, spread: float, dtype: type
 ) -> None:
     """With few levels ties are everywhere; with a large spread one activation decides."""

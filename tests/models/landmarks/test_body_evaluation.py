@@ -57,7 +57,7 @@ def test_a_person_in_two_boxes_counts_once_with_the_better_score(tmp_path: Path)
     first = boxes_of(labelled)
     doubles = [PersonBox(box.picture, box.image_id, box.box + 1, box.score - 0.5) for box in first]
     result = measured(labelled, finder(labelled), [*doubles, *first])
-    assert [len(image.poses) for image in result.images] == [len(image.truth) for image in result.images]
+    assert [len(image.poses) for image in result.images] == [len(image.ground_truth) for image in result.images]
     best = sorted(box.score for box in first if box.image_id == result.images[0].image_id)
     np.testing.assert_allclose(sorted(result.images[0].poses.scores.tolist()), best, rtol=1e-6)
 

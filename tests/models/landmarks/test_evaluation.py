@@ -11,23 +11,25 @@ from numpy.typing import NDArray
 
 from heatstream.errors import DatasetError, InputError
 from heatstream.models.landmarks.evaluation import evaluate_bodies, evaluate_landmarks
-from heatstream.models.landmarks.readers import Example
-from heatstream.models.landmarks.readers.example import make_example, tight_box
+from heatstream.models.landmarks.readers import LandmarkAnnotation
+from heatstream.models.landmarks.readers.example import make_annotation, tight_box
 from heatstream.skeletons import COFW_29, MPII_16, W300_68, Skeleton
 
 SIZE = 100
 EYES = ("right_eye_outer", "left_eye_outer")
 
 
-def face(number: int, *, skeleton: Skeleton = W300_68, subsets: tuple[str, ...] = (), **more: Any) -> Example:
+def face(
+    number: int, *, skeleton: Skeleton = W300_68, subsets: tuple[str, ...] = (), **more: Any
+) -> LandmarkAnnotation:
     """A face in a photo of the grey level `number`, its eyes 50 px apart."""
     points = np.random.default_rng(number).uniform(20, 80, (skeleton.num_keypoints, 2))
     points[[skeleton.keypoints.index(name) for name in EYES]] = (20, 40), (70, 40)
     picture = np.full((SIZE, SIZE, 3), number, np.uint8)
-    return make_example(picture, points, tight_box(points), where=f"face {number}", subsets=subsets, **more)
+    return make_annotation(picture, points, tight_box(points), where=f"face {number}", subsets=subsets, **more)
 
 
-def off_by(distances: list[float], examples: list[Example]) -> Any:
+def off_by(distances: list[float], examples: list[LandmarkAnnotation]) -> Any:
     """Finds the landmarks of the photo of grey level i, all so many px too far to the right."""
 
     def find(frame: NDArray[np.uint8], boxes: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -94,7 +96,7 @@ def test_a_landmark_that_was_not_found_is_a_failure() -> None:
     ],
 )
 def test_what_cannot_be_measured_is_refused(
-    examples: list[Example], options: dict[str, Any], error: type[Exception], message: str
+    examples: list[LandmarkAnnotation], options: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     skeleton = options.pop("skeleton", COFW_29 if "norm" in options else W300_68)
     with pytest.raises(error, match=message):
@@ -104,7 +106,7 @@ def test_what_cannot_be_measured_is_refused(
 def test_a_face_without_a_length_is_named() -> None:
     points = np.random.default_rng(0).uniform(20, 80, (68, 2))
     points[36] = points[45]
-    example = make_example(np.zeros((9, 9, 3), np.uint8), points, tight_box(points), where="a.pts")
+    example = make_annotation(np.zeros((9, 9, 3), np.uint8), points, tight_box(points), where="a.pts")
     with pytest.raises(InputError, match=r"a.pts: .*no inter-ocular length"):
         evaluate_landmarks(lambda frame, boxes: points[None], [example], W300_68)
 
@@ -112,15 +114,15 @@ def test_a_face_without_a_length_is_named() -> None:
 def test_a_damaged_photo_ends_it_with_its_name(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_text("no picture")
     points = face(0).points
-    example = make_example(tmp_path / "a.jpg", points, tight_box(points), where="a.json, entry 1")
+    example = make_annotation(tmp_path / "a.jpg", points, tight_box(points), where="a.json, entry 1")
     with pytest.raises(DatasetError, match=r"a.jpg is missing or no picture"):
         evaluate_landmarks(lambda frame, boxes: points[None], [example], W300_68)
 
 
-def body(number: int, **more: Any) -> Example:
+def body(number: int, **more: Any) -> LandmarkAnnotation:
     points = np.random.default_rng(number).uniform(20, 80, (16, 2))
     picture = np.full((SIZE, SIZE, 3), number, np.uint8)
-    return make_example(picture, points, tight_box(points), where=f"body {number}", **more)
+    return make_annotation(picture, points, tight_box(points), where=f"body {number}", **more)
 
 
 def test_bodies_are_measured_by_their_heads() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from heatstream.errors import DatasetError
 from heatstream.models.landmarks import settings
-from heatstream.models.landmarks.readers.example import Example
+from heatstream.models.landmarks.readers.example import LandmarkAnnotation
 from heatstream.models.landmarks.settings import Format, LandmarkSetSettings, read_examples
 from heatstream.skeletons import COFW_29, W300_68, Skeleton
 
@@ -27,8 +27,10 @@ READERS = {
 """What each format's reader is called with."""
 
 
-def example(count: int) -> Example:
-    return Example(Path("photo.jpg"), np.zeros((count, 2)), np.full(count, 2, np.int8), np.array([0.0, 0, 9, 9]))
+def example(count: int) -> LandmarkAnnotation:
+    return LandmarkAnnotation(
+        Path("photo.jpg"), np.zeros((count, 2)), np.full(count, 2, np.int8), np.array([0.0, 0, 9, 9])
+    )
 
 
 def test_every_format_is_here() -> None:
@@ -39,7 +41,7 @@ def test_every_format_is_here() -> None:
 def test_a_format_has_its_reader(kind: Format, monkeypatch: pytest.MonkeyPatch) -> None:
     called = []
 
-    def read(*arguments: object) -> list[Example]:
+    def read(*arguments: object) -> list[LandmarkAnnotation]:
         called.append(arguments)
         return [example(68)]
 

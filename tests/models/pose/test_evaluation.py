@@ -48,7 +48,7 @@ def test_the_labels_themselves_are_perfect(labelled: LabelledSet, capfd: pytest.
     for image, people in zip(result.images, labelled.people[::-1], strict=True):
         assert image.score == pytest.approx(1, abs=1e-4)
         assert (image.missed, image.false) == (0, 0)
-        np.testing.assert_allclose(image.truth[..., :2], people)
+        np.testing.assert_allclose(image.ground_truth[..., :2], people)
     assert capfd.readouterr() == ("", "")
 
 
@@ -69,9 +69,9 @@ def test_it_gives_what_pycocotools_gives(labelled: LabelledSet) -> None:
 
     result = score(labelled, jittered(4.0))
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = coco.COCO(str(labelled.annotations))
+        ground_truth = coco.COCO(str(labelled.annotations))
         found = [person for image in result.images for person in image.poses.to_coco(image_id=image.image_id)]
-        other = COCOeval(truth, truth.loadRes(found), "keypoints")
+        other = COCOeval(ground_truth, ground_truth.loadRes(found), "keypoints")
         other.evaluate()
         other.accumulate()
         other.summarize()
@@ -109,7 +109,7 @@ def test_whoever_is_in_a_crowd_is_neither_right_nor_wrong(labelled: LabelledSet)
     result = score(labelled)
     assert result.metrics["AP"] == perfect.metrics["AP"]
     assert [image.false for image in result.images] == [0] * 6
-    assert sum(len(image.truth) for image in result.images) == sum(map(len, labelled.people)) - 6
+    assert sum(len(image.ground_truth) for image in result.images) == sum(map(len, labelled.people)) - 6
     assert sum(math.isnan(image.score) for image in result.images) == 2
 
 
@@ -147,11 +147,11 @@ def test_crowds_are_scored_as_crowdpose_does(tmp_path: Path, limit: int) -> None
 
     from heatstream.skeletons import CROWDPOSE_14
 
-    truth = COCO(str(labelled.annotations))
+    ground_truth = COCO(str(labelled.annotations))
     found = [person for image in result.images for person in image.poses.to_coco(image_id=image.image_id)]
     other = COCOeval_faster(
-        truth,
-        truth.loadRes(found),
+        ground_truth,
+        ground_truth.loadRes(found),
         "keypoints_crowd",
         kpt_oks_sigmas=list(CROWDPOSE_14.sigmas or ()),
         use_area=False,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from heatstream.errors import DatasetError
-from heatstream.models.pose.coco import Photo
+from heatstream.models.pose.coco import ImageAnnotation
 from heatstream.models.pose.frame_cache import FrameCache
 from tests.fakes.coco_sets import made_photo, person
 
@@ -19,7 +19,7 @@ SIZE = (12, 20)
 BYTES = 3 * 12 * 20
 
 
-def _photos(folder: Path, count: int = 4) -> list[Photo]:
+def _photos(folder: Path, count: int = 4) -> list[ImageAnnotation]:
     photos = []
     for number in range(count):
         path = folder / f"{number}.png"
@@ -42,26 +42,26 @@ def test_the_budget_decides_how_many_frames_are_held(tmp_path: Path, frames: flo
     assert (cache.frame(0) is cache.frame(0)) == (held > 0)
 
 
-def _missing(photo: Photo) -> Photo:
+def _missing(photo: ImageAnnotation) -> ImageAnnotation:
     return replace(photo, path=photo.path.with_name("missing.png"))
 
 
-def _truncated(photo: Photo) -> Photo:
+def _truncated(photo: ImageAnnotation) -> ImageAnnotation:
     photo.path.write_bytes(photo.path.read_bytes()[:20])
     return photo
 
 
-def _empty(photo: Photo) -> Photo:
+def _empty(photo: ImageAnnotation) -> ImageAnnotation:
     photo.path.write_bytes(b"")
     return photo
 
 
-def _text(photo: Photo) -> Photo:
+def _text(photo: ImageAnnotation) -> ImageAnnotation:
     photo.path.write_text("a thousand words")
     return photo
 
 
-def _larger(photo: Photo) -> Photo:
+def _larger(photo: ImageAnnotation) -> ImageAnnotation:
     return replace(photo, size=(24, 40))
 
 
@@ -75,7 +75,9 @@ def _larger(photo: Photo) -> Photo:
         (_larger, r"2\.png is 20x12 px and its JSON says 40x24"),
     ],
 )
-def test_a_bad_photo_is_named(tmp_path: Path, damage: Callable[[Photo], Photo], message: str) -> None:
+def test_a_bad_photo_is_named(
+    tmp_path: Path, damage: Callable[[ImageAnnotation], ImageAnnotation], message: str
+) -> None:
     photos = _photos(tmp_path)
     photos[2] = damage(photos[2])
     cache = FrameCache(photos)

@@ -6,12 +6,12 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch comes with the extra train")
 
-from heatstream.models.training.ema import Average  # noqa: E402
+from heatstream.models.training.ema import WeightEma  # noqa: E402
 
 
 def test_it_moves_part_of_the_way_and_copies_counts() -> None:
     network = torch.nn.BatchNorm2d(2)
-    average = Average(network)
+    average = WeightEma(network)
     with torch.no_grad():
         network.weight.fill_(3.0)
         network.running_mean.fill_(8.0)
@@ -26,7 +26,7 @@ def test_it_moves_part_of_the_way_and_copies_counts() -> None:
 
 def test_without_decay_it_is_an_exact_copy() -> None:
     network = torch.nn.Conv2d(3, 5, 3)
-    average = Average(network)
+    average = WeightEma(network)
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter)
     average.follow(network, 0.0)

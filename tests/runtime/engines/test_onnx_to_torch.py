@@ -12,7 +12,7 @@ from heatstream import catalog
 from heatstream.engine_builder.trt.model_source import read_model
 from heatstream.errors import ModelFileError
 from heatstream.runtime.engines.onnx_engine import OnnxEngine
-from heatstream.runtime.engines.onnx_to_torch import make_network
+from heatstream.runtime.engines.onnx_to_torch import torch_module_from_onnx
 from heatstream.runtime.engines.torch_engine import TorchEngine
 from tests.fakes.runtime import MODELS
 
@@ -34,7 +34,9 @@ def images(size: tuple[int, int]) -> np.ndarray[Any, Any]:
 )
 def test_it_gives_the_maps_of_onnx_runtime_at_every_size(model: Path, tolerance: float) -> None:
     source = read_model(model)
-    engine = TorchEngine(make_network(model.read_bytes(), source.info), source.info, precision=source.info.precision)
+    engine = TorchEngine(
+        torch_module_from_onnx(model.read_bytes(), source.info), source.info, precision=source.info.precision
+    )
     expected = OnnxEngine(model, 1)
     for size in ((64, 128), (128, 64), (64, 128)):
         found = engine.run(images(size))
@@ -46,7 +48,7 @@ def test_it_gives_the_maps_of_onnx_runtime_at_every_size(model: Path, tolerance:
 def test_what_follows_from_the_size_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A captured graph could not hold it: it is host's work, and it would be copied to the device each time."""
     model = catalog.bundled_path("swahr-mobile")
-    network = make_network(model.read_bytes(), read_model(model).info)
+    network = torch_module_from_onnx(model.read_bytes(), read_model(model).info)
     batch = torch.from_numpy(images((64, 64)))
     with torch.inference_mode():
         first = network(batch)
@@ -65,4 +67,4 @@ def test_an_operator_that_it_does_not_know_is_named() -> None:
     model.graph.node[0].op_type = "DeformConv"
     info = read_model(MODELS / "spots.onnx").info
     with pytest.raises(ModelFileError, match="PyTorch cannot run spots: its graph has DeformConv"):
-        make_network(model.SerializeToString(), info)
+        torch_module_from_onnx(model.SerializeToString(), info)

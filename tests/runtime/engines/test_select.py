@@ -16,19 +16,19 @@ from heatstream.runtime.engines import select as module
 from heatstream.runtime.engines.select import open_engine
 from heatstream.runtime.gpu import device as cuda_module
 from tests.fakes.cupy import make_cupy
-from tests.fakes.gpu import ORIN, SPOTS_MODEL, StandinGpu, make_gpu
+from tests.fakes.gpu import ORIN, SPOTS_MODEL, FakeGpu, make_gpu
 from tests.fakes.runtime import MODELS
 
 SPOTS_ANY = MODELS / "spots.onnx"
 
 
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> StandinGpu:
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeGpu:
     """One with a GPU and TensorRT."""
     return with_gpu(monkeypatch, tmp_path)
 
 
-def with_gpu(monkeypatch: pytest.MonkeyPatch, folder: Path, backend: Any = "tensorrt") -> StandinGpu:
+def with_gpu(monkeypatch: pytest.MonkeyPatch, folder: Path, backend: Any = "tensorrt") -> FakeGpu:
     cupy, calls = make_cupy()
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     monkeypatch.setattr(module, "local_gpu", lambda index=0: ORIN if index == 0 else None)
@@ -60,7 +60,7 @@ def test_without_a_gpu(monkeypatch: pytest.MonkeyPatch, options: dict[str, str],
 
 @pytest.mark.parametrize(("device", "engine"), [("auto", "auto"), ("cuda", "auto"), ("cuda:0", "tensorrt")])
 @pytest.mark.parametrize("model", [SPOTS_MODEL, SPOTS_ANY], ids=["one size", "any size"])
-def test_a_gpu_with_tensorrt_gets_an_engine_built(machine: StandinGpu, device: str, engine: str, model: Path) -> None:
+def test_a_gpu_with_tensorrt_gets_an_engine_built(machine: FakeGpu, device: str, engine: str, model: Path) -> None:
     opened = open_engine(model, device=device, engine=engine)
     assert opened.cuda is not None
     assert opened.engine.name.startswith("TensorRT 10.3.0, cuda:0 (Orin)")
@@ -127,48 +127,48 @@ def test_a_tensorrt_that_does_not_run_on_this_gpu_leaves_it_to_torch(
     ],
 )
 def test_what_does_not_go_together_is_refused(
-    machine: StandinGpu, options: dict[str, str], kind: type[HeatstreamError], message: str
+    machine: FakeGpu, options: dict[str, str], kind: type[HeatstreamError], message: str
 ) -> None:
     with pytest.raises(kind, match=message):
         open_engine(SPOTS_MODEL, **options)  # type: ignore[arg-type]
 
 
-def no_driver(gpu: StandinGpu, monkeypatch: pytest.MonkeyPatch) -> None:
+def no_driver(gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch) -> None:
     without_gpu(monkeypatch)
 
 
-def no_cupy(gpu: StandinGpu, monkeypatch: pytest.MonkeyPatch) -> None:
+def no_cupy(gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)
 
 
-def broken_cupy(gpu: StandinGpu, monkeypatch: pytest.MonkeyPatch) -> None:
+def broken_cupy(gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(name: str, **options: Any) -> None:
         raise ImportError("Failed to import CuPy.\n\nIf you ...") from ImportError("libcublas.so.13 is missing")
 
     monkeypatch.setattr(cuda_module, "require", fail)
 
 
-def old_driver(gpu: StandinGpu, monkeypatch: pytest.MonkeyPatch) -> None:
+def old_driver(gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> int:
         raise gpu.cupy.cuda.runtime.CUDARuntimeError(35, "cudaErrorInsufficientDriver")
 
     monkeypatch.setattr(gpu.cupy.cuda.runtime, "getDeviceCount", refuse)
 
 
-def no_nvrtc(gpu: StandinGpu, monkeypatch: pytest.MonkeyPatch) -> None:
+def no_nvrtc(gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing() -> None:
         raise MissingExtraError("NVRTC", "gpu", "compiling CUDA kernels")
 
     monkeypatch.setattr(cuda_module, "nvrtc", missing)
 
 
-def no_engine(gpu: StandinGpu, monkeypatch: pytest.MonkeyPatch) -> None:
+def no_engine(gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("tensorrt", "tensorrt_rtx"):
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
 
 
-def no_memory(gpu: StandinGpu, monkeypatch: pytest.MonkeyPatch) -> None:
+def no_memory(gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch) -> None:
     open_engine(SPOTS_MODEL, device="cuda").engine.close()  # from now on it needs no building
 
     def fail(self: Any, serialized_engine: Any) -> None:
@@ -190,7 +190,7 @@ FAILURES = [
 
 @pytest.mark.parametrize(("broken", "message"), FAILURES)
 def test_who_asks_for_a_gpu_is_told_what_is_missing(
-    machine: StandinGpu, monkeypatch: pytest.MonkeyPatch, broken: Any, message: str
+    machine: FakeGpu, monkeypatch: pytest.MonkeyPatch, broken: Any, message: str
 ) -> None:
     broken(machine, monkeypatch)
     with pytest.raises(HeatstreamError, match=message) as raised:
@@ -200,7 +200,7 @@ def test_who_asks_for_a_gpu_is_told_what_is_missing(
 
 @pytest.mark.parametrize(("broken", "message"), FAILURES[1:])
 def test_auto_says_why_it_ends_on_the_cpu(
-    machine: StandinGpu, monkeypatch: pytest.MonkeyPatch, broken: Any, message: str
+    machine: FakeGpu, monkeypatch: pytest.MonkeyPatch, broken: Any, message: str
 ) -> None:
     broken(machine, monkeypatch)
     with pytest.warns(RuntimeWarning, match=f"this runs on the CPU: the GPU cannot be used: .*{message}"):
@@ -209,7 +209,7 @@ def test_auto_says_why_it_ends_on_the_cpu(
     assert opened.reason.startswith("the GPU cannot be used: ")
 
 
-def test_several_scales_are_looked_at_on_the_cpu(machine: StandinGpu) -> None:
+def test_several_scales_are_looked_at_on_the_cpu(machine: FakeGpu) -> None:
     with heatstream.load(SPOTS_ANY, scales=(0.5, 1), threads=1) as pipeline:
         assert pipeline.reason == "several scales are looked at on the CPU alone"
     with pytest.raises(InputError, match="several scales are looked at on the CPU alone: choose --device cpu"):

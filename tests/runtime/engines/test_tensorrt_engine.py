@@ -13,23 +13,23 @@ import pytest
 from heatstream.engine_builder.trt.plan_file import load_plan
 from heatstream.errors import EngineError, EngineFileError, InputError
 from heatstream.runtime.engines.onnx_engine import OnnxEngine
-from heatstream.runtime.engines.per_size import MOST_ENGINES, SizedEngines
+from heatstream.runtime.engines.per_size import MOST_ENGINES, PerSizeEngine
 from heatstream.runtime.engines.tensorrt_engine import TensorRTEngine
-from heatstream.runtime.gpu.device import Cuda
+from heatstream.runtime.gpu.device import CudaDevice
 from tests.fakes.cupy import make_cupy
-from tests.fakes.gpu import SPOTS_MODEL, StandinGpu, make_gpu
+from tests.fakes.gpu import SPOTS_MODEL, FakeGpu, make_gpu
 from tests.fakes.runtime import MODELS
 
 SPOTS_ANY = MODELS / "spots.onnx"
 
 
 @pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> StandinGpu:
+def gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeGpu:
     """Without kernels: engines need none."""
     return plain_gpu(monkeypatch, tmp_path)
 
 
-def plain_gpu(monkeypatch: pytest.MonkeyPatch, folder: Path, backend: Any = "tensorrt") -> StandinGpu:
+def plain_gpu(monkeypatch: pytest.MonkeyPatch, folder: Path, backend: Any = "tensorrt") -> FakeGpu:
     cupy, calls = make_cupy()
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     return make_gpu((cupy, calls), monkeypatch, folder, backend)
@@ -49,7 +49,7 @@ def assert_maps(found: dict[str, Any], expected: dict[str, Any]) -> None:
 @pytest.mark.parametrize("backend", ["tensorrt", "tensorrt-rtx"])
 def test_it_gives_the_maps_of_the_model_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, backend: Any) -> None:
     gpu = plain_gpu(monkeypatch, tmp_path, backend)
-    engine, expected = gpu.engine(Cuda(0)), OnnxEngine(SPOTS_MODEL, 1)
+    engine, expected = gpu.engine(CudaDevice(0)), OnnxEngine(SPOTS_MODEL, 1)
     for seed in (1, 1):
         assert_maps(engine.run(images(seed)), expected.run(images(seed)))
     assert engine.name == f"{gpu.toolkit.title}, cuda:0 (Orin), fp32"
@@ -61,7 +61,7 @@ def test_it_gives_the_maps_of_the_model_file(monkeypatch: pytest.MonkeyPatch, tm
         engine.run(images(1))
 
 
-def test_an_engine_for_several_images_takes_any_number_of_them(gpu: StandinGpu, tmp_path: Path) -> None:
+def test_an_engine_for_several_images_takes_any_number_of_them(gpu: FakeGpu, tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx", reason="onnx comes with the extra test")
     model = onnx.load(SPOTS_MODEL)
     for value in [*model.graph.input, *model.graph.output]:
@@ -69,7 +69,7 @@ def test_an_engine_for_several_images_takes_any_number_of_them(gpu: StandinGpu, 
     entry = next(item for item in model.metadata_props if item.key == "heatstream")
     entry.value = entry.value.replace('"batch": 1', '"batch": null')
     onnx.save(model, tmp_path / "many.onnx")
-    engine = gpu.engine(Cuda(0), tmp_path / "many.onnx", batch=3)
+    engine = gpu.engine(CudaDevice(0), tmp_path / "many.onnx", batch=3)
     single = OnnxEngine(SPOTS_MODEL, 1)
     for count in (1, 3, 7):
         given = images(count)
@@ -81,9 +81,9 @@ def test_an_engine_for_several_images_takes_any_number_of_them(gpu: StandinGpu, 
         engine.ready((64, 128), 4, gpu.cupy.cuda.Stream(non_blocking=True))
 
 
-def test_two_images_go_one_by_one_through_an_engine_for_one(gpu: StandinGpu) -> None:
+def test_two_images_go_one_by_one_through_an_engine_for_one(gpu: FakeGpu) -> None:
     stream = gpu.cupy.cuda.Stream(non_blocking=True)
-    run = gpu.engine(Cuda(0)).ready((64, 128), 2, stream)
+    run = gpu.engine(CudaDevice(0)).ready((64, 128), 2, stream)
     given = images(2)
     run.images.set(given, stream=stream)
     gpu.calls.clear()
@@ -98,7 +98,7 @@ def test_two_images_go_one_by_one_through_an_engine_for_one(gpu: StandinGpu) -> 
 
 def test_rtx_is_set_up_for_our_graphs_and_its_kernels_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     gpu = plain_gpu(monkeypatch, tmp_path, "tensorrt-rtx")
-    cuda = Cuda(0)
+    cuda = CudaDevice(0)
     for kept in (b"", b"kernels of the engine"):
         run = gpu.engine(cuda).ready((64, 128), 1, gpu.cupy.cuda.Stream(non_blocking=True))
         assert gpu.toolkit.module.made[-1] == ("DISABLED", "EAGER", kept)
@@ -110,8 +110,8 @@ def test_rtx_is_set_up_for_our_graphs_and_its_kernels_are_kept(monkeypatch: pyte
     assert gpu.toolkit.module.made[-1][2] == b""  # damaged, and not handed to the library
 
 
-def test_a_plan_that_the_library_does_not_take_says_why(gpu: StandinGpu) -> None:
-    cuda = Cuda(0)
+def test_a_plan_that_the_library_does_not_take_says_why(gpu: FakeGpu) -> None:
+    cuda = CudaDevice(0)
     path = gpu.engine(cuda)._path
     plan = load_plan(path)
     object.__setattr__(plan, "data", b"no plan")
@@ -123,20 +123,20 @@ def test_a_plan_that_the_library_does_not_take_says_why(gpu: StandinGpu) -> None
         load_plan(path)
 
 
-def test_an_engine_of_another_size_refuses(gpu: StandinGpu) -> None:
+def test_an_engine_of_another_size_refuses(gpu: FakeGpu) -> None:
     with pytest.raises(InputError, match="takes images of 64x128 px, not 64x64"):
-        gpu.engine(Cuda(0)).ready((64, 64), 1, gpu.cupy.cuda.Stream(non_blocking=True))
+        gpu.engine(CudaDevice(0)).ready((64, 64), 1, gpu.cupy.cuda.Stream(non_blocking=True))
 
 
-def test_engines_of_any_size_are_opened_once_per_size_and_few_are_kept(gpu: StandinGpu) -> None:
-    cuda, opened = Cuda(0), Counter[tuple[int, int]]()
+def test_engines_of_any_size_are_opened_once_per_size_and_few_are_kept(gpu: FakeGpu) -> None:
+    cuda, opened = CudaDevice(0), Counter[tuple[int, int]]()
 
     def open_sized(size: tuple[int, int]) -> TensorRTEngine:
         opened[size] += 1
         return gpu.engine(cuda, SPOTS_ANY, size=size)
 
     expected = OnnxEngine(SPOTS_ANY, 1)
-    engines = SizedEngines(expected.info, "TensorRT", open_sized)
+    engines = PerSizeEngine(expected.info, "TensorRT", open_sized)
     sizes = [(64, 64 * (1 + number)) for number in range(MOST_ENGINES + 1)]
     for size in (*sizes, sizes[-1], sizes[0]):
         assert_maps(engines.run(images(1, size)), expected.run(images(1, size)))

@@ -117,7 +117,7 @@ def test_images_that_do_not_fit_are_refused(info: ModelInfo, shape: tuple[int, .
 
 def test_a_closed_engine_says_so() -> None:
     engine = TorchEngine(Spots(), SPOTS)
-    assert engine.side_by_side() is engine
+    assert engine.for_throughput() is engine
     engine.close()
     engine.close()
     with pytest.raises(EngineError, match="is closed"):

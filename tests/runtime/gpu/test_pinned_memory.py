@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from heatstream.runtime.gpu.device import Cuda
-from heatstream.runtime.gpu.pinned_memory import PageLocked
+from heatstream.runtime.gpu.device import CudaDevice
+from heatstream.runtime.gpu.pinned_memory import PinnedBuffer
 from heatstream.runtime.pipelines.pose_gpu import GpuPipeline
 from tests.fakes.cupy import make_cupy
-from tests.fakes.gpu import StandinGpu, make_gpu
+from tests.fakes.gpu import FakeGpu, make_gpu
 from tests.fakes.runtime import spot
 
 
@@ -81,7 +81,7 @@ def test_a_discrete_gpu_copies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     cupy, calls = make_cupy()
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     make_gpu((cupy, calls), monkeypatch, tmp_path)
-    memory = PageLocked(Cuda(0), 100)
+    memory = PinnedBuffer(CudaDevice(0), 100)
     assert memory.mapped is None
     assert len(memory.bytes) == 100
     assert calls["pin"] == 1
@@ -93,7 +93,7 @@ def test_a_board_that_shares_its_memory_maps_it(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     make_gpu((cupy, calls), monkeypatch, tmp_path)
     contexts, allocated = add_pycuda(monkeypatch, cupy)
-    memory = PageLocked(Cuda(0), 100)
+    memory = PinnedBuffer(CudaDevice(0), 100)
     memory.bytes[:] = 7
     assert memory.mapped is not None
     assert np.asarray(memory.mapped).tolist() == [7] * 100
@@ -104,7 +104,7 @@ def test_a_board_that_shares_its_memory_maps_it(monkeypatch: pytest.MonkeyPatch,
 
 
 @pytest.mark.emulator
-def test_a_frame_in_mapped_memory_is_not_copied(gpu: StandinGpu, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_frame_in_mapped_memory_is_not_copied(gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch) -> None:
     add_pycuda(monkeypatch, gpu.cupy)
     copy = gpu.cupy.cuda.MemoryPointer.copy_from_host_async
 
@@ -113,7 +113,7 @@ def test_a_frame_in_mapped_memory_is_not_copied(gpu: StandinGpu, monkeypatch: py
         copy(self, mem, size, stream)
 
     monkeypatch.setattr(gpu.cupy.cuda.MemoryPointer, "copy_from_host_async", copy_small_things)
-    cuda = Cuda(0)
+    cuda = CudaDevice(0)
     with GpuPipeline(gpu.engine(cuda), cuda) as pipeline:
         pipeline.warm_up(90, 150)
         for size in ((90, 150), (70, 50)):  # other sizes need no other graph

@@ -177,7 +177,7 @@ def test_frames_in_any_order_stand_for_themselves() -> None:
     unsure = poses_of([HERE], score=0.15)
     cascade, _ = cascade_of(poses_of([HERE]), unsure, follow=True)
     faces_of(cascade, picture_of([HERE]))
-    assert len(faces_of(cascade.side_by_side(), picture_of([HERE]))) == 0
+    assert len(faces_of(cascade.for_throughput(), picture_of([HERE]))) == 0
     assert len(faces_of(cascade.in_order(), picture_of([HERE]))) == 0, "a stream of its own has no past"
 
 

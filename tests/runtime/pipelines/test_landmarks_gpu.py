@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from heatstream.errors import EngineError, InputError
 from heatstream.results import Poses
 from heatstream.runtime.engines.onnx_engine import OnnxEngine
-from heatstream.runtime.gpu.device import Cuda
+from heatstream.runtime.gpu.device import CudaDevice
 from heatstream.runtime.pipelines import faces as faces_module
 from heatstream.runtime.pipelines.face_regions import FaceRegions
 from heatstream.runtime.pipelines.faces import FaceCascade
 from heatstream.runtime.pipelines.landmarks import LandmarkPipeline
 from heatstream.runtime.pipelines.landmarks_gpu import GpuLandmarkPipeline
 from heatstream.runtime.pipelines.pose_gpu import GpuPipeline
-from tests.fakes.gpu import StandinGpu
+from tests.fakes.gpu import FakeGpu
 from tests.fakes.runtime import MODELS, spot
 
 pytestmark = pytest.mark.emulator
@@ -30,17 +30,17 @@ ANGLES = np.array([0.0, 0.7, -2.0])
 
 
 @pytest.fixture
-def cuda(gpu: StandinGpu) -> Cuda:
-    return Cuda(0)
+def cuda(gpu: FakeGpu) -> CudaDevice:
+    return CudaDevice(0)
 
 
 @pytest.fixture
-def people(gpu: StandinGpu, cuda: Cuda) -> GpuPipeline:
+def people(gpu: FakeGpu, cuda: CudaDevice) -> GpuPipeline:
     return GpuPipeline(gpu.engine(cuda), cuda)
 
 
 @pytest.fixture
-def landmarks(gpu: StandinGpu, cuda: Cuda) -> GpuLandmarkPipeline:
+def landmarks(gpu: FakeGpu, cuda: CudaDevice) -> GpuLandmarkPipeline:
     return GpuLandmarkPipeline(gpu.engine(cuda, MODEL, batch=2), cuda, capacity=2)
 
 
@@ -49,7 +49,7 @@ def frame(x: float = 75) -> NDArray[np.uint8]:
 
 
 def test_it_finds_what_the_cpu_finds_in_more_boxes_than_fit_a_run(
-    gpu: StandinGpu, people: GpuPipeline, landmarks: GpuLandmarkPipeline
+    gpu: FakeGpu, people: GpuPipeline, landmarks: GpuLandmarkPipeline
 ) -> None:
     on_cpu = LandmarkPipeline(OnnxEngine(MODEL, 1))
     for place in (75, 70, 78):
@@ -104,7 +104,7 @@ def test_a_cascade_on_the_gpu_cuts_faces_from_the_frame_that_is_there(
     assert found.faces is not None
 
 
-def test_load_makes_such_a_cascade(gpu: StandinGpu, tmp_path: Path) -> None:
+def test_load_makes_such_a_cascade(gpu: FakeGpu, tmp_path: Path) -> None:
     from heatstream.runtime.load import load
 
     with load(MODELS / "spots_64x128.onnx", "cuda", faces=MODEL) as cascade:

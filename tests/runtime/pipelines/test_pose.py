@@ -160,7 +160,7 @@ def test_mirrored_and_in_several_sizes_a_spot_is_where_it_is(info: Any, scales: 
     engine = FakeEngine(info)
     pipeline = Pipeline(engine, flip=True, scales=scales)
     frame = spot(140, 260, 91, 53, radius=12)
-    poses = pipeline.side_by_side()(frame)
+    poses = pipeline.for_throughput()(frame)
     assert engine.runs == len(scales) * (1 if info.batch is None else 2)
     assert len(poses) == 1
     np.testing.assert_allclose(poses.keypoints[0], np.tile((91, 53), (17, 1)), atol=6.0)
@@ -228,7 +228,7 @@ class Unchecked:
             out = self.network(torch.from_numpy(np.ascontiguousarray(images)))
         return dict(zip(self.info.outputs, [maps.numpy() for maps in (*out.heatmaps, out.tags)], strict=True))
 
-    def side_by_side(self) -> Any:
+    def for_throughput(self) -> Any:
         return self
 
     def close(self) -> None: ...

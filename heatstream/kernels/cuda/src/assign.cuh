@@ -1,4 +1,4 @@
-// Assign: exact minimum-cost assignment in one warp, up to 32 rows x 32 columns. The Python twin is SciPy's
+// Assign: exact minimum-cost assignment in one warp, up to 32 rows x 32 columns. The Python reference is SciPy's
 // linear_sum_assignment, which grouping calls.
 //
 // Shortest augmenting paths with dual variables (Jonker & Volgenant 1987, in the form of Crouse 2016, "On implementing

@@ -1,5 +1,5 @@
 // Crops: faces (or bodies) cut from one frame into the network's input, turned with them, all in one launch. The Python
-// twin is crop_rotated of crops.py, which states the rule:
+// reference is crop_rotated of crops.py, which states the rule:
 //
 //   out[b, c, y, x] = (level / 255 - mean[c]) / std[c]
 //   level = the mean of n x m bilinear samples of the frame, spread over what the pixel covers there, black beyond it
@@ -14,7 +14,7 @@
 // out: (capacity, 3, height, width), R, G, B; __half with -D HALF_OUTPUT=1, else float.
 //
 // Launch: grid (ceil(width / 64), ceil(height / 8), capacity), block (32, 8); two neighbouring pixels a thread, as in
-// the letterbox. Coordinates are float: 0.0005 px off in a frame of 4,096 px, the twin's likewise.
+// the letterbox. Coordinates are float: 0.0005 px off in a frame of 4,096 px, the reference's likewise.
 #include "frame.cuh"
 
 constexpr int COLUMNS = 32;  // threads of a block

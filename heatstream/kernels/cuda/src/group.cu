@@ -1,4 +1,4 @@
-// Group: which detections belong to one person. One warp per image; the Python twin is group.py.
+// Group: which detections belong to one person. One warp per image; the Python reference is group.py.
 //
 // Detections are matched joint by joint, in the skeleton's order, with the people found so far, by their tags
 // (associative embedding, Newell et al. 2017, section 3.2; the official parser of HigherHRNet and SWAHR). With a
@@ -8,8 +8,8 @@
 //
 // where the second and third term decide what the official parser leaves open (group.py tells why), or |t - m| alone
 // without use_detection_score. The assignment of least cost is exact (assign.cuh). A pair nearer than the threshold
-// joins; every other detection starts a person. Costs are doubles and made of the same operations as the twin's, sums
-// of tags are floats in the twin's order: the people are the same, bit for bit.
+// joins; every other detection starts a person. Costs are doubles and made of the same operations as the reference's, sums
+// of tags are floats in the reference's order: the people are the same, bit for bit.
 //
 // CAPACITY people take part in the matching. They live in the warp: lane p holds the sum of person p's tags, and a row
 // of `held` its detections. People started later can only be started: they hold one detection for ever, and a mask per
@@ -70,7 +70,7 @@ __device__ inline double tag_distance(const float* a, const float* b) {
     return sqrt(sum);
 }
 
-// Twin: _official_cost, for detection `row` of `count` and person `column` of `people`.
+// Reference: _official_cost, for detection `row` of `count` and person `column` of `people`.
 __device__ inline double official_cost(double distance, float score, double tag_threshold, int row, int column,
                                        int count, int people) {
     const int index_rank = people * row + count * column - row * column;
@@ -121,7 +121,7 @@ struct Image {
     unsigned char held[CAPACITY * NUM_JOINTS];  // members of the first CAPACITY people
 };
 
-// Twin: the loop of group_by_tag. Returns how many people were started.
+// Reference: the loop of group_by_tag. Returns how many people were started.
 __device__ inline int group_joints(const int* counts, const float* scores, const float* tags, const int* order,
                                    const Settings& settings, Image& shared) {
     const int lane = threadIdx.x;
@@ -193,7 +193,7 @@ struct People {
     float* scores;
 };
 
-// Twin: person_scores and mean_tags of _decode_image, which add over the joints in their own order: pairs for one tag
+// Reference: person_scores and mean_tags of _decode_image, which add over the joints in their own order: pairs for one tag
 // plane, one joint after the other for several, as NumPy does.
 __device__ inline void summarize(const unsigned char* held, const float* scores, const float* tags, float& score,
                                  float* mean_tag) {
@@ -214,7 +214,7 @@ __device__ inline void summarize(const unsigned char* held, const float* scores,
     }
 }
 
-// The place in the output of this lane's person, or NONE; `written` people come before. Twin: the person_threshold of
+// The place in the output of this lane's person, or NONE; `written` people come before. Reference: the person_threshold of
 // _decode_image.
 __device__ inline int place_of(bool exists, float score, const float* mean_tag, float person_threshold,
                                const People& out, int& written) {

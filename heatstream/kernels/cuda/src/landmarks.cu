@@ -1,4 +1,4 @@
-// Landmarks: from a map per landmark to its position. The Python twin is landmarks.py.
+// Landmarks: from a map per landmark to its position. The Python reference is landmarks.py.
 //
 //   position = stride * sum(w_i * (x_i, y_i)) / sum(w_i),   w_i = exp(v_i - v_0)
 //

@@ -1,4 +1,4 @@
-// Letterbox: camera frames to the network's input, a batch of frames of any sizes in one launch. The Python twin is
+// Letterbox: camera frames to the network's input, a batch of frames of any sizes in one launch. The Python reference is
 // letterbox.py, the geometry that of geometry.py.
 //
 //   out[b, c, y, x] = (level / 255 - mean[c]) / std[c]
@@ -15,7 +15,7 @@
 // warp read, the more cache lines one read touches.
 //
 // Coordinates and weights are float and are rounded as OpenCV 5 rounds them on a CPU with FMA, so that every grey level
-// is the twin's (within 1 in the last columns of a width that is no multiple of 32, which OpenCV does one by one).
+// is the reference's (within 1 in the last columns of a width that is no multiple of 32, which OpenCV does one by one).
 // OpenCV 4 rounds its weights to 1/32 and differs by a few levels.
 #include "frame.cuh"
 

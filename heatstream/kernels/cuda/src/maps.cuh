@@ -1,4 +1,4 @@
-// Maps: what the kernels read, and its value at any pixel. The Python twin is aggregate.py.
+// Maps: what the kernels read, and its value at any pixel. The Python reference is aggregate.py.
 //
 // The networks give heatmaps at 1/4 and at 1/2 of their input and tags at 1/4. The decode works on their average,
 // resampled to the working size: 1/2 of the input, or the input's own size (PROJECT). No such map is ever written;
@@ -10,7 +10,7 @@
 //
 // Resampling is bilinear with pixel centres at +0.5 and clamped borders. It is evaluated as OpenCV evaluates it for
 // float images on a CPU with FMA: along x and then along y, as fmaf(b - a, weight, a). So the averages are those of the
-// twin to the last bit, and plateaus and ties fall out alike.
+// reference to the last bit, and plateaus and ties fall out alike.
 //
 // Configuration, each one a -D of the compilation:
 //   NUM_JOINTS  K, 1..255        HALF_MAPS   1: the maps are __half, 0: float; all arithmetic is float
@@ -147,7 +147,7 @@ __device__ inline float pass_average_at(const Maps& maps, const Pass& pass, int 
     return FLIP ? views * 0.5f : views;
 }
 
-// The heatmap that the twins call heatmaps[image, joint, y, x]: (y, x) must lie inside the working size.
+// The heatmap that the references call heatmaps[image, joint, y, x]: (y, x) must lie inside the working size.
 __device__ inline float average_at(const Maps& maps, int image, int joint, int y, int x) {
     float total = 0.0f;
     for (int p = 0; p < NUM_PASSES; ++p) total += pass_average_at(maps, maps.passes[p], image, joint, y, x);

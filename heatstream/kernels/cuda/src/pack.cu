@@ -1,4 +1,4 @@
-// Pack: everybody of an image, best first, in one contiguous struct for one copy. The Python twin is pack.py.
+// Pack: everybody of an image, best first, in one contiguous struct for one copy. The Python reference is pack.py.
 //
 // Each image's struct is made of 4-byte words, little-endian:
 //
@@ -12,7 +12,7 @@
 //         float keypoints[K][3]  x, y in source px and score; (0, 0, 0) where a keypoint is missing
 //
 // A joint that the person lacks is filled in from the key that refine left, if the heatmap is positive there: adjusted
-// even with ADJUST none, as the official parser does (twin: _fill_in of decode.py). Positions go from map px to source
+// even with ADJUST none, as the official parser does (reference: _fill_in of decode.py). Positions go from map px to source
 // px by the image's affine transform, in doubles and then rounded, as Geometry.to_source does.
 //
 // Input    maps (maps.cuh); people (B), members (B, P, K), person_scores (B, P) of group, P = K * CAPACITY; scores
@@ -46,7 +46,7 @@ __device__ inline int rank_of(int person, int people, const float* scores) {
     return before;
 }
 
-// Twin: _fill_in. The keypoint that refine found, in map px; all lanes of a warp call.
+// Reference: _fill_in. The keypoint that refine found, in map px; all lanes of a warp call.
 __device__ inline Keypoint refined(const Maps& maps, int image, int joint, Key key) {
     const int y = key_index(key) / maps.width, x = key_index(key) % maps.width;
     const float value = average_at(maps, image, joint, y, x);
@@ -55,7 +55,7 @@ __device__ inline Keypoint refined(const Maps& maps, int image, int joint, Key k
     return {position.x, position.y, value};
 }
 
-// Twin: Geometry.to_source.
+// Reference: Geometry.to_source.
 __device__ inline Keypoint to_source(const Keypoint& point, const double* transform) {
     if (point.score == 0.0f) return {};
     const auto along = [&](const double* row) {

@@ -1,4 +1,4 @@
-// Peaks: the strongest local maxima of every joint, with sub-pixel positions and tags. The Python twins are peaks.py
+// Peaks: the strongest local maxima of every joint, with sub-pixel positions and tags. The Python references are peaks.py
 // (find_peaks), subpixel.py and, for the maps, aggregate.py.
 //
 //   A pixel is a peak if its average exceeds the threshold and nothing in the square of side 2 NMS_RADIUS + 1 around it

@@ -1,4 +1,4 @@
-// Refine: for every person and every joint the person lacks, the pixel that fits best. The Python twin is refine.py.
+// Refine: for every person and every joint the person lacks, the pixel that fits best. The Python reference is refine.py.
 //
 // A pixel with heatmap value h and tag t is worth, to a person of mean tag m,
 //
@@ -16,7 +16,7 @@
 // Launch   grid (ceil(width / 32) * ceil(height / 32), K, B), block 256. Tiles of joints that nobody lacks end at once.
 //
 // Each working pixel of such joints is made once, whatever the number of people; a person and a pixel then cost 1 + T
-// reads of shared memory and five operations on floats, each rounded as the twin rounds it.
+// reads of shared memory and five operations on floats, each rounded as the reference rounds it.
 #include "people.cuh"
 #include "tiles.cuh"
 
@@ -43,7 +43,7 @@ __device__ inline bool anybody_lacks(const unsigned char* members, int joint, in
     return false;
 }
 
-// Twin: the distance in _best.
+// Reference: the distance in _best.
 __device__ inline float rounded_distance(const Tile& tile, int i, const float* wanted) {
     const float first = tile.tags[0][i] - wanted[0];
     if (TAG_PLANES == 1) return rintf(fabsf(first));
@@ -55,7 +55,7 @@ __device__ inline float rounded_distance(const Tile& tile, int i, const float* w
     return rintf(sqrtf(sum));
 }
 
-// Twin: _best, for one person within the tile at (top, left). All lanes of a warp call, and all get the key.
+// Reference: _best, for one person within the tile at (top, left). All lanes of a warp call, and all get the key.
 __device__ inline Key best_in(const Maps& maps, const Tile& tile, int top, int left, const float* wanted) {
     const int column = threadIdx.x % WARP;
     const int height = min(TILE, maps.height - top);

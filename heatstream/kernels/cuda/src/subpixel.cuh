@@ -1,4 +1,4 @@
-// Sub-pixel: from a peak's pixel to a position between pixels, one warp per peak. The Python twin is subpixel.py.
+// Sub-pixel: from a peak's pixel to a position between pixels, one warp per peak. The Python reference is subpixel.py.
 //
 //   quarter   a quarter pixel towards the larger neighbour on each axis        SWAHR's parser, after HigherHRNet
 //   h3r       the mean of the 25 strongest of the 7 x 7 px around the peak, weighted by value   H3R, Yu & Tao 2021
@@ -18,7 +18,7 @@ constexpr int ADJUST_H3R = 2;
 constexpr int H3R_RADIUS = 3;
 constexpr int H3R_TOP_K = 25;
 
-// Twin: _quarter_offset. Four lanes read the four neighbours; beyond the border the peak is its own neighbour, and
+// Reference: _quarter_offset. Four lanes read the four neighbours; beyond the border the peak is its own neighbour, and
 // equal neighbours count as the smaller index.
 __device__ inline float2 quarter_offset(const Maps& maps, int image, int joint, int y, int x) {
     const int lane = threadIdx.x % WARP;
@@ -34,7 +34,7 @@ __device__ inline float2 quarter_offset(const Maps& maps, int image, int joint, 
     return make_float2(right > left ? 0.25f : -0.25f, below > above ? 0.25f : -0.25f);
 }
 
-// Twin: _expectation. Every lane holds two of the 49 values. A value takes part if fewer than 25 are larger; that keeps
+// Reference: _expectation. Every lane holds two of the 49 values. A value takes part if fewer than 25 are larger; that keeps
 // all values equal to the 25th, whatever their order.
 __device__ inline float2 expectation(const Maps& maps, int image, int joint, int y, int x) {
     constexpr int SIDE = 2 * H3R_RADIUS + 1;
@@ -69,7 +69,7 @@ __device__ inline float2 expectation(const Maps& maps, int image, int joint, int
     return make_float2(warp_sum(along) / total, warp_sum(down) / total);
 }
 
-// Twin: refine_positions. All lanes of the warp call with the same peak, and all get its position.
+// Reference: refine_positions. All lanes of the warp call with the same peak, and all get its position.
 __device__ inline float2 position_of(const Maps& maps, int image, int joint, int y, int x, int adjust) {
     if (adjust == ADJUST_NONE) return make_float2(x, y);
     const float2 offset = adjust == ADJUST_QUARTER ? quarter_offset(maps, image, joint, y, x)

@@ -1,14 +1,14 @@
 """Faces and bodies in boxes: one reader per dataset, for the files as their owners publish them.
 
-Every reader gives a list of :class:`Example`; none opens a photograph. Errors name the file and its line, row or
-entry.
+Every reader gives a list of :class:`LandmarkAnnotation`; none opens a photograph. Errors name the file and its line,
+row or entry.
 """
 
 from heatstream.models.landmarks.readers.aflw import read_aflw, read_aflw_csv
 from heatstream.models.landmarks.readers.coco import PersonBox, read_coco, read_person_boxes
 from heatstream.models.landmarks.readers.cofw import read_cofw
-from heatstream.models.landmarks.readers.detect import LandmarkSet, detect_dataset
-from heatstream.models.landmarks.readers.example import Example
+from heatstream.models.landmarks.readers.detect import LandmarkDataset, detect_dataset
+from heatstream.models.landmarks.readers.example import LandmarkAnnotation
 from heatstream.models.landmarks.readers.faces import read_faces
 from heatstream.models.landmarks.readers.lapa import read_lapa
 from heatstream.models.landmarks.readers.mpii import read_mpii, read_mpii_heads
@@ -17,8 +17,8 @@ from heatstream.models.landmarks.readers.w300 import read_300w
 from heatstream.models.landmarks.readers.wflw import read_wflw
 
 __all__ = [
-    "Example",
-    "LandmarkSet",
+    "LandmarkAnnotation",
+    "LandmarkDataset",
     "PersonBox",
     "detect_dataset",
     "read_300w",

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.errors import DatasetError
-from heatstream.models.landmarks.readers.example import Example, make_example
+from heatstream.models.landmarks.readers.example import LandmarkAnnotation, make_annotation
 from heatstream.models.landmarks.readers.parsing import matrix, numbered_lines, numbers, read_mat
 from heatstream.skeletons import AFLW_19
 
@@ -28,7 +28,7 @@ SQUARE_PX = 200.0
 
 def read_aflw(
     file: Path, images: Path, part: Literal["train", "test"], *, training_faces: int = TRAINING_FACES
-) -> list[Example]:
+) -> list[LandmarkAnnotation]:
     """The faces of a part, in the file's random order; points under something are hidden.
 
     Errors are divided by the side of the square of the box's area. Faces of the test with all points in view belong
@@ -65,7 +65,7 @@ def read_aflw(
     ]
 
 
-def read_aflw_csv(file: Path, images: Path) -> list[Example]:
+def read_aflw_csv(file: Path, images: Path) -> list[LandmarkAnnotation]:
     """The faces of a table, of which other programs' authors made one for each part.
 
     Args:
@@ -84,7 +84,9 @@ def read_aflw_csv(file: Path, images: Path) -> list[Example]:
         (scale, length, *center), points = np.split(numbers(fields, where), [4])
         half = SQUARE_PX * scale / 2
         box = np.array([*(np.array(center) - half), *(np.array(center) + half)])
-        examples.append(make_example(images / name, points.reshape(COUNT, 2), box, where=where, length=float(length)))
+        examples.append(
+            make_annotation(images / name, points.reshape(COUNT, 2), box, where=where, length=float(length))
+        )
     if not examples:
         raise DatasetError(f"{file} lists no face: download it again")
     return examples
@@ -99,7 +101,7 @@ def _example(
     part: str,
     *,
     where: str,
-) -> Example:
+) -> LandmarkAnnotation:
     if not np.isin(mask, (0, 1)).all():
         raise DatasetError(f"{where}: a mask is neither 0 nor 1: correct the file")
     left, right, top, bottom = box
@@ -108,7 +110,7 @@ def _example(
         name = name.item()
     if not isinstance(name, str):
         raise DatasetError(f"{where}: the photo has no name: download the file again")
-    return make_example(
+    return make_annotation(
         images / name,
         row.reshape(2, COUNT).T,
         np.array([left, top, right, bottom]),

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.errors import DatasetError
-from heatstream.models.landmarks.readers.example import Example, make_example
+from heatstream.models.landmarks.readers.example import LandmarkAnnotation, make_annotation
 from heatstream.models.landmarks.readers.json_lines import lines_told
 from heatstream.models.landmarks.readers.parsing import entries, read_json
 from heatstream.models.pose.coco import read_photos
@@ -39,7 +39,7 @@ class PersonBox:
     score: float
 
 
-def read_coco(annotations: Path, images: Path, skeleton: Skeleton = COCO_17) -> list[Example]:
+def read_coco(annotations: Path, images: Path, skeleton: Skeleton = COCO_17) -> list[LandmarkAnnotation]:
     """Every person with labelled joints, crowds left out.
 
     Args:
@@ -59,7 +59,7 @@ def read_coco(annotations: Path, images: Path, skeleton: Skeleton = COCO_17) -> 
             if (box[2:] <= 0).any():
                 raise DatasetError(f"{where}: the box {box.tolist()} is empty: correct the file")
             points, visibility = person[:, :2], person[:, 2].astype(np.int8)
-            examples.append(make_example(photo.path, points, box_corners(box), where=where, visibility=visibility))
+            examples.append(make_annotation(photo.path, points, box_corners(box), where=where, visibility=visibility))
     return examples
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.errors import DatasetError
-from heatstream.models.landmarks.readers.example import Example, make_example
+from heatstream.models.landmarks.readers.example import LandmarkAnnotation, make_annotation
 from heatstream.models.landmarks.readers.parsing import matrix, read_mat
 from heatstream.skeletons import COFW_29
 
@@ -21,7 +21,7 @@ __all__ = ["read_cofw"]
 COUNT = COFW_29.num_keypoints
 
 
-def read_cofw(file: Path, part: Literal["train", "test"]) -> list[Example]:
+def read_cofw(file: Path, part: Literal["train", "test"]) -> list[LandmarkAnnotation]:
     """Every face; points under something are hidden. Coordinates are taken as they are, as other programs do.
 
     Raises:
@@ -44,11 +44,11 @@ def read_cofw(file: Path, part: Literal["train", "test"]) -> list[Example]:
     ]
 
 
-def _example(photo: Any, row: NDArray[np.float64], box: NDArray[np.float64], *, where: str) -> Example:
+def _example(photo: Any, row: NDArray[np.float64], box: NDArray[np.float64], *, where: str) -> LandmarkAnnotation:
     values = row.reshape(3, COUNT)  # all x, all y, then 1 for points under something
     if not np.isin(values[2], (0, 1)).all():
         raise DatasetError(f"{where}: a flag of what is hidden is neither 0 nor 1: correct the file")
-    return make_example(
+    return make_annotation(
         _bgr(photo, where),
         values[:2].T,
         np.concatenate([box[:2], box[:2] + box[2:] - 1]),

@@ -15,7 +15,7 @@ from heatstream.models.landmarks.metrics import Norm
 from heatstream.models.landmarks.readers.aflw import read_aflw, read_aflw_csv
 from heatstream.models.landmarks.readers.coco import read_coco
 from heatstream.models.landmarks.readers.cofw import read_cofw
-from heatstream.models.landmarks.readers.example import Example
+from heatstream.models.landmarks.readers.example import LandmarkAnnotation
 from heatstream.models.landmarks.readers.faces import read_faces
 from heatstream.models.landmarks.readers.lapa import read_lapa
 from heatstream.models.landmarks.readers.mpii import read_mpii
@@ -35,7 +35,7 @@ from heatstream.skeletons import (
     Skeleton,
 )
 
-__all__ = ["LandmarkSet", "detect_dataset"]
+__all__ = ["LandmarkDataset", "detect_dataset"]
 
 Measure = Literal["nme", "pckh", "oks"]
 
@@ -53,7 +53,7 @@ LABELS = {
 
 
 @dataclass(frozen=True, eq=False)
-class LandmarkSet:
+class LandmarkDataset:
     """A set of labelled faces or bodies, not read yet.
 
     Attributes:
@@ -72,10 +72,10 @@ class LandmarkSet:
     norm: Norm
     labels: Path
     images: Path
-    read: Callable[[], list[Example]]
+    read: Callable[[], list[LandmarkAnnotation]]
 
 
-def detect_dataset(folder: Path, annotations: Path | None = None) -> LandmarkSet:
+def detect_dataset(folder: Path, annotations: Path | None = None) -> LandmarkDataset:
     """The set in a folder, that is the part of it that is measured.
 
     Args:
@@ -116,8 +116,8 @@ def _label_files(folder: Path) -> Iterator[Path]:
             yield first
 
 
-def _of_file(labels: Path, folder: Path) -> LandmarkSet:
-    readers: dict[str, Callable[[Path, Path], LandmarkSet]] = {
+def _of_file(labels: Path, folder: Path) -> LandmarkDataset:
+    readers: dict[str, Callable[[Path, Path], LandmarkDataset]] = {
         ".txt": _wflw,
         ".mat": _matlab,
         ".csv": _aflw_csv,
@@ -130,24 +130,24 @@ def _of_file(labels: Path, folder: Path) -> LandmarkSet:
     return reader(labels, folder)
 
 
-def _wflw(labels: Path, folder: Path) -> LandmarkSet:
+def _wflw(labels: Path, folder: Path) -> LandmarkDataset:
     images = _beside(labels, folder, ["WFLW_images"])
-    return LandmarkSet("WFLW", WFLW_98, "nme", "inter-ocular", labels, images, lambda: read_wflw(labels, images))
+    return LandmarkDataset("WFLW", WFLW_98, "nme", "inter-ocular", labels, images, lambda: read_wflw(labels, images))
 
 
-def _matlab(labels: Path, folder: Path) -> LandmarkSet:
+def _matlab(labels: Path, folder: Path) -> LandmarkDataset:
     names = mat_names(labels)
     if "nameList" in names:
         images = _beside(labels, folder, ["flickr", "data/flickr", "aflw/data/flickr", "images"])
-        return LandmarkSet("AFLW", AFLW_19, "nme", "box", labels, images, lambda: read_aflw(labels, images, "test"))
+        return LandmarkDataset("AFLW", AFLW_19, "nme", "box", labels, images, lambda: read_aflw(labels, images, "test"))
     part: Literal["train", "test"] = "train" if "IsTr" in names else "test"
     if "IsTr" in names or "IsT" in names:
-        return LandmarkSet(
+        return LandmarkDataset(
             "COFW", COFW_29, "nme", "inter-ocular", labels, labels.parent, lambda: read_cofw(labels, part)
         )
     if "RELEASE" in names:
         images = _beside(labels, folder, ["images"])
-        return LandmarkSet(
+        return LandmarkDataset(
             "MPII, training", MPII_16, "pckh", "box", labels, images, lambda: read_mpii_release(labels, images)
         )
     raise DatasetError(
@@ -156,20 +156,20 @@ def _matlab(labels: Path, folder: Path) -> LandmarkSet:
     )
 
 
-def _aflw_csv(labels: Path, folder: Path) -> LandmarkSet:
+def _aflw_csv(labels: Path, folder: Path) -> LandmarkDataset:
     images = _beside(labels, folder, ["images", "flickr", "data/flickr", "aflw/data/flickr"])
-    return LandmarkSet("AFLW", AFLW_19, "nme", "box", labels, images, lambda: read_aflw_csv(labels, images))
+    return LandmarkDataset("AFLW", AFLW_19, "nme", "box", labels, images, lambda: read_aflw_csv(labels, images))
 
 
-def _json(labels: Path, folder: Path) -> LandmarkSet:
+def _json(labels: Path, folder: Path) -> LandmarkDataset:
     content = read_json(labels, dict, list)
     if isinstance(content, list):
         images = _beside(labels, folder, ["images"])
         heads = labels.with_name(f"gt_{labels.stem}.mat")
-        return LandmarkSet("MPII", MPII_16, "pckh", "box", labels, images, lambda: read_mpii(labels, images, heads))
+        return LandmarkDataset("MPII", MPII_16, "pckh", "box", labels, images, lambda: read_mpii(labels, images, heads))
     if "num_points" in content:
         skeleton = _with_points(content["num_points"], labels)
-        return LandmarkSet(
+        return LandmarkDataset(
             "faces",
             skeleton,
             "nme",
@@ -182,21 +182,21 @@ def _json(labels: Path, folder: Path) -> LandmarkSet:
         raise DatasetError(f"{labels} holds neither faces (num_points) nor COCO keypoints (annotations): give another")
     images = _beside(labels, folder, [labels.stem, labels.stem.rpartition("_")[2]])
     skeleton = _of_coco(content)
-    return LandmarkSet("COCO", skeleton, "oks", "box", labels, images, lambda: read_coco(labels, images, skeleton))
+    return LandmarkDataset("COCO", skeleton, "oks", "box", labels, images, lambda: read_coco(labels, images, skeleton))
 
 
 def _is_lapa(folder: Path) -> bool:
     return (folder / "landmarks").is_dir() and (folder / "images").is_dir()
 
 
-def _lapa(folder: Path) -> LandmarkSet:
-    return LandmarkSet("LaPa", LAPA_106, "nme", "inter-ocular", folder, folder, lambda: read_lapa(folder))
+def _lapa(folder: Path) -> LandmarkDataset:
+    return LandmarkDataset("LaPa", LAPA_106, "nme", "inter-ocular", folder, folder, lambda: read_lapa(folder))
 
 
-def _w300(folder: Path) -> LandmarkSet:
+def _w300(folder: Path) -> LandmarkDataset:
     usual = has_usual_test(folder)
     title = "300-W, full test" if usual else "300-W"
-    return LandmarkSet(
+    return LandmarkDataset(
         title, W300_68, "nme", "inter-ocular", folder, folder, lambda: read_300w(folder, "test" if usual else "all")
     )
 

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from heatstream.errors import DatasetError
 
-__all__ = ["Example", "make_example", "tight_box"]
+__all__ = ["LandmarkAnnotation", "make_annotation", "tight_box"]
 
 
 @dataclass(frozen=True, eq=False)
-class Example:
+class LandmarkAnnotation:
     """One face or body with L landmarks.
 
     Attributes:
@@ -52,7 +52,7 @@ class Example:
         return np.asarray(photo, np.uint8)
 
 
-def make_example(
+def make_annotation(
     picture: Path | NDArray[np.uint8],
     points: NDArray[np.floating],
     box: NDArray[np.floating],
@@ -61,7 +61,7 @@ def make_example(
     visibility: NDArray[np.integer] | None = None,
     subsets: tuple[str, ...] = (),
     length: float | None = None,
-) -> Example:
+) -> LandmarkAnnotation:
     """An example whose numbers have been checked; all points in view unless told otherwise.
 
     Args:
@@ -83,7 +83,7 @@ def make_example(
         )
     if isinstance(picture, Path) and not picture.is_file():
         raise DatasetError(f"{where}: the photo {picture} does not exist: correct the folder of the photos")
-    return Example(picture, places, np.asarray(visibility, np.int8), corners, subsets, length, where)
+    return LandmarkAnnotation(picture, places, np.asarray(visibility, np.int8), corners, subsets, length, where)
 
 
 def tight_box(points: NDArray[np.floating]) -> NDArray[np.float64]:

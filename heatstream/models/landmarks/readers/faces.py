@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from heatstream.errors import DatasetError
-from heatstream.models.landmarks.readers.example import Example, make_example
+from heatstream.models.landmarks.readers.example import LandmarkAnnotation, make_annotation
 from heatstream.models.landmarks.readers.json_lines import lines_told
 from heatstream.models.landmarks.readers.parsing import entries, photo_name, read_json
 from heatstream.skeletons import W300_68, Skeleton
@@ -16,7 +16,9 @@ from heatstream.skeletons import W300_68, Skeleton
 __all__ = ["read_faces"]
 
 
-def read_faces(annotations: Path, skeleton: Skeleton = W300_68, *, images: Path | None = None) -> list[Example]:
+def read_faces(
+    annotations: Path, skeleton: Skeleton = W300_68, *, images: Path | None = None
+) -> list[LandmarkAnnotation]:
     """Every face; a face's `source`, where it has one, is the subset it belongs to.
 
     Args:
@@ -47,7 +49,7 @@ def read_faces(annotations: Path, skeleton: Skeleton = W300_68, *, images: Path 
     return examples
 
 
-def _example(entry: Any, folder: Path, count: int, where: str) -> Example:
+def _example(entry: Any, folder: Path, count: int, where: str) -> LandmarkAnnotation:
     with entries(where):
         photo = folder / photo_name(entry, "image")
         points, bbox = np.array(entry["points"], np.float64), np.array(entry["bbox"], np.float64)
@@ -55,4 +57,4 @@ def _example(entry: Any, folder: Path, count: int, where: str) -> Example:
         if points.shape != (count, 2) or bbox.shape != (4,):
             raise ValueError(f"points {points.shape} and box {bbox.shape}, expected ({count}, 2) and (4,)")
     box = np.concatenate([bbox[:2], bbox[:2] + bbox[2:]])
-    return make_example(photo, points, box, where=where, subsets=subsets)
+    return make_annotation(photo, points, box, where=where, subsets=subsets)

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from heatstream.errors import DatasetError
-from heatstream.models.landmarks.readers.example import Example, make_example, tight_box
+from heatstream.models.landmarks.readers.example import LandmarkAnnotation, make_annotation, tight_box
 from heatstream.models.landmarks.readers.parsing import numbered_lines, numbers
 from heatstream.skeletons import LAPA_106
 
 __all__ = ["read_lapa"]
 
 
-def read_lapa(folder: Path) -> list[Example]:
+def read_lapa(folder: Path) -> list[LandmarkAnnotation]:
     """Every face of a part of the set; the box is that of the points.
 
     Args:
@@ -29,7 +29,7 @@ def read_lapa(folder: Path) -> list[Example]:
     return [_read(file, folder / "images" / f"{file.stem}.jpg") for file in files]
 
 
-def _read(file: Path, photo: Path) -> Example:
+def _read(file: Path, photo: Path) -> LandmarkAnnotation:
     lines = numbered_lines(file)
     count = str(LAPA_106.num_keypoints)
     if not lines or lines[0][1] != count:
@@ -43,4 +43,4 @@ def _read(file: Path, photo: Path) -> Example:
     if len(points) != LAPA_106.num_keypoints:
         raise DatasetError(f"{lines[-1][0]}: {len(points)} points, expected {count}: download it again")
     stacked = np.array(points)
-    return make_example(photo, stacked, tight_box(stacked), where=str(file))
+    return make_annotation(photo, stacked, tight_box(stacked), where=str(file))

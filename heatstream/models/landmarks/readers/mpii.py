@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.errors import DatasetError
-from heatstream.models.landmarks.readers.example import Example, make_example
+from heatstream.models.landmarks.readers.example import LandmarkAnnotation, make_annotation
 from heatstream.models.landmarks.readers.json_lines import lines_told
 from heatstream.models.landmarks.readers.parsing import entries, photo_name, read_json, read_mat
 from heatstream.skeletons import MPII_16
@@ -31,7 +31,7 @@ HEAD_FACTOR = 0.6
 """Of the head box's diagonal: the length that PCKh divides by."""
 
 
-def read_mpii(annotations: Path, images: Path, heads: Path | None = None) -> list[Example]:
+def read_mpii(annotations: Path, images: Path, heads: Path | None = None) -> list[LandmarkAnnotation]:
     """Every person with labelled joints to learn or measure, in the order of the file.
 
     In the file the first pixel is 1, here it is 0.
@@ -66,7 +66,7 @@ def person_box(center: NDArray[np.float64], scale: float) -> NDArray[np.float64]
     return np.concatenate([center - half, center + half - 1])
 
 
-def _example(entry: Any, images: Path, length: float | None, where: str) -> Example:
+def _example(entry: Any, images: Path, length: float | None, where: str) -> LandmarkAnnotation:
     with entries(where):
         photo = images / photo_name(entry, "image")
         joints = np.array(entry["joints"], np.float64)
@@ -78,7 +78,7 @@ def _example(entry: Any, images: Path, length: float | None, where: str) -> Exam
             raise ValueError("a joint's flag is neither 0 nor 1")
     box = person_box(center, scale)
     visibility = np.where(flags > 0, 2, 0)
-    return make_example(photo, joints - 1, box, where=where, visibility=visibility, length=length)
+    return make_annotation(photo, joints - 1, box, where=where, visibility=visibility, length=length)
 
 
 def read_mpii_heads(file: Path) -> NDArray[np.float64]:

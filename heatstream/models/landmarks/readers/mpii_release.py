@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.errors import DatasetError
-from heatstream.models.landmarks.readers.example import Example, make_example
+from heatstream.models.landmarks.readers.example import LandmarkAnnotation, make_annotation
 from heatstream.models.landmarks.readers.mpii import COUNT, HEAD_FACTOR, person_box
 from heatstream.models.landmarks.readers.parsing import entries, photo_name, read_mat
 
 __all__ = ["read_mpii_release"]
 
 
-def read_mpii_release(file: Path, images: Path) -> list[Example]:
+def read_mpii_release(file: Path, images: Path) -> list[LandmarkAnnotation]:
     """Every person of the training photos whose joints, scale and place are labelled; the others have no labels.
 
     In the file the first pixel is 1, here it is 0. An example's length is that of PCKh.
@@ -47,7 +47,7 @@ def read_mpii_release(file: Path, images: Path) -> list[Example]:
     return examples
 
 
-def _example(path: Path, person: Any, where: str) -> Example | None:
+def _example(path: Path, person: Any, where: str) -> LandmarkAnnotation | None:
     with entries(where):
         if not all(_is_there(person.get(key)) for key in ("annopoints", "scale", "objpos")):
             return None
@@ -62,7 +62,7 @@ def _example(path: Path, person: Any, where: str) -> Example | None:
         scale = float(person["scale"])
         head = HEAD_FACTOR * float(np.hypot(person["x2"] - person["x1"], person["y2"] - person["y1"]))
     box = person_box(center, scale)
-    return make_example(path, points - 1, box, where=where, visibility=visibility, length=head)
+    return make_annotation(path, points - 1, box, where=where, visibility=visibility, length=head)
 
 
 def _is_there(value: Any) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.errors import DatasetError
-from heatstream.models.landmarks.readers.example import Example, make_example, tight_box
+from heatstream.models.landmarks.readers.example import LandmarkAnnotation, make_annotation, tight_box
 from heatstream.models.landmarks.readers.parsing import numbered_lines, numbers
 from heatstream.skeletons import W300_68
 
@@ -34,7 +34,7 @@ PHOTOS = (".jpg", ".png", ".jpeg", ".bmp")
 COUNT = W300_68.num_keypoints
 
 
-def read_300w(root: Path, part: Part = "all") -> list[Example]:
+def read_300w(root: Path, part: Part = "all") -> list[LandmarkAnnotation]:
     """Faces with 68 points, in the order of their files' names; the box is that of the points.
 
     Args:
@@ -54,7 +54,7 @@ def read_300w(root: Path, part: Part = "all") -> list[Example]:
         for file in files:
             points = read_pts(file)
             examples.append(
-                make_example(
+                make_annotation(
                     _photo(file), points, tight_box(points), where=str(file), subsets=_subsets(file, folder, part)
                 )
             )

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from heatstream.errors import DatasetError
-from heatstream.models.landmarks.readers.example import Example, make_example
+from heatstream.models.landmarks.readers.example import LandmarkAnnotation, make_annotation
 from heatstream.models.landmarks.readers.parsing import numbered_lines, numbers
 from heatstream.skeletons import WFLW_98
 
@@ -21,7 +21,7 @@ BOX = slice(COORDINATES, COORDINATES + 4)
 FLAGS = slice(BOX.stop, BOX.stop + len(ATTRIBUTES))
 
 
-def read_wflw(annotations: Path, images: Path) -> list[Example]:
+def read_wflw(annotations: Path, images: Path) -> list[LandmarkAnnotation]:
     """Every face of a list; faces whose flag is set belong to the subset of that name.
 
     Args:
@@ -40,7 +40,7 @@ def read_wflw(annotations: Path, images: Path) -> list[Example]:
         if not np.isin(values[FLAGS], (0, 1)).all():
             raise DatasetError(f"{where}: a flag is neither 0 nor 1: correct the file")
         examples.append(
-            make_example(
+            make_annotation(
                 images / fields[-1],
                 values[:COORDINATES].reshape(-1, 2),
                 values[BOX],

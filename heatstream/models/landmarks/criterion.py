@@ -17,7 +17,7 @@ from heatstream.models.torch_import import Tensor, nn, torch
 if TYPE_CHECKING:
     from heatstream.models.landmarks.dataset import LandmarkSample
 
-__all__ = ["LandmarkLossSettings", "LandmarkObjective"]
+__all__ = ["LandmarkCriterion", "LandmarkLossSettings"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class LandmarkLossSettings:
     rounding: Literal["random", "nearest", "soft"] = "random"
 
 
-class LandmarkObjective:
+class LandmarkCriterion:
     """Compares a network's maps with a batch of samples.
 
     Args:

@@ -1,4 +1,4 @@
-"""The whole objective against the reference's totals and gradients, and on batches at the edges."""
+"""The whole criterion against the reference's totals and gradients, and on batches at the edges."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ torch = pytest.importorskip("torch")
 
 from heatstream.errors import TrainingError  # noqa: E402
 from heatstream.models.networks.output import SwahrOutput  # noqa: E402
+from heatstream.models.pose.criterion import Criterion, LossSettings, draw_mask, loss_terms, person_sigmas  # noqa: E402
 from heatstream.models.pose.dataset import Sample  # noqa: E402
-from heatstream.models.pose.objective import LossSettings, Objective, draw_mask, loss_terms, person_sigmas  # noqa: E402
 from heatstream.models.pose.targets import gaussian_heatmaps, joint_indices  # noqa: E402
 
 GoldenFile = Callable[[str], Any]
@@ -96,7 +96,7 @@ def leaves(output: Any) -> list[Any]:
 
 def test_targets_are_drawn_at_both_resolutions() -> None:
     batch, output = make_batch(3), make_output()
-    terms = Objective(LossSettings())(output, batch)
+    terms = Criterion(LossSettings())(output, batch)
     targets = []
     for side in (SIZE // 4, SIZE // 2):
         points = batch.people.numpy() * (side / SIZE, side / SIZE, 1)
@@ -111,7 +111,7 @@ def test_targets_are_drawn_at_both_resolutions() -> None:
 @pytest.mark.parametrize("person_sigma", [False, True])
 def test_any_number_of_people(people: int, person_sigma: bool) -> None:
     output = make_output()
-    terms = Objective(LossSettings(person_sigma=person_sigma))(output, make_batch(people))
+    terms = Criterion(LossSettings(person_sigma=person_sigma))(output, make_batch(people))
     total(terms).backward()
     assert all(torch.isfinite(maps.grad).all() for maps in leaves(output))
     assert output.heatmaps[0].grad.any()
@@ -125,7 +125,7 @@ def test_people_without_visible_joints_count_for_nothing() -> None:
     unlabelled.people[..., 2] = 0
     unlabelled.joints.zero_()
     for settings in (LossSettings(), LossSettings(person_sigma=True)):
-        nobody, nothing = (Objective(settings)(output, b) for b in (batch, unlabelled))
+        nobody, nothing = (Criterion(settings)(output, b) for b in (batch, unlabelled))
         for name, value in nobody.items():
             torch.testing.assert_close(nothing[name], value)
 
@@ -133,7 +133,7 @@ def test_people_without_visible_joints_count_for_nothing() -> None:
 def test_an_ignored_window_still_teaches_its_labelled_joints() -> None:
     output, batch = make_output(), make_batch(2)
     batch.region.zero_()
-    total(Objective(LossSettings())(output, batch)).backward()
+    total(Criterion(LossSettings())(output, batch)).backward()
     assert output.heatmaps[1].grad.any()
     share = (output.heatmaps[1].grad != 0).float().mean()
     assert 0 < share < 0.5
@@ -142,7 +142,7 @@ def test_an_ignored_window_still_teaches_its_labelled_joints() -> None:
 def test_joints_without_labels_teach_no_heatmap() -> None:
     output, batch = make_output(), make_batch(2)
     batch.labelled[:, 1] = 0
-    total(Objective(LossSettings())(output, batch)).backward()
+    total(Criterion(LossSettings())(output, batch)).backward()
     for maps in (*output.heatmaps, *output.scales):
         assert not maps.grad[:, 1].any()
         assert maps.grad[:, 0].any()
@@ -151,7 +151,7 @@ def test_joints_without_labels_teach_no_heatmap() -> None:
 def test_everything_masked_costs_nothing() -> None:
     output, batch = make_output(), make_batch(0)
     batch.region.zero_()
-    value = total(Objective(LossSettings())(output, batch))
+    value = total(Criterion(LossSettings())(output, batch))
     value.backward()
     assert float(value.detach()) == 0
     assert not any(maps.grad.any() for maps in leaves(output))
@@ -166,8 +166,8 @@ def test_half_precision_maps_are_computed_with_in_float32(dtype: Any) -> None:
         tuple(m.detach().float() for m in output.scales),  # type: ignore[arg-type]
     )
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        terms = Objective(LossSettings())(output, batch)
-    for name, value in Objective(LossSettings())(wide, batch).items():
+        terms = Criterion(LossSettings())(output, batch)
+    for name, value in Criterion(LossSettings())(wide, batch).items():
         assert terms[name].dtype == torch.float32
         torch.testing.assert_close(terms[name], value)
     total(terms).backward()
@@ -176,7 +176,7 @@ def test_half_precision_maps_are_computed_with_in_float32(dtype: Any) -> None:
 
 def test_every_setting_is_obeyed() -> None:
     batch, output = make_batch(3), make_output()
-    official = Objective(LossSettings())(output, batch)
+    official = Criterion(LossSettings())(output, batch)
     changed = {
         "scale_weight": (LossSettings(scale_weight=3.0), {"scale4": 3.0, "scale2": 3.0}),
         "heatmap_weights": (
@@ -186,7 +186,7 @@ def test_every_setting_is_obeyed() -> None:
         "push, pull": (LossSettings(push=0.004, pull=0.01), {"push": 4.0, "pull": 10.0}),
     }
     for settings, factors in changed.values():
-        terms = Objective(settings)(output, batch)
+        terms = Criterion(settings)(output, batch)
         for name, value in official.items():
             torch.testing.assert_close(terms[name], value * factors.get(name, 1.0))
     for settings in (
@@ -195,18 +195,18 @@ def test_every_setting_is_obeyed() -> None:
         LossSettings(sigma=3.0),
         LossSettings(person_sigma=True),
     ):
-        assert not torch.isclose(Objective(settings)(output, batch)["heatmap2"], official["heatmap2"])
-    margin = Objective(LossSettings(tag_margin=2.0))(output, batch)
+        assert not torch.isclose(Criterion(settings)(output, batch)["heatmap2"], official["heatmap2"])
+    margin = Criterion(LossSettings(tag_margin=2.0))(output, batch)
     torch.testing.assert_close(margin["pull"], official["pull"] / 4)
 
 
 def test_without_scales_only_the_targets_change() -> None:
     batch, output = make_batch(3), make_output()
     bare = SwahrOutput(output.heatmaps, output.tags)
-    terms = Objective(LossSettings(scale_adaptive=False))(bare, batch)
+    terms = Criterion(LossSettings(scale_adaptive=False))(bare, batch)
     assert set(terms) == {"heatmap4", "heatmap2", "push", "pull"}
     with pytest.raises(TrainingError, match="scales=True"):
-        Objective(LossSettings())(bare, batch)
+        Criterion(LossSettings())(bare, batch)
 
 
 def test_sigma_follows_the_person() -> None:

@@ -1,6 +1,6 @@
 """What SWAHR training minimises: targets and masks of a batch, drawn on its device, and the losses weighted together.
 
-:func:`loss_terms` is the sum of the paper (Luo et al. 2021, sec. 3) over both resolutions; :class:`Objective` draws
+:func:`loss_terms` is the sum of the paper (Luo et al. 2021, sec. 3) over both resolutions; :class:`Criterion` draws
 what it compares the network's output with.
 """
 
@@ -61,7 +61,7 @@ class LossSettings:
     scale_weight: float = 1.0
 
 
-class Objective:
+class Criterion:
     """Compares a network's output with a batch of samples."""
 
     def __init__(self, settings: LossSettings) -> None:

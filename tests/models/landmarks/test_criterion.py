@@ -1,4 +1,4 @@
-"""H3R's objective: what targets are drawn, from which chance, and what the loss asks for."""
+"""H3R's criterion: what targets are drawn, from which chance, and what the loss asks for."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch comes with the extra train")
 
 from heatstream.kernels import decode_landmarks  # noqa: E402
+from heatstream.models.landmarks.criterion import LandmarkCriterion, LandmarkLossSettings  # noqa: E402
 from heatstream.models.landmarks.dataset import LandmarkSample  # noqa: E402
-from heatstream.models.landmarks.objective import LandmarkLossSettings, LandmarkObjective  # noqa: E402
 
 SIDE, CELLS = 64, 16
 
@@ -22,13 +22,13 @@ def batch(points: Any) -> LandmarkSample:
 
 
 def learnt(rounding: Any, points: Any, *, batches: int) -> Any:
-    """The (1, 2, L, h, w) logits that minimise the objective over many batches of the same sample."""
-    objective = LandmarkObjective(LandmarkLossSettings(rounding=rounding), seed=3)
+    """The (1, 2, L, h, w) logits that minimise the criterion over many batches of the same sample."""
+    criterion = LandmarkCriterion(LandmarkLossSettings(rounding=rounding), seed=3)
     logits = torch.zeros((1, 2, len(points), CELLS, CELLS), requires_grad=True)
     optimiser = torch.optim.Adam([logits], lr=0.1)
     for number in range(batches):
         optimiser.zero_grad()
-        objective(logits, batch(points), first=number)["location"].backward()
+        criterion(logits, batch(points), first=number)["location"].backward()
         optimiser.step()
     return logits.detach()
 
@@ -51,9 +51,9 @@ def test_plain_rounding_learns_whole_cells() -> None:
 @pytest.mark.parametrize("rounding", ["random", "nearest", "soft"])
 @pytest.mark.parametrize("nowhere", [[float("nan"), 5.0], [-1.0, 5.0], [5.0, 64.5]])
 def test_landmarks_without_a_place_weigh_nothing(rounding: Any, nowhere: list[float]) -> None:
-    objective = LandmarkObjective(LandmarkLossSettings(rounding=rounding), seed=0)
+    criterion = LandmarkCriterion(LandmarkLossSettings(rounding=rounding), seed=0)
     logits = torch.randn((1, 2, 2, CELLS, CELLS), requires_grad=True)
-    objective(logits, batch([[20.0, 20.0], nowhere]), first=0)["location"].backward()
+    criterion(logits, batch([[20.0, 20.0], nowhere]), first=0)["location"].backward()
     assert logits.grad is not None
     assert (logits.grad[:, :, 1] == 0).all()
     assert (logits.grad[:, :, 0] != 0).any()
@@ -61,8 +61,8 @@ def test_landmarks_without_a_place_weigh_nothing(rounding: Any, nowhere: list[fl
 
 @pytest.mark.parametrize("rounding", ["random", "nearest", "soft"])
 def test_a_landmark_on_the_last_half_cell_belongs_to_the_last_cell(rounding: Any) -> None:
-    objective = LandmarkObjective(LandmarkLossSettings(rounding=rounding), seed=0)
-    target = objective._target(torch.tensor([[[63.0, 0.0]]]), (CELLS, CELLS), 4.0, 0)
+    criterion = LandmarkCriterion(LandmarkLossSettings(rounding=rounding), seed=0)
+    target = criterion._target(torch.tensor([[[63.0, 0.0]]]), (CELLS, CELLS), 4.0, 0)
     assert target.sum() == pytest.approx(1)
     assert target[0, 0, 0, CELLS - 1] == 1
 
@@ -72,7 +72,7 @@ def test_chance_follows_the_number_and_the_seed() -> None:
     logits = torch.randn((1, 2, 50, CELLS, CELLS))
 
     def value(seed: int, first: int) -> float:
-        return float(LandmarkObjective(LandmarkLossSettings(), seed=seed)(logits, points, first=first)["location"])
+        return float(LandmarkCriterion(LandmarkLossSettings(), seed=seed)(logits, points, first=first)["location"])
 
     assert value(1, 64) == value(1, 64)
     assert len({value(1, 64), value(1, 96), value(2, 64)}) == 3
@@ -80,8 +80,8 @@ def test_chance_follows_the_number_and_the_seed() -> None:
 
 def test_low_precision_maps_are_compared_in_float32() -> None:
     logits, points = torch.randn((1, 2, 3, CELLS, CELLS)), batch([[5.0, 9.0], [30.0, 31.0], [50.0, 60.0]])
-    objective = LandmarkObjective(LandmarkLossSettings(), seed=0)
+    criterion = LandmarkCriterion(LandmarkLossSettings(), seed=0)
     with torch.autocast("cpu", torch.bfloat16):
-        low = objective(logits.bfloat16(), points, first=0)["location"]
+        low = criterion(logits.bfloat16(), points, first=0)["location"]
     assert low.dtype == torch.float32
-    assert float(low) == pytest.approx(float(objective(logits.bfloat16().float(), points, first=0)["location"]))
+    assert float(low) == pytest.approx(float(criterion(logits.bfloat16().float(), points, first=0)["location"]))
