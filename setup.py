@@ -34,7 +34,14 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["heatstream", "heatstream.*"]),
     package_data={
-        "heatstream": ["py.typed", "kernels/*.cu", "kernels/*.cuh", "weights/*.onnx", "weights/*.pt", "weights/*.md"]
+        "heatstream": [
+            "py.typed",
+            "kernels/cuda/src/*.cu",
+            "kernels/cuda/src/*.cuh",
+            "weights/*.onnx",
+            "weights/*.pt",
+            "weights/*.md",
+        ]
     },
     install_requires=[
         "filelock>=3.13",

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from benchmarks.plain_parser import parse_plainly
 from heatstream.kernels import decode_poses
-from heatstream.kernels.scenes import make_scene
+from heatstream.kernels.synthetic import make_scene
 from heatstream.skeletons import COCO_17
 
 

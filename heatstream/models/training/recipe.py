@@ -20,15 +20,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from heatstream.errors import RecipeError
-from heatstream.models.data.augment import AugmentSettings
-from heatstream.models.data.samples import DataSettings
-from heatstream.models.landmark_data.settings import LandmarkAugmentSettings, LandmarkDataSettings
-from heatstream.models.landmark_objective import LandmarkLossSettings
-from heatstream.models.objective import LossSettings
-from heatstream.models.registry import NETWORKS
-from heatstream.models.training.fields import flatten, from_table, nearest, to_table
-from heatstream.models.training.limits import check_values
-from heatstream.models.training.toml import reader, write_toml
+from heatstream.models.landmarks.criterion import LandmarkLossSettings
+from heatstream.models.landmarks.settings import LandmarkAugmentSettings, LandmarkDataSettings
+from heatstream.models.networks.registry import NETWORKS
+from heatstream.models.pose.augment import AugmentSettings
+from heatstream.models.pose.criterion import LossSettings
+from heatstream.models.pose.dataset import DataSettings
+from heatstream.models.training.recipe_checks import check_values
+from heatstream.models.training.toml_dataclass import flatten, from_table, nearest, to_table
+from heatstream.models.training.toml_file import reader, write_toml
 
 __all__ = [
     "AnyRecipe",
