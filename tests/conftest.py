@@ -23,6 +23,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 EMULATOR = Path(__file__).resolve().parent / "emulator"
 OWN_GOLDEN = Path(__file__).resolve().parent / "golden"
 
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # some tests import onnxruntime themselves
+
 _not_found: dict[str, str] = {}
 
 

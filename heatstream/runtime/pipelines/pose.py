@@ -219,7 +219,7 @@ class Pipeline:
         Raises:
             EngineError: the device failed.
         """
-        return Inferred(tuple(map(self._run, prepared.images)), prepared.geometries, prepared.size)
+        return Inferred(tuple([self._run(images) for images in prepared.images]), prepared.geometries, prepared.size)
 
     def merge(self, inferred: Inferred) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The maps of all resolutions, of the mirrored image and of all scales as one set.
@@ -298,14 +298,16 @@ class Pipeline:
 def frame_geometry(
     info: ModelInfo, frame_size: tuple[int, int], *, scale: float = 1.0, smallest_scale: float = 1.0
 ) -> Geometry:
-    """The way of a frame of (height, width) px into a network: the official one where the network takes any size.
+    """The way of a frame of (height, width) px into a network, as its model file says.
 
     Raises:
         InputError: the frame is empty.
     """
     if not info.any_size:
-        return Geometry.fit(frame_size, info.input_size)
-    return Geometry.reference(frame_size, info.input_size[0], scale=scale, smallest_scale=smallest_scale)
+        return Geometry.fit(frame_size, info.input_size, convention=info.geometry)
+    return Geometry.reference(
+        frame_size, info.input_size[0], scale=scale, smallest_scale=smallest_scale, convention=info.geometry
+    )
 
 
 def bounded(poses: Poses) -> Poses:
