@@ -21,10 +21,10 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from heatstream.models.data.annotations import SetSettings
-from heatstream.models.data.augment import AugmentSettings
-from heatstream.models.data.loading import loader
-from heatstream.models.data.samples import DataSettings, TrainingSet, load_training_set
+from heatstream.models.data.loader import loader
+from heatstream.models.pose.augment import AugmentSettings
+from heatstream.models.pose.coco import SetSettings
+from heatstream.models.pose.dataset import DataSettings, TrainingSet, load_training_set
 from heatstream.models.torch_import import torch
 from heatstream.skeletons import get
 

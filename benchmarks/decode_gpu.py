@@ -5,7 +5,7 @@ joint; h3r positions and refinement. Every kernel by itself (the mean of 20 in o
 graph, against
 
   floor  the bytes that must be moved (benchmarks/traffic.py) over the bandwidth of a large copy, measured before
-  twin   the same maps through our CPU decode
+  reference   the same maps through our CPU decode
   plain  peaks by PyTorch on the GPU, grouping and refinement one person at a time on the CPU (benchmarks/rivals.py)
 
 Maps lie in the L2 cache where they fit, as they do when the network has just written them. Writes decode-gpu.md, .json
@@ -33,15 +33,15 @@ from benchmarks.rivals import TorchParser
 from benchmarks.traffic import chain_bytes, letterbox_bytes, work_of
 from heatstream.extras import require
 from heatstream.kernels import DecodeSettings, Geometry, aggregate, decode_poses
-from heatstream.kernels.decode_gpu import DecodeChain
-from heatstream.kernels.device import CupyDevice
-from heatstream.kernels.group_gpu import group
-from heatstream.kernels.letterbox_gpu import describe, letterbox, letterbox_macros
-from heatstream.kernels.maps_gpu import DeviceMaps
-from heatstream.kernels.pack_gpu import pack
-from heatstream.kernels.peaks_gpu import select_peaks, tile_peaks
-from heatstream.kernels.refine_gpu import refine
-from heatstream.kernels.scenes import make_scene
+from heatstream.kernels.cuda.device import CupyDevice
+from heatstream.kernels.cuda.group import group
+from heatstream.kernels.cuda.letterbox import describe, letterbox, letterbox_macros
+from heatstream.kernels.cuda.maps import DeviceMaps
+from heatstream.kernels.cuda.pack import pack
+from heatstream.kernels.cuda.peaks import select_peaks, tile_peaks
+from heatstream.kernels.cuda.pose_decoder import PoseDecoder
+from heatstream.kernels.cuda.refine import refine
+from heatstream.kernels.synthetic import make_scene
 from heatstream.skeletons import COCO_17
 
 __all__ = ["measure", "report"]
@@ -49,7 +49,7 @@ __all__ = ["measure", "report"]
 SETTINGS = DecodeSettings(adjust="h3r")
 REPEATS = 20  # of one kernel in a graph, so that starting a graph weighs little
 COPY_BYTES = 1 << 30
-Job = Callable[[], object]
+RunOptions = Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Timer:
         self.stream = cupy.cuda.Stream(non_blocking=True)
         self.events = cupy.cuda.Event(), cupy.cuda.Event()
 
-    def graph(self, job: Job, repeats: int = 1) -> Any:
+    def graph(self, job: RunOptions, repeats: int = 1) -> Any:
         """What `job` puts on the stream, `repeats` times, as a CUDA graph."""
         with self.stream:
             self.stream.begin_capture()
@@ -86,7 +86,7 @@ class Timer:
                 job()
             return self.stream.end_capture()
 
-    def times(self, job: Job, runs: int) -> NDArray[np.float64]:
+    def times(self, job: RunOptions, runs: int) -> NDArray[np.float64]:
         """Each of `runs` runs by the GPU's clock, after some that warm up."""
         start, end = self.events
         times = []
@@ -99,7 +99,7 @@ class Timer:
         return np.array(times[-runs:])
 
 
-def cpu_times(job: Job, *, seconds: float, most: int) -> NDArray[np.float64]:
+def cpu_times(job: RunOptions, *, seconds: float, most: int) -> NDArray[np.float64]:
     """Runs of something that waits for its own end, microseconds: at least three after one that warms up."""
     job()
     times: list[float] = []
@@ -128,14 +128,14 @@ def decode_case(cupy: Any, timer: Timer, scene: Scene, runs: int, bandwidth: flo
     """One batch of maps: every kernel, the whole decode, and what it had to do."""
     arrays = [cupy.asarray(maps) for maps in (scene.quarter, scene.half, scene.tags)]
     maps = DeviceMaps.network([(arrays[0], arrays[1])], arrays[2])
-    chain = DecodeChain.prepare(maps, SETTINGS)
+    chain = PoseDecoder.prepare(maps, SETTINGS)
     to_source = cupy.asarray(np.tile(np.eye(2, 3), (maps.images, 1, 1)))
     packed = cupy.empty(chain.packed_shape, np.int32)
     common: dict[str, Any] = {"stream": timer.stream}
     kernels, peaks, people = chain.kernels, chain.peaks, chain.people
     threshold = SETTINGS.detection_threshold
     # Each may run many times over: it finds its input as the one before it left it.
-    steps: dict[str, Job] = {
+    steps: dict[str, RunOptions] = {
         "tile_peaks": lambda: tile_peaks(kernels, maps, peaks, threshold=threshold, **common),
         "select_peaks": lambda: select_peaks(kernels, maps, peaks, **common),
         "group": lambda: group(kernels, peaks, people, SETTINGS, **common),
@@ -207,8 +207,8 @@ def measure(
         case = {"side": side, "batch": batch, "people": count}
         case |= decode_case(cupy, timer, scene, runs, bandwidth)
         quarter, half, tags = (maps.astype(np.float32) for maps in (scene.quarter, scene.half, scene.tags))
-        twin = lambda: decode_poses(*aggregate((quarter, half), tags), SETTINGS)  # noqa: B023, E731 (called at once)
-        case["twin"] = summary(cpu_times(twin, seconds=seconds, most=50))
+        reference = lambda: decode_poses(*aggregate((quarter, half), tags), SETTINGS)  # noqa: B023, E731 (called at once)
+        case["reference"] = summary(cpu_times(reference, seconds=seconds, most=50))
         if torch_device is not None:
             order = COCO_17.grouping_order
             plain = TorchParser(scene.quarter, scene.half, scene.tags, order, device=torch_device)
@@ -222,7 +222,7 @@ def measure(
 
 def report(result: Mapping[str, Any]) -> tuple[str, str]:
     """The figures as Markdown tables and as a plot in SVG."""
-    ways = [way for way in ("decode", "twin", "plain") if way in result["cases"][0]]
+    ways = [way for way in ("decode", "reference", "plain") if way in result["cases"][0]]
     lines = [
         f"{result['gpu']}; a large copy moves {result['bandwidth_tb_s']:.2f} TB/s, bytes read and written. All times",
         "are in microseconds. *floor*: the bytes that must be moved over that bandwidth.",

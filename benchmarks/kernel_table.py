@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from heatstream.kernels.compile import Cubin, compile_cubin
-from heatstream.kernels.nvrtc import nvrtc
-from heatstream.kernels.resources import ARCHITECTURES, kernel_resources
+from heatstream.kernels.cuda.compiler import Cubin, compile_cubin
+from heatstream.kernels.cuda.nvrtc import nvrtc
+from heatstream.kernels.cuda.occupancy import ARCHITECTURES, kernel_resources
 
 __all__ = ["CONFIGURATIONS", "DOCUMENT", "Configuration", "cubins", "kernel_table", "with_table"]
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from heatstream.demo.benchmark.record import Record, Run, median, spread
+from heatstream.demo.benchmark.scenarios import ENGINE, PIPELINE
 from heatstream.demo.benchmark.table import cpu_bound, machine_line
-from heatstream.demo.benchmark.ways import ENGINE, PIPELINE
 
 __all__ = ["page"]
 

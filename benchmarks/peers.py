@@ -30,15 +30,15 @@ from rich.progress import Progress
 
 import heatstream
 from benchmarks.rivals import TorchParser
-from heatstream.demo.benchmark.engines import Crowd, Sized
-from heatstream.demo.benchmark.feeds import Feed, open_feed
+from heatstream.demo.benchmark.frames import FrameFeed, open_feed
 from heatstream.demo.benchmark.machine import describe_machine, software
 from heatstream.demo.benchmark.record import median, spread
-from heatstream.demo.benchmark.slices import Slice, alone
-from heatstream.demo.benchmark.ways import PIPELINE, pose_ways
+from heatstream.demo.benchmark.sampling import TimedWindow, alone
+from heatstream.demo.benchmark.scenarios import PIPELINE, pose_ways
+from heatstream.demo.benchmark.stub_engines import ResizedEngine, StubPeopleEngine
 from heatstream.kernels import DecodeSettings
 from heatstream.models.torch_import import torch
-from heatstream.runtime.pipeline import Finder, Inferred, Pipeline
+from heatstream.runtime.pipelines.pose import Finder, Inferred, Pipeline
 from heatstream.skeletons import COCO_17
 
 __all__ = ["Result", "report", "take_turns"]
@@ -58,7 +58,7 @@ SIDE = 256
 """Of the networks' input, px."""
 
 SETTINGS = DecodeSettings()  # the official ones, which the plain way has too
-Job = Callable[[float], Slice]
+RunOptions = Callable[[float], TimedWindow]
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,11 @@ class Result:
     cpu_ms: tuple[float, ...]
 
 
-def take_turns(ways: Mapping[str, Job], *, turns: int, seconds: float, moved: Callable[[], None]) -> dict[str, Result]:
+def take_turns(
+    ways: Mapping[str, RunOptions], *, turns: int, seconds: float, moved: Callable[[], None]
+) -> dict[str, Result]:
     """Let every way work for so many seconds in each turn, there and back."""
-    slices: dict[str, list[Slice]] = {name: [] for name in ways}
+    slices: dict[str, list[TimedWindow]] = {name: [] for name in ways}
     for turn in range(turns):
         for name in list(ways) if turn % 2 == 0 else reversed(list(ways)):
             slices[name].append(ways[name](seconds))
@@ -89,9 +91,9 @@ def take_turns(ways: Mapping[str, Job], *, turns: int, seconds: float, moved: Ca
     }
 
 
-def decode_ways(pipeline: Pipeline, people: int, device: str) -> dict[str, Job]:
+def decode_ways(pipeline: Pipeline, people: int, device: str) -> dict[str, RunOptions]:
     """Post-processing alone, on maps of so many people."""
-    crowd = Crowd(pipeline.engine, people)
+    crowd = StubPeopleEngine(pipeline.engine, people)
     prepared = pipeline.prepare(np.zeros((512, 512, 3), np.uint8))
     maps = crowd.run(prepared.images[0])
     inferred = Inferred((maps,), prepared.geometries, prepared.size)
@@ -107,7 +109,7 @@ def parse_officially(maps: Mapping[str, NDArray[np.float32]], device: str) -> li
     return TorchParser(*arrays, COCO_17.grouping_order, device=device)()
 
 
-def frame_ways(ours: Finder, plain: Pipeline, feed: Feed, device: str) -> dict[str, Job]:
+def frame_ways(ours: Finder, plain: Pipeline, feed: FrameFeed, device: str) -> dict[str, RunOptions]:
     """Whole frames: our pipeline, and a network with the official post-processing behind it."""
 
     def official(number: int) -> None:
@@ -123,8 +125,8 @@ def frame_ways(ours: Finder, plain: Pipeline, feed: Feed, device: str) -> dict[s
 
 
 def yolo_ways(
-    feed: Feed, size: int, threads: int | None, device: str, folder: Path
-) -> tuple[dict[str, Job], list[str]]:
+    feed: FrameFeed, size: int, threads: int | None, device: str, folder: Path
+) -> tuple[dict[str, RunOptions], list[str]]:
     """YOLO pose networks with random weights, as their package runs them; and what is missing."""
     os.environ["YOLO_AUTOINSTALL"] = "false"
     os.environ["YOLO_CONFIG_DIR"] = str(folder)
@@ -134,7 +136,7 @@ def yolo_ways(
         ultralytics: Any = importlib.import_module("ultralytics")
     except Exception as error:  # it fails in many ways where torchvision is missing or of another build
         return {}, [f"ultralytics: {' '.join(str(error).split())}"]
-    ways: dict[str, Job] = {}
+    ways: dict[str, RunOptions] = {}
     missing = []
     before = Path.cwd()
     os.chdir(folder)  # it writes where it stands
@@ -156,7 +158,7 @@ def yolo_ways(
     return ways, missing
 
 
-def yolo_way(model: Any, feed: Feed, size: int, device: str) -> Job:
+def yolo_way(model: Any, feed: FrameFeed, size: int, device: str) -> RunOptions:
     """Their ``predict``, one frame at a time."""
 
     def work(number: int) -> None:
@@ -245,7 +247,7 @@ def main() -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         loaded: Pipeline = stack.enter_context(heatstream.load(options.model, "cpu", options.threads))
-        pipeline = Pipeline(Sized(loaded.engine, (SIDE, SIDE)), SETTINGS)
+        pipeline = Pipeline(ResizedEngine(loaded.engine, (SIDE, SIDE)), SETTINGS)
         yolo, missing = yolo_ways(feed, SIDE, options.threads, device, folder)
         bar = stack.enter_context(Progress(console=Console(stderr=True), transient=True))
         task = bar.add_task("taking turns", total=None)
@@ -262,7 +264,7 @@ def main() -> None:
             )
         else:
             for people in options.people:
-                crowded = Pipeline(Crowd(pipeline.engine, people), SETTINGS)
+                crowded = Pipeline(StubPeopleEngine(pipeline.engine, people), SETTINGS)
                 frame[counted(people)] = take_turns(frame_ways(crowded, crowded, feed, device) | yolo, **common)
     machine, versions = describe_machine(), software()
     header = [

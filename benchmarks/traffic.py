@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.kernels import DecodeSettings, Geometry, decode_poses
-from heatstream.kernels.crops import BOX_SCALE
-from heatstream.kernels.decode_gpu import DecodeChain
-from heatstream.kernels.maps_gpu import TILE, DeviceMaps
-from heatstream.kernels.pack import packed_dtype
-from heatstream.kernels.scenes import make_scene
+from heatstream.kernels.cuda.maps import TILE, DeviceMaps
+from heatstream.kernels.cuda.pose_decoder import PoseDecoder
+from heatstream.kernels.reference.crops import BOX_SCALE
+from heatstream.kernels.reference.pack import packed_dtype
+from heatstream.kernels.synthetic import make_scene
 
 __all__ = [
     "DecodeWork",
@@ -109,7 +109,7 @@ def crop_bytes(faces: int, face_side: int, input_side: int, *, real: int = 2) ->
     return round(faces * 3 * ((BOX_SCALE * face_side) ** 2 + real * input_side**2))
 
 
-def chain_bytes(chain: DecodeChain, maps: DeviceMaps, work: DecodeWork) -> dict[str, int]:
+def chain_bytes(chain: PoseDecoder, maps: DeviceMaps, work: DecodeWork) -> dict[str, int]:
     """Of a prepared decode."""
     real = 2 if maps.macros["HALF_MAPS"] else 4
     return decode_bytes(

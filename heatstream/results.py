@@ -144,7 +144,7 @@ class Faces:
     Attributes:
         landmarks: (N, L, 2) float32, (x, y) in pixels of the source image.
         scores: (N,) float32, 0..1: how sure the network is that there is such a face; see
-            :func:`heatstream.runtime.landmarks.confidence`. What is no face has a low one, and landmarks without
+            :func:`confidence`. What is no face has a low one, and landmarks without
             meaning.
         boxes: (N, 4) float32, (x0, y0, x1, y1): the first and the last pixel of the region that was looked at, before
             it is turned about its middle.

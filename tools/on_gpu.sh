@@ -74,13 +74,13 @@ for stage in $stages; do
         for tool in memcheck racecheck initcheck synccheck; do
             # Every array is an allocation of its own; thousands of runs would take hours.
             HEATSTREAM_TEST_ALLOCATIONS=1 run "$tool" "$sanitizer" --tool "$tool" --error-exitcode 9 \
-                "$python" -m pytest tests/kernels/test_gpu.py -m gpu -W default -p no:cacheprovider -q \
+                "$python" -m pytest tests/gpu/test_kernels.py -m gpu -W default -p no:cacheprovider -q \
                 -k 'network_maps or letterbox or landmarks or replayed or (reference_scenes and crowdpose)'
         done
         ;;
     kernels)
         run kernels "$python" -m benchmarks.decode_gpu --out "$out"
-        run twin "$python" -m benchmarks.decode
+        run reference "$python" -m benchmarks.decode
         ;;
     training)
         run training "$python" -m heatstream train recipes/swahr-mobile.toml --out "$out/swahr-mobile" \

@@ -13,16 +13,16 @@ from typing import Annotated, NoReturn, TextIO
 
 import typer
 
-from heatstream.demo.bench import bench
-from heatstream.demo.build import build
-from heatstream.demo.demo import demo
-from heatstream.demo.doctor import doctor
-from heatstream.demo.evaluate import evaluate
-from heatstream.demo.export import export
-from heatstream.demo.messages import tell
-from heatstream.demo.models import models
-from heatstream.demo.run import run
-from heatstream.demo.train import train
+from heatstream.demo.commands.bench import bench
+from heatstream.demo.commands.build import build
+from heatstream.demo.commands.demo import demo
+from heatstream.demo.commands.doctor import doctor
+from heatstream.demo.commands.evaluate import evaluate
+from heatstream.demo.commands.export import export
+from heatstream.demo.commands.models import models
+from heatstream.demo.commands.run import run
+from heatstream.demo.commands.train import train
+from heatstream.demo.terminal.messages import print_message
 from heatstream.errors import HeatstreamError
 from heatstream.version import __version__
 
@@ -72,10 +72,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         app(arguments, prog_name="heatstream")
     except HeatstreamError as error:
-        tell(str(error))
+        print_message(str(error))
     except ImportError as error:
         # A core library that is installed but does not load, such as OpenCV on a system without libGL.
-        tell(f"{error}: `heatstream doctor` says how to get it")
+        print_message(f"{error}: `heatstream doctor` says how to get it")
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
     sys.exit(EXIT_ERROR)
@@ -90,4 +90,4 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     """One line for a person, without the place in the source."""
-    tell(f"warning: {message}")
+    print_message(f"warning: {message}")

@@ -6,8 +6,8 @@ TensorRT or TensorRT-RTX.
 
 from __future__ import annotations
 
-from heatstream.engine_builder.catalog import CATALOG, CatalogEntry, bundled_path
-from heatstream.engine_builder.export import ExportReport, export_model
-from heatstream.engine_builder.model_file import ModelInfo
+from heatstream.catalog import CATALOG, CatalogEntry, bundled_path
+from heatstream.engine_builder.export.model import ExportReport, export_model
+from heatstream.model_info import ModelInfo
 
 __all__ = ["CATALOG", "CatalogEntry", "ExportReport", "ModelInfo", "bundled_path", "export_model"]

@@ -9,17 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from heatstream.models.checkpoints import LoadReport, load_checkpoint
-from heatstream.models.registry import NETWORKS, create
+from heatstream.models.networks.registry import NETWORKS, create
 
 if TYPE_CHECKING:
-    from heatstream.models.output import SwahrOutput
+    from heatstream.models.networks.output import SwahrOutput
 
 __all__ = ["NETWORKS", "LoadReport", "SwahrOutput", "create", "load_checkpoint"]
 
 
 def __getattr__(name: str) -> Any:
     if name == "SwahrOutput":  # on first use, because it brings torch along
-        from heatstream.models.output import SwahrOutput
+        from heatstream.models.networks.output import SwahrOutput
 
         return SwahrOutput
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

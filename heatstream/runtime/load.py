@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, overload
 from heatstream.errors import InputError
 
 if TYPE_CHECKING:
-    from heatstream.engine_builder.compile_engine import Progress
+    from heatstream.engine_builder.trt.compile import Progress
     from heatstream.kernels import DecodeSettings
-    from heatstream.runtime.faces import FaceCascade, PosePipeline
-    from heatstream.runtime.landmarks import LandmarkPipeline
-    from heatstream.runtime.open_engine import OpenedEngine
+    from heatstream.runtime.engines.select import OpenedEngine
+    from heatstream.runtime.pipelines.faces import FaceCascade, PosePipeline
+    from heatstream.runtime.pipelines.landmarks import LandmarkPipeline
 
 __all__ = ["load", "model_path"]
 
@@ -77,18 +77,18 @@ def load(
         engine: ``"onnx"`` (CPU), ``"tensorrt"`` or ``"tensorrt-rtx"`` (GPU), ``"torch"``, or ``"auto"`` for the best
             that is installed. TensorRT's engines are built when an input size is first asked for, and kept.
         settings: how to decode; what the model file recommends when left out.
-        flip: look at the mirrored frame too; see :class:`heatstream.runtime.pipeline.Pipeline`.
+        flip: look at the mirrored frame too; see :class:`heatstream.runtime.pipelines.pose.Pipeline`.
         scales: look at the frame in several sizes; see there. The model file must take any size.
         faces: name or file of a model that finds the landmarks of faces in boxes: those of the people's faces are
             found too.
         progress: is told how far the build of an engine is.
 
     Returns:
-        What the model is for: a :class:`heatstream.runtime.pipeline.Pipeline`, or on a GPU a
-        :class:`heatstream.runtime.gpu_pipeline.GpuPipeline`, which finds the people in a frame, or a
-        :class:`heatstream.runtime.landmarks.LandmarkPipeline`, which finds landmarks in given boxes (of the arguments
+        What the model is for: a :class:`heatstream.runtime.pipelines.pose.Pipeline`, or on a GPU a
+        :class:`heatstream.runtime.pipelines.pose_gpu.GpuPipeline`, which finds the people in a frame, or a
+        :class:`LandmarkPipeline`, which finds landmarks in given boxes (of the arguments
         above, ``settings`` and ``scales`` are not for it). With ``faces`` a
-        :class:`heatstream.runtime.faces.FaceCascade`.
+        :class:`heatstream.runtime.pipelines.faces.FaceCascade`.
 
     Raises:
         UnknownNameError: there is no such model, device or engine.
@@ -98,7 +98,7 @@ def load(
         InputError: ``threads`` is not positive, or settings, scales, device and engine do not fit each other.
     """
     path = model_path(name_or_file)
-    from heatstream.runtime.open_engine import open_engine
+    from heatstream.runtime.engines.select import open_engine
 
     several = "several scales are looked at on the CPU alone" if tuple(scales) != (1.0,) else ""
     opened = open_engine(path, device=device, engine=engine, threads=threads, cpu_only=several, progress=progress)
@@ -117,8 +117,8 @@ def load(
 def _poses(
     opened: OpenedEngine, settings: DecodeSettings | None, flip: bool, scales: tuple[float, ...]
 ) -> PosePipeline:
-    from heatstream.runtime.gpu_pipeline import GpuPipeline
-    from heatstream.runtime.pipeline import Pipeline
+    from heatstream.runtime.pipelines.pose import Pipeline
+    from heatstream.runtime.pipelines.pose_gpu import GpuPipeline
 
     if opened.cuda is not None:
         return GpuPipeline(opened.engine, opened.cuda, settings, flip=flip, reason=opened.reason)
@@ -128,9 +128,9 @@ def _poses(
 def _landmarks(
     opened: OpenedEngine, settings: DecodeSettings | None, flip: bool, scales: tuple[float, ...]
 ) -> LandmarkPipeline:
-    from heatstream.runtime.gpu_landmarks import GpuLandmarkPipeline
-    from heatstream.runtime.landmarks import LandmarkPipeline
-    from heatstream.runtime.open_engine import LANDMARK_BATCH
+    from heatstream.runtime.engines.select import LANDMARK_BATCH
+    from heatstream.runtime.pipelines.landmarks import LandmarkPipeline
+    from heatstream.runtime.pipelines.landmarks_gpu import GpuLandmarkPipeline
 
     engine = opened.engine
     if settings is not None or tuple(scales) != (1.0,):
@@ -141,7 +141,7 @@ def _landmarks(
 
 
 def _cascade(poses: PosePipeline, landmarks: LandmarkPipeline) -> FaceCascade:
-    from heatstream.runtime.faces import FaceCascade
+    from heatstream.runtime.pipelines.faces import FaceCascade
 
     try:
         return FaceCascade(poses, landmarks)
@@ -161,6 +161,6 @@ def model_path(name_or_file: str | Path) -> Path:
     looks_like_path = isinstance(name_or_file, Path) or text.endswith(".onnx") or os.sep in text or "/" in text
     if looks_like_path or Path(text).is_file():
         return Path(text).expanduser()
-    from heatstream.engine_builder import catalog
+    from heatstream import catalog
 
     return catalog.bundled_path(text)

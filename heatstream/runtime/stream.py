@@ -24,12 +24,12 @@ from numpy.typing import NDArray
 
 from heatstream.errors import InputError
 from heatstream.results import Faces, Poses
-from heatstream.runtime.belt import Belt
-from heatstream.runtime.clocks import StageTimes, StreamClock, StreamSummary
-from heatstream.runtime.landmarks import LandmarkPipeline
 from heatstream.runtime.memory import keep_freed_memory
-from heatstream.runtime.pipeline import Finder
+from heatstream.runtime.pipelines.landmarks import LandmarkPipeline
+from heatstream.runtime.pipelines.pose import Finder
 from heatstream.runtime.sources.base import Frame, Source
+from heatstream.runtime.timing import StageTimes, StreamClock, StreamSummary
+from heatstream.runtime.work_queue import OrderedWorkQueue
 
 __all__ = ["Stream", "StreamResult", "stream"]
 
@@ -48,7 +48,7 @@ class StreamResult:
         dropped: how many frames of the source were dropped before this one, since the start.
         picture: file name of a picture; None for frames of a video or camera.
         faces: their faces, stamped likewise; None where the pipeline is not a
-            :class:`heatstream.runtime.faces.FaceCascade`.
+            :class:`heatstream.runtime.pipelines.faces.FaceCascade`.
     """
 
     frame: NDArray[np.uint8]
@@ -105,7 +105,7 @@ def stream(
         source = open_source(source)
     if workers is None:
         workers = 1 if source.live else pipeline.parallel_runs
-    pipeline = pipeline.side_by_side() if workers > 1 else pipeline.in_order()
+    pipeline = pipeline.for_throughput() if workers > 1 else pipeline.in_order()
     return Stream(source, pipeline, frames=frames, workers=workers)
 
 
@@ -118,13 +118,13 @@ class Stream(Iterator[StreamResult]):
 
     def __init__(self, source: Source, pipeline: Finder, *, frames: int | None, workers: int) -> None:
         self.source = source
-        self._belt: Belt[_Captured, StreamResult] = Belt(
+        self._belt: OrderedWorkQueue[_Captured, StreamResult] = OrderedWorkQueue(
             waiting=1 if source.live else workers, in_flight=workers + 1, newest=source.live, limit=frames
         )
         self._clock = StreamClock(time.perf_counter())
         self._closed = False
         keep_freed_memory()
-        # The threads know the belt and not this object, so that it can be thrown away while they run.
+        # The threads know the queue and not this object, so that it can be thrown away while they run.
         self._threads = [threading.Thread(target=_read, args=(self._belt, source), name="heatstream-read")]
         self._threads += [
             threading.Thread(target=_work, args=(self._belt, pipeline), name=f"heatstream-work-{number}")
@@ -178,7 +178,7 @@ class Stream(Iterator[StreamResult]):
         self.close()
 
 
-def _read(belt: Belt[_Captured, StreamResult], source: Source) -> None:
+def _read(work_queue: OrderedWorkQueue[_Captured, StreamResult], source: Source) -> None:
     """The reader's thread: it alone touches the source, so nothing closes it under a read."""
     failure: BaseException | None = None
     try:
@@ -187,7 +187,7 @@ def _read(belt: Belt[_Captured, StreamResult], source: Source) -> None:
             start = time.perf_counter()
             frame = next(frames, None)
             ready = time.perf_counter()
-            if frame is None or not belt.put(_Captured(frame, ready - start, ready)):
+            if frame is None or not work_queue.put(_Captured(frame, ready - start, ready)):
                 break
     except BaseException as error:  # whatever it is, the consumer is told
         failure = error
@@ -195,19 +195,19 @@ def _read(belt: Belt[_Captured, StreamResult], source: Source) -> None:
         source.close()
     except BaseException as error:
         failure = failure or error
-    belt.end(failure)
+    work_queue.end(failure)
 
 
-def _work(belt: Belt[_Captured, StreamResult], pipeline: Finder) -> None:
+def _work(work_queue: OrderedWorkQueue[_Captured, StreamResult], pipeline: Finder) -> None:
     """A worker's thread."""
-    while (job := belt.take()) is not None:
+    while (job := work_queue.take()) is not None:
         number, captured, dropped = job
         outcome: StreamResult | BaseException
         try:
             outcome = _find_people(captured, dropped, pipeline)
         except BaseException as error:  # whatever it is, the consumer is told
             outcome = error
-        belt.deliver(number, outcome)
+        work_queue.deliver(number, outcome)
 
 
 def _find_people(captured: _Captured, dropped: int, pipeline: Finder) -> StreamResult:

@@ -13,10 +13,10 @@ import pytest
 from numpy.typing import NDArray
 
 from heatstream.demo.cli import main
-from heatstream.engine_builder.model_file import ModelInfo, Precision
+from heatstream.model_info import ModelInfo, Precision
 from heatstream.skeletons import COCO_17
 from tests.demo.helpers import Command, Ended
-from tests.runtime.fakes import MODELS
+from tests.fakes.runtime import MODELS
 
 CLIP_FRAMES = 30
 CLIP_FPS = 25.0

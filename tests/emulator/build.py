@@ -33,8 +33,8 @@ __all__ = ["BuildError", "EmulatorError", "Kernel", "launch", "load", "sanitizer
 HOST = Path(__file__).resolve().parent / "host"
 SANITIZE = "HEATSTREAM_EMULATOR_SANITIZE"
 
-# As heatstream/kernels/compile.py has it: a product and a sum are rounded one after the other. Memory may be read as
-# another type, as CUDA's vector loads do.
+# As heatstream/kernels/cuda/compiler.py has it: a product and a sum are rounded one after the other. Memory may be
+# read as another type, as CUDA's vector loads do.
 FLAGS = ["-std=c++17", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-fno-strict-aliasing", "-w"]
 PLAIN = ["-O2"]
 SANITIZED = [

@@ -23,8 +23,8 @@ if __name__ == "__main__":  # run as a file: the repository is what its modules 
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from heatstream.kernels import DecodeSettings, decode_poses
-from heatstream.kernels.maps_gpu import DeviceMaps
-from heatstream.kernels.pack import unpack_poses
+from heatstream.kernels.cuda.maps import DeviceMaps
+from heatstream.kernels.reference.pack import unpack_poses
 from heatstream.results import Poses
 from tests.emulator.device import decode
 
@@ -32,7 +32,7 @@ HELP = """\
 Runs the kernels of heatstream/kernels, the very same .cu files, from maps to packed people on the CPU emulator, on
 every scene of the given files, and compares the people with two others:
 
-  the CPU twin (decode_poses) on the same maps:  the people must be the same, keypoints to 1e-3 px where the maps are
+  decode_poses (the CPU reference), same maps:    the people must be the same, keypoints to 1e-3 px where the maps are
                                                  float32 and to 0.05 px where they are float16, scores to 1e-5
   the arrays in the file, made by the official   to the same tolerances, where they are determined: not where the file
   parser:                                        says topk_tie, assignment_ambiguous or key_collisions; where it says
@@ -95,7 +95,7 @@ class SceneResult:
     """One scene in one type: how many people the kernels found, and how these compare."""
 
     people: int
-    twin: Comparison
+    reference: Comparison
     stored: Comparison
 
 
@@ -105,7 +105,7 @@ def check_scene(file: Any, scene: str, flags: dict[str, Any], dtype: str) -> Sce
     exact = all(np.array_equal(maps[0], file[f"{scene}_{part}"]) for maps, part in ((heatmaps, "det"), (tags, "tag")))
     # Rounded to float16 the maps may hold other people than the file's.
     determined = exact and not any(flags.get(flag) for flag in CHANCE_FLAGS)
-    twin, stored = Comparison(), Comparison()
+    reference, stored = Comparison(), Comparison()
     people = 0
     for variant, settings in VARIANTS.items():
         packed = decode(DeviceMaps.plain(heatmaps, tags), settings)
@@ -113,14 +113,14 @@ def check_scene(file: Any, scene: str, flags: dict[str, Any], dtype: str) -> Sce
         found = unpack_poses(packed, skeleton, as_started=True)[0]
         people = len(found)
         expected = decode_poses(heatmaps, tags, settings)[0]
-        twin.add(found, expected, TOLERANCE_PX[dtype], f"{variant}, the twin")
+        reference.add(found, expected, TOLERANCE_PX[dtype], f"{variant}, the reference")
         if determined:
             official = file[f"{scene}_{variant}"]
             official = official if official.ndim == 3 else np.zeros((0, heatmaps.shape[1], 3), np.float32)
-            reference = Poses(official[..., :2], official[..., 2], file[f"{scene}_scores"], skeleton)
+            recorded = Poses(official[..., :2], official[..., 2], file[f"{scene}_scores"], skeleton)
             sensitive = int(flags.get("refine_round_sensitive", 0)) if settings.refine else 0
-            stored.add(found, reference, TOLERANCE_PX[dtype], f"{variant}, the file", may_differ=sensitive)
-    return SceneResult(people, twin, stored)
+            stored.add(found, recorded, TOLERANCE_PX[dtype], f"{variant}, the file", may_differ=sensitive)
+    return SceneResult(people, reference, stored)
 
 
 def check_file(path: Path) -> Iterator[tuple[str, str, dict[str, Any], SceneResult]]:
@@ -141,13 +141,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     mismatches = []
     for path in options.files:
         table = Table(title=path.name)
-        for heading in ("scene", "kind", "maps", "people", "twin: px", "score", "file: px", "score", ""):
+        for heading in ("scene", "kind", "maps", "people", "reference: px", "score", "file: px", "score", ""):
             table.add_column(heading, justify="left" if heading in ("scene", "kind", "maps") else "right")
         try:
             for scene, dtype, flags, result in check_file(path):
-                found = result.twin.mismatches + result.stored.mismatches
+                found = result.reference.mismatches + result.stored.mismatches
                 mismatches += [f"{path.name} {scene} {dtype}, {text}" for text in found]
-                cells = (*result.twin.cells(), *result.stored.cells(), "MISMATCH" if found else "same")
+                cells = (*result.reference.cells(), *result.stored.cells(), "MISMATCH" if found else "same")
                 table.add_row(scene, str(flags.get("kind", "")), dtype, str(result.people), *cells)
         except (OSError, ValueError, KeyError, BadZipFile) as error:
             parser.error(f"{path} is no file of reference scenes: {error}")

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-import heatstream.kernels
 from heatstream.kernels import DecodeSettings
-from heatstream.kernels.decode_gpu import DecodeChain
-from heatstream.kernels.maps_gpu import DeviceMaps, Kernel
+from heatstream.kernels.cuda.compiler import SOURCES
+from heatstream.kernels.cuda.maps import DeviceMaps, Kernel
+from heatstream.kernels.cuda.pose_decoder import PoseDecoder
 from tests.emulator.build import launch, load
 
 __all__ = ["EmulatedDevice", "decode"]
 
-FOLDER = Path(heatstream.kernels.__file__).parent
 UNWRITTEN = 0x55  # what every byte holds that nobody has written
 
 
@@ -42,7 +40,7 @@ class EmulatedDevice:
 
             return call
 
-        compiled = load(FOLDER / f"{source}.cu", defines={**macros, "__grid_constant__": ""})
+        compiled = load(SOURCES / f"{source}.cu", defines={**macros, "__grid_constant__": ""})
         return {name: callable_of(kernel) for name, kernel in compiled.items()}
 
     def clear(self, array: NDArray[Any], stream: Any) -> None:
@@ -67,12 +65,12 @@ def decode(
         order: of threads and blocks.
 
     Returns:
-        (B,) of :func:`heatstream.kernels.pack.packed_dtype`.
+        (B,) of :func:`heatstream.kernels.reference.pack.packed_dtype`.
     """
     device = EmulatedDevice(order)
     capacity = maps.num_joints * settings.max_people if capacity is None else capacity
     to_source = np.tile(np.eye(2, 3), (maps.images, 1, 1)) if to_source is None else to_source
-    chain = DecodeChain.prepare(maps, settings, capacity=capacity, device=device)
+    chain = PoseDecoder.prepare(maps, settings, capacity=capacity, device=device)
     packed = device.empty(chain.packed_shape, np.int32)
     chain.launch(maps, to_source, packed, stream=None)
     return packed.view(chain.packed_dtype)[:, 0]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from heatstream.errors import MissingExtraError
-from heatstream.kernels.compile import compile_cubin
+from heatstream.kernels.cuda.compiler import compile_cubin
 from tests.emulator import build
 from tests.emulator.build import BuildError, launch, load
 

@@ -70,18 +70,18 @@ def test_an_altered_file_is_found_out(
     assert check.main([str(tmp_path / "altered.npz")]) == int(mismatches > 0)
     printed = capsys.readouterr().out
     assert printed.count("the file: ") == mismatches
-    assert "the twin: " not in printed.replace("twin: px", "")
+    assert "the reference: " not in printed.replace("reference: px", "")
 
 
-def test_another_twin_is_found_out(
+def test_another_reference_is_found_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Were the kernels to find other people than the twin, the file alone would not be what says so."""
+    """Were the kernels to find other people than the reference, the file alone would not be what says so."""
     np.savez(tmp_path / "scene.npz", **scene_of_two())
     monkeypatch.setattr(check, "decode_poses", lambda *maps: decode_poses(maps[0] * np.float32(0.9), *maps[1:]))
     assert check.main([str(tmp_path / "scene.npz")]) == 1
     printed = capsys.readouterr().out
-    assert "s02 float32, raw, the twin: scores differ by up to" in printed
+    assert "s02 float32, raw, the reference: scores differ by up to" in printed
     assert "the file: " not in printed.replace("file: px", "")
 
 

@@ -1,4 +1,4 @@
-"""A stand-in for CuPy, for whatever takes CuPy's arrays or launches kernels through CuPy."""
+"""A fake of CuPy, for whatever takes CuPy's arrays or launches kernels through CuPy."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from heatstream.kernels.device import CupyDevice
-from heatstream.kernels.maps_gpu import Kernel
+from heatstream.kernels.cuda.device import CupyDevice
+from heatstream.kernels.cuda.maps import Kernel
 from tests.emulator.device import EmulatedDevice
-from tests.kernels.cupy_standin import make_cupy
+from tests.fakes.cupy import make_cupy
 
 Cupy = Any
 
 
 @pytest.fixture
-def standin(monkeypatch: pytest.MonkeyPatch) -> tuple[Cupy, Counter[str]]:
-    """CuPy's stand-in in its place; kernels are the emulator's, and their launches are counted."""
+def fake(monkeypatch: pytest.MonkeyPatch) -> tuple[Cupy, Counter[str]]:
+    """the fake CuPy in its place; kernels are the emulator's, and their launches are counted."""
     cupy, calls = make_cupy()
 
     def kernels(self: CupyDevice, source: str, macros: Mapping[str, int]) -> dict[str, Kernel]:

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 
 from heatstream import models  # noqa: E402
 from heatstream.errors import CheckpointError  # noqa: E402
-from heatstream.models.hrnet import HRNet, SwahrHRNet  # noqa: E402
+from heatstream.models.networks.hrnet import HRNet, SwahrHRNet  # noqa: E402
 
 State = dict[str, Any]
 

@@ -12,8 +12,8 @@ sys.modules["torch"] = None  # what Python does for "known not to be there"
 from heatstream.errors import MissingExtraError
 from heatstream.models.torch_import import F, Tensor, nn, torch
 import heatstream.models
-import heatstream.models.hrnet
-import heatstream.models.blocks
+import heatstream.models.networks.hrnet
+import heatstream.models.networks.blocks
 
 assert not hasattr(torch, "__file__")
 assert not isinstance(3, Tensor)
@@ -28,7 +28,7 @@ for use in (
     lambda: nn.init.normal_(3),
     lambda: Own(),
     lambda: heatstream.models.create("swahr-w32"),
-    lambda: heatstream.models.hrnet.SwahrHRNet(17),
+    lambda: heatstream.models.networks.hrnet.SwahrHRNet(17),
     lambda: heatstream.models.load_checkpoint(None, "weights.pth"),
 ):
     try:

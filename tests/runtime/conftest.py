@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from tests.kernels.conftest import standin  # noqa: F401 (a fixture)
-from tests.runtime.gpu_standin import StandinGpu, make_gpu
+from tests.fakes.gpu import FakeGpu, make_gpu
+from tests.kernels.conftest import fake  # noqa: F401 (a fixture)
 
 
 @pytest.fixture
 def gpu(
-    standin: tuple[Any, Counter[str]],  # noqa: F811
+    fake: tuple[Any, Counter[str]],  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
-) -> StandinGpu:
-    """A GPU with TensorRT and CuPy, all of them stand-ins."""
-    return make_gpu(standin, monkeypatch, tmp_path)
+) -> FakeGpu:
+    """A GPU with TensorRT and CuPy, all of them fakes."""
+    return make_gpu(fake, monkeypatch, tmp_path)

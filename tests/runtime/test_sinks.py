@@ -35,7 +35,7 @@ from heatstream.runtime.sinks import (
     window,
 )
 from heatstream.runtime.stream import StreamResult
-from tests.runtime.fakes import result
+from tests.fakes.runtime import result
 
 
 def whiten(result: StreamResult) -> NDArray[np.uint8]:

@@ -18,7 +18,7 @@ import pytest
 from heatstream.errors import SourceError
 from heatstream.runtime.sources import Frame, base, images, live, open_source, opencv
 from heatstream.runtime.sources.images import read_picture
-from tests.runtime.fakes import write_video
+from tests.fakes.runtime import write_video
 
 REFUSAL_SECONDS = 5.0
 REPOSITORY = Path(__file__).resolve().parents[2]

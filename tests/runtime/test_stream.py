@@ -12,10 +12,10 @@ import pytest
 
 import heatstream
 from heatstream.errors import InputError, SourceError
-from heatstream.runtime.landmarks import LandmarkPipeline
-from heatstream.runtime.pipeline import Pipeline
+from heatstream.runtime.pipelines.landmarks import LandmarkPipeline
+from heatstream.runtime.pipelines.pose import Pipeline
 from heatstream.runtime.stream import StreamResult, stream
-from tests.runtime.fakes import FakeEngine, FakeLandmarkEngine, FakeSource, write_video
+from tests.fakes.runtime import FakeEngine, FakeLandmarkEngine, FakeSource, write_video
 
 CLOSE_SECONDS = 5.0  # a busy machine; the promise is one second
 

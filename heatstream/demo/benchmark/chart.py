@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from heatstream.demo.benchmark.canvas import BLUE, GREEN, GREY, INK, ORANGE, PALE, PURPLE, Canvas, Panel
 from heatstream.demo.benchmark.record import Record, Run, median, spread
+from heatstream.demo.benchmark.scenarios import CAMERA, ENGINE, FRAME, PIPELINE
 from heatstream.demo.benchmark.table import machine_line
-from heatstream.demo.benchmark.ways import CAMERA, ENGINE, FRAME, PIPELINE
+from heatstream.demo.drawing.plot import BLUE, GREEN, GREY, INK, ORANGE, PALE, PURPLE, Canvas, Panel
 
 __all__ = ["draw"]
 

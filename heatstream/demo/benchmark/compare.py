@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from heatstream.demo.benchmark.record import Record, Run, median, spread
-from heatstream.demo.benchmark.ways import ENGINE, PIPELINE
+from heatstream.demo.benchmark.scenarios import ENGINE, PIPELINE
 from heatstream.errors import InputError
 
 __all__ = ["FLOOR", "Change", "Comparison", "compare", "judge"]

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from heatstream.demo.benchmark.nvml import gpus
-from heatstream.demo.checks import processor_name
-from heatstream.runtime.onnx_engine import usable_cores
+from heatstream.demo.machine_checks import processor_name
+from heatstream.runtime.engines.onnx_engine import usable_cores
 from heatstream.version import __version__
 
 __all__ = ["Machine", "describe_machine", "software"]

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from heatstream.demo.benchmark.feeds import Feed
+from heatstream.demo.benchmark.cases import BenchmarkCase, CaseConfig, open_subject
+from heatstream.demo.benchmark.frames import FrameFeed
 from heatstream.demo.benchmark.meters import Meters, memory_reader
 from heatstream.demo.benchmark.nvml import gpu_reader
 from heatstream.demo.benchmark.record import Camera, Rate, Run, Stage
-from heatstream.demo.benchmark.slices import Slice
-from heatstream.demo.benchmark.subjects import Condition, Subject, open_subject
+from heatstream.demo.benchmark.sampling import TimedWindow
+from heatstream.demo.benchmark.scenarios import CAMERA, FRAME, PIPELINE, Scenario
 from heatstream.demo.benchmark.tegrastats import TegraStats
-from heatstream.demo.benchmark.ways import CAMERA, FRAME, PIPELINE, Way
-from heatstream.runtime.clocks import StageTimes
+from heatstream.runtime.timing import StageTimes
 
 __all__ = ["Measurement", "summed_up"]
 
@@ -35,7 +35,7 @@ STAGES = ("preprocess", "engine", "decode")
 GPU_REPEATS = 50
 PERCENT = np.arange(101)
 
-Slices = dict[str, list[Slice]]
+Slices = dict[str, list[TimedWindow]]
 
 
 class Measurement:
@@ -53,11 +53,11 @@ class Measurement:
         HeatstreamError: the subject cannot be made ready.
     """
 
-    def __init__(self, condition: Condition, feed: Feed, *, seconds: float) -> None:
+    def __init__(self, condition: CaseConfig, feed: FrameFeed, *, seconds: float) -> None:
         self._condition = condition
         self._feed = feed
         self._stack = ExitStack()
-        self.subject: Subject = open_subject(condition, feed)
+        self.subject: BenchmarkCase = open_subject(condition, feed)
         self._stack.callback(self.subject.pipeline.close)
         self._budget = seconds
         self._turns = max(MIN_TURNS, round(seconds / (SLICE_SECONDS * len(self.subject.ways))))
@@ -79,7 +79,7 @@ class Measurement:
         """How many slices there will be at most."""
         return self._turns * len(self.subject.ways)
 
-    def __iter__(self) -> Iterator[Way]:
+    def __iter__(self) -> Iterator[Scenario]:
         """Measure; gives every way when it has had its turn. May be left at any time: whole turns are kept."""
         ways = self.subject.ways
         loudest = PIPELINE if PIPELINE in self._slices else ways[-1].key
@@ -112,7 +112,7 @@ class Measurement:
 
 
 def summed_up(
-    subject: Subject, condition: Condition, feed: Feed, slices: Slices, *, meters: Any, gpu_stages: Any
+    subject: BenchmarkCase, condition: CaseConfig, feed: FrameFeed, slices: Slices, *, meters: Any, gpu_stages: Any
 ) -> Run:
     """The record of a run.
 
@@ -147,7 +147,7 @@ def summed_up(
     )
 
 
-def _rate(title: str, slices: Sequence[Slice]) -> Rate:
+def _rate(title: str, slices: Sequence[TimedWindow]) -> Rate:
     used = tuple(one.cpu_seconds / one.images for one in slices)
     return Rate(
         title,
@@ -162,7 +162,7 @@ def _stages(turns: Sequence[Sequence[StageTimes]]) -> dict[str, Stage]:
     return {name: _stage([[getattr(times, name) for times in turn] for turn in turns], whole) for name in STAGES}
 
 
-def _gpu_stages(pipeline: Any, feed: Feed) -> dict[str, Stage]:
+def _gpu_stages(pipeline: Any, feed: FrameFeed) -> dict[str, Stage]:
     times: dict[str, NDArray[np.float64]] = pipeline.stage_times(feed.frames[0], GPU_REPEATS)
     whole = float(times["frame"].sum())
     return {name: _stage([values.tolist()], whole) for name, values in times.items()}
@@ -175,7 +175,7 @@ def _stage(turns: Sequence[Sequence[float]], whole: float) -> Stage:
     return Stage(float(p50), float(p99), sum(every) / whole, tuple(float(np.median(turn)) for turn in turns))
 
 
-def _camera(slices: Sequence[Slice], fps: float) -> Camera:
+def _camera(slices: Sequence[TimedWindow], fps: float) -> Camera:
     latencies = [seconds for one in slices for seconds in one.latencies]
     quantiles = np.percentile(latencies, PERCENT)
     return Camera(

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from heatstream.demo.benchmark.meters import Reading
-from heatstream.engine_builder.atomic import replacing
 from heatstream.errors import InputError
+from heatstream.files import replacing
 
 __all__ = ["FORMAT", "Camera", "Rate", "Record", "Run", "Stage", "median", "spread"]
 
@@ -110,7 +110,7 @@ class Run:
         load_seconds: from the name to a pipeline that is ready.
         first_seconds: of the first frame, which warms everything up.
         rates: by the ways' keys.
-        stages: of one frame at a time, by the names of :class:`heatstream.runtime.clocks.StageTimes`.
+        stages: of one frame at a time, by the names of :class:`heatstream.runtime.timing.StageTimes`.
         camera: behind a camera; None for landmarks.
         meters: memory and power during the stream at full speed, by the meter's name.
         gpu_stages: seconds on the GPU's clock, by the stage's name; empty on a CPU.

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from heatstream.demo.benchmark.record import Rate, Record, Run, Stage, median, spread
-from heatstream.demo.benchmark.ways import CAMERA, ENGINE, PIPELINE
+from heatstream.demo.benchmark.scenarios import CAMERA, ENGINE, PIPELINE
 
 if TYPE_CHECKING:
     from rich.console import Console

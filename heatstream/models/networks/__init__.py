@@ -1,1 +1,1 @@
-"""The networks, one module each."""
+"""The networks, one family a module."""

@@ -12,8 +12,8 @@ bilinear x2 upsampling, depth to space, the sigmoid and a ramp: exports to ONNX 
 
 from __future__ import annotations
 
-from heatstream.models.mobile import ScaleHead, tag_position
-from heatstream.models.output import SwahrOutput
+from heatstream.models.networks.output import SwahrOutput
+from heatstream.models.networks.swahr_mobile import ScaleHead, tag_position
 from heatstream.models.torch_import import F, Tensor, nn
 
 __all__ = ["SwahrSmall"]

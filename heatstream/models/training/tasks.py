@@ -1,4 +1,4 @@
-"""What a training of poses and one of landmarks differ in: the samples, the objective, and what counts as better."""
+"""What a training of poses and one of landmarks differ in: the samples, the criterion, and what counts as better."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from heatstream import skeletons
-from heatstream.models.data.loading import Samples
-from heatstream.models.data.picture import draw_batch
-from heatstream.models.data.samples import load_training_set
-from heatstream.models.landmark_data.picture import draw_landmarks
-from heatstream.models.landmark_data.training_set import load_landmark_set
-from heatstream.models.landmark_objective import LandmarkObjective
-from heatstream.models.objective import Objective
+from heatstream.models.data.loader import Samples
+from heatstream.models.landmarks.criterion import LandmarkCriterion
+from heatstream.models.landmarks.dataset import load_landmark_set
+from heatstream.models.landmarks.preview import draw_landmarks
+from heatstream.models.pose.criterion import Criterion
+from heatstream.models.pose.dataset import load_training_set
+from heatstream.models.pose.preview import draw_batch
 from heatstream.models.torch_import import Tensor, nn
-from heatstream.models.training.recipe import AnyRecipe, LandmarkRecipe
+from heatstream.models.training.schema import AnyRecipe, LandmarkRecipe
 
-__all__ = ["AnyObjective", "Score", "draw_samples", "load_samples", "make_objective", "score_of"]
+__all__ = ["AnyCriterion", "Score", "draw_samples", "load_samples", "make_criterion", "score_of"]
 
 
-class AnyObjective(Protocol):
+class AnyCriterion(Protocol):
     """Runs a network on a batch and compares what it gives with the batch's labels."""
 
     def output(self, network: nn.Module, images: Tensor, /) -> Any:
@@ -59,11 +59,11 @@ def score_of(recipe: AnyRecipe) -> Score:
     return NME if isinstance(recipe, LandmarkRecipe) else AP
 
 
-def make_objective(recipe: AnyRecipe) -> AnyObjective:
+def make_criterion(recipe: AnyRecipe) -> AnyCriterion:
     """What is minimised."""
     if isinstance(recipe, LandmarkRecipe):
-        return LandmarkObjective(recipe.loss, seed=recipe.train.seed)
-    return Objective(recipe.loss)
+        return LandmarkCriterion(recipe.loss, seed=recipe.train.seed)
+    return Criterion(recipe.loss)
 
 
 def load_samples(recipe: AnyRecipe, progress: Progress | None = None) -> Samples:

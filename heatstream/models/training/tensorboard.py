@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 
 from heatstream.extras import require
-from heatstream.models.training.trainer import Numbers
+from heatstream.models.training.trainer import TrainMetrics
 
 __all__ = ["TensorBoard"]
 
@@ -32,7 +32,7 @@ class TensorBoard:
     def stepped(self, step: int) -> None:
         """Nothing is written every step."""
 
-    def measured(self, numbers: Numbers) -> None:
+    def measured(self, numbers: TrainMetrics) -> None:
         """Write the numbers."""
         for name, value in numbers.terms.items():
             self._writer.add_scalar(f"loss/{name}", value, numbers.step)

@@ -2,7 +2,7 @@
 
 ::
 
-    batch -> device -> network (autocast) -> objective -> gradients -> guard -> clip -> optimiser -> average
+    batch -> device -> network (autocast) -> criterion -> gradients -> guard -> clip -> optimiser -> average
              every so often: numbers, a checkpoint, a validation of the averaged weights
 
 A step depends on the weights, the optimiser's state and the step's number alone; the number gives the samples, the
@@ -20,18 +20,19 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from heatstream.errors import RecipeError, TrainingError
-from heatstream.models.data.loading import Samples, loader
+from heatstream.models.data.loader import Samples, loader
 from heatstream.models.torch_import import Tensor, nn, torch
-from heatstream.models.training.average import Average
 from heatstream.models.training.build import build_optimiser, check_precision
 from heatstream.models.training.distributed import Processes
-from heatstream.models.training.guard import Guard
-from heatstream.models.training.recipe import AnyRecipe, write_recipe
+from heatstream.models.training.ema import WeightEma
+from heatstream.models.training.finite_guard import FiniteCheck
+from heatstream.models.training.recipe import write_recipe
+from heatstream.models.training.run_folder import RunFolder
 from heatstream.models.training.schedule import average_decay, learning_rate
-from heatstream.models.training.state import RunFolder
-from heatstream.models.training.tasks import make_objective, score_of
+from heatstream.models.training.schema import AnyRecipe
+from heatstream.models.training.tasks import make_criterion, score_of
 
-__all__ = ["Numbers", "Observer", "Outcome", "StoppedError", "Trainer", "Validate"]
+__all__ = ["Observer", "StoppedError", "TrainMetrics", "TrainResult", "Trainer", "Validate"]
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -50,12 +51,12 @@ class StoppedError(Exception):
 
 
 @dataclass(frozen=True)
-class Numbers:
+class TrainMetrics:
     """What the steps since the last numbers came to.
 
     Attributes:
         step: steps done.
-        terms: the means of the objective's terms.
+        terms: the means of the criterion's terms.
         norm: of the last gradient, before clipping.
         rate: the last learning rate.
         images_per_second: over all processes, validations and checkpoints left out.
@@ -74,7 +75,7 @@ class Numbers:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainResult:
     """How far a training came.
 
     Attributes:
@@ -94,7 +95,7 @@ class Observer(Protocol):
     def stepped(self, step: int) -> None:
         """So many steps are done."""
 
-    def measured(self, numbers: Numbers) -> None:
+    def measured(self, numbers: TrainMetrics) -> None:
         """There are new numbers."""
 
     def validated(self, step: int, scores: Mapping[str, float], *, best: bool) -> None:
@@ -145,12 +146,12 @@ class Trainer:
         device = processes.device
         movable: Any = network  # torch's types do not know that a device and a memory format go together
         self._network: nn.Module = movable.to(device, memory_format=torch.channels_last).train()
-        self._average = Average(self._network)
+        self._average = WeightEma(self._network)
         self._wrapped = processes.wrap(self._network, sync_norms=settings.sync_norms)
         self._optimiser = build_optimiser(self._network, settings)
         self._scaler = torch.amp.GradScaler(device.type, enabled=settings.precision == "fp16")
-        self._objective, self._score = make_objective(recipe), score_of(recipe)
-        self._guard = Guard(device)
+        self._criterion, self._score = make_criterion(recipe), score_of(recipe)
+        self._guard = FiniteCheck(device)
         self._mean, self._std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (MEAN, STD))
         torch.backends.cudnn.benchmark = True  # every batch has the same shape
 
@@ -165,7 +166,7 @@ class Trainer:
         if state is not None:
             self._restore(state)
 
-    def run(self) -> Outcome:
+    def run(self) -> TrainResult:
         """Train until the last step, or until asked to stop; everything is saved either way.
 
         Raises:
@@ -183,15 +184,15 @@ class Trainer:
                 "and run the same command again"
             ) from error
 
-    def _run(self, batches: Iterator[Any]) -> Outcome:
+    def _run(self, batches: Iterator[Any]) -> TrainResult:
         settings = self._recipe.train
         self._saved_at = time.monotonic()
         while True:
             if self._processes.any(self._asked_to_stop()) or not self._validate_if_due():
                 self._save()
-                return Outcome(self.step, False, self._best)
+                return TrainResult(self.step, False, self._best)
             if self.step >= settings.steps:
-                return Outcome(self.step, True, self._best)
+                return TrainResult(self.step, True, self._best)
             begun = time.perf_counter()
             self._train_step(next(batches))
             if self.step % settings.log_every == 0 or self.step == settings.steps:
@@ -226,8 +227,8 @@ class Trainer:
         batch = batch._make(part.to(device, non_blocking=True) for part in batch)
         images = batch.image.permute(0, 3, 1, 2).float().div_(255).sub_(self._mean).div_(self._std)
         with self._autocast():
-            output = self._objective.output(self._wrapped, images)
-        terms = self._objective(output, batch, first=self.step * settings.batch + self._processes.rank * len(images))
+            output = self._criterion.output(self._wrapped, images)
+        terms = self._criterion(output, batch, first=self.step * settings.batch + self._processes.rank * len(images))
         total = torch.stack(list(terms.values())).sum()
         self._scaler.scale(total).backward()  # type: ignore[no-untyped-call]
         self._scaler.unscale_(self._optimiser)
@@ -285,7 +286,7 @@ class Trainer:
         means = (torch.stack([self._sums[name] for name in names]) / self._summed).tolist()
         self._seconds += time.perf_counter() - begun
         settings = self._recipe.train
-        numbers = Numbers(
+        numbers = TrainMetrics(
             step=self.step,
             terms=dict(zip(names, means, strict=True)),
             norm=float(self._norm),

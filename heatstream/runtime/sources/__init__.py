@@ -5,6 +5,6 @@ beforehand is a :class:`heatstream.errors.SourceError` within :data:`OPEN_SECOND
 """
 
 from heatstream.runtime.sources.base import OPEN_SECONDS, Frame, Source
-from heatstream.runtime.sources.resolve import open_source
+from heatstream.runtime.sources.open import open_source
 
 __all__ = ["OPEN_SECONDS", "Frame", "Source", "open_source"]

@@ -9,7 +9,7 @@ import pytest
 
 from heatstream.demo.benchmark.compare import FLOOR, compare, judge
 from heatstream.errors import InputError
-from tests.demo.benchmark.records import MACHINE, STEADY, a_record, a_run, turns
+from tests.fakes.benchmark_records import MACHINE, STEADY, a_record, a_run, turns
 
 NOISY = (0.8, 0.9, 1.0, 1.1, 1.2)
 

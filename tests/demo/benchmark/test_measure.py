@@ -12,19 +12,20 @@ import cv2
 import numpy as np
 import pytest
 
-from heatstream.demo.benchmark import measure, subjects
-from heatstream.demo.benchmark.engines import Crowd, Sized
-from heatstream.demo.benchmark.feeds import Feed, open_feed
+from heatstream.demo.benchmark import cases as subjects
+from heatstream.demo.benchmark import measure
+from heatstream.demo.benchmark.cases import CaseConfig
+from heatstream.demo.benchmark.frames import FrameFeed, open_feed
 from heatstream.demo.benchmark.measure import Measurement
 from heatstream.demo.benchmark.record import Run
-from heatstream.demo.benchmark.subjects import Condition
-from heatstream.demo.benchmark.ways import CAMERA, ENGINE, FRAME, PIPELINE, SIDE_BY_SIDE, pose_ways
+from heatstream.demo.benchmark.scenarios import CAMERA, ENGINE, FRAME, PIPELINE, THROUGHPUT, pose_ways
+from heatstream.demo.benchmark.stub_engines import ResizedEngine, StubPeopleEngine
 from heatstream.errors import EngineError, InputError, SourceError
-from heatstream.runtime.landmarks import LandmarkPipeline
-from heatstream.runtime.pipeline import Found, Pipeline
-from tests.runtime.fakes import POINTS, SPOTS, FakeEngine, FakeLandmarkEngine, spot
+from heatstream.runtime.pipelines.landmarks import LandmarkPipeline
+from heatstream.runtime.pipelines.pose import Found, Pipeline
+from tests.fakes.runtime import POINTS, SPOTS, FakeEngine, FakeLandmarkEngine, spot
 
-FEED = Feed("a spot", (spot(64, 96, 40.3, 30.7), spot(64, 96, 50.3, 30.7)))
+FEED = FrameFeed("a spot", (spot(64, 96, 40.3, 30.7), spot(64, 96, 50.3, 30.7)))
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     return holder
 
 
-def _measured(condition: Condition, *, slices: int | None = None) -> Run | None:
+def _measured(condition: CaseConfig, *, slices: int | None = None) -> Run | None:
     with Measurement(condition, FEED, seconds=0.1) as measurement:
         for _ in islice(measurement, slices):
             pass
@@ -47,9 +48,9 @@ def _measured(condition: Condition, *, slices: int | None = None) -> Run | None:
 
 
 def test_every_way_has_its_turns(loaded: dict[str, Any]) -> None:
-    run = _measured(Condition("spots", batches=(1,)))
+    run = _measured(CaseConfig("spots", batches=(1,)))
     assert run is not None
-    assert list(run.rates) == [ENGINE, SIDE_BY_SIDE, FRAME, PIPELINE, CAMERA]
+    assert list(run.rates) == [ENGINE, THROUGHPUT, FRAME, PIPELINE, CAMERA]
     assert {len(rate.fps) for rate in run.rates.values()} == {measure.MIN_TURNS}
     assert all(min(rate.fps) > 0 for rate in run.rates.values())
     assert (run.model, run.task, run.input_size, run.frame_size) == ("spots", "pose", (64, 128), (64, 96))
@@ -64,7 +65,7 @@ def test_every_way_has_its_turns(loaded: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(("slices", "turns"), [(0, 0), (4, 0), (5, 1), (9, 1), (13, 2)])
 def test_whoever_leaves_early_keeps_the_whole_turns(loaded: dict[str, Any], slices: int, turns: int) -> None:
-    run = _measured(Condition("spots"), slices=slices)
+    run = _measured(CaseConfig("spots"), slices=slices)
     found = 0 if run is None else len(run.rates[PIPELINE].fps)
     assert found == turns
     assert loaded["pipeline"].engine.closed
@@ -72,7 +73,7 @@ def test_whoever_leaves_early_keeps_the_whole_turns(loaded: dict[str, Any], slic
 
 def test_a_slow_model_ends_early(loaded: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure, "ENOUGH", 1)
-    with Measurement(Condition("spots"), FEED, seconds=1e-6) as measurement:
+    with Measurement(CaseConfig("spots"), FEED, seconds=1e-6) as measurement:
         assert len(list(measurement)) == len(measurement) / measure.MIN_TURNS
 
 
@@ -83,14 +84,14 @@ def test_a_failure_is_raised_and_the_model_closed(loaded: dict[str, Any]) -> Non
 
     loaded["pipeline"] = Pipeline(Broken())
     with pytest.raises(EngineError, match="fell off"):
-        Measurement(Condition("spots"), FEED, seconds=0.1)
+        Measurement(CaseConfig("spots"), FEED, seconds=0.1)
     assert loaded["pipeline"].engine.closed
 
 
 def test_landmarks_are_counted_by_the_face(loaded: dict[str, Any]) -> None:
     engine = FakeLandmarkEngine(POINTS)
     loaded["pipeline"] = LandmarkPipeline(engine)
-    run = _measured(Condition("points"))
+    run = _measured(CaseConfig("points"))
     assert run is not None
     assert run.task == "landmarks"
     assert [key for key in run.rates if key.startswith("faces")] == ["faces_1", "faces_4", "faces_16", "faces_upright"]
@@ -103,12 +104,12 @@ def test_landmarks_are_counted_by_the_face(loaded: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("info", "condition", "words"),
     [
-        (POINTS, Condition("points", crowd=3), "--size and --people change what surrounds a pose network on the CPU"),
-        (SPOTS, Condition("spots", batches=(1, 4)), "spots takes 1 image per run, not 4"),
+        (POINTS, CaseConfig("points", crowd=3), "--size and --people change what surrounds a pose network on the CPU"),
+        (SPOTS, CaseConfig("spots", batches=(1, 4)), "spots takes 1 image per run, not 4"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(
-    loaded: dict[str, Any], info: Any, condition: Condition, words: str
+    loaded: dict[str, Any], info: Any, condition: CaseConfig, words: str
 ) -> None:
     engine = FakeLandmarkEngine(info) if info is POINTS else FakeEngine(info)
     loaded["pipeline"] = LandmarkPipeline(engine) if info is POINTS else Pipeline(engine)
@@ -123,25 +124,25 @@ def test_a_pipeline_on_the_gpu_tells_of_its_engine_by_its_own_clock(loaded: dict
             return {name: np.full(repeats, ms / 1e3) for name, ms in (("engine", 4.0), ("decode", 0.5), ("frame", 5.0))}
 
     loaded["pipeline"] = OnTheGpu(FakeEngine())
-    run = _measured(Condition("spots"))
+    run = _measured(CaseConfig("spots"))
     assert run is not None
     assert run.rates[ENGINE].fps == pytest.approx((250.0,) * measure.MIN_TURNS)
     assert run.rates[ENGINE].cpu_seconds is None
     assert run.gpu_stages["decode"].share == pytest.approx(0.1)
-    assert SIDE_BY_SIDE not in run.rates
+    assert THROUGHPUT not in run.rates
 
 
 def test_a_crowd_takes_the_place_of_what_the_network_found() -> None:
     engine = FakeEngine(SPOTS)
-    crowded = Pipeline(Crowd(engine, 6))
+    crowded = Pipeline(StubPeopleEngine(engine, 6))
     found = [len(crowded(FEED.frames[0])) for _ in range(3)]
     assert all(4 <= count <= 9 for count in found)  # joints that lie on each other may part or join a person
     assert engine.runs == 3
-    assert len(Pipeline(Crowd(engine, 0))(FEED.frames[0])) == 0
+    assert len(Pipeline(StubPeopleEngine(engine, 0))(FEED.frames[0])) == 0
 
 
 def test_a_crowd_is_the_callers_own_memory() -> None:
-    crowd = Crowd(FakeEngine(), 1)
+    crowd = StubPeopleEngine(FakeEngine(), 1)
     images = np.zeros((1, 3, 64, 64), np.float32)
     runs = [crowd.run(images) for _ in range(4)]
     runs[0]["tags"][:] = 7
@@ -149,11 +150,11 @@ def test_a_crowd_is_the_callers_own_memory() -> None:
 
 
 def test_a_size_holds_for_frames_of_every_shape() -> None:
-    sized = Pipeline(Sized(FakeEngine(), (128, 192)))
+    sized = Pipeline(ResizedEngine(FakeEngine(), (128, 192)))
     assert sized.prepare(FEED.frames[0]).images[0].shape == (1, 3, 128, 192)
-    assert sized.side_by_side().prepare(FEED.frames[0]).images[0].shape == (1, 3, 128, 192)
+    assert sized.for_throughput().prepare(FEED.frames[0]).images[0].shape == (1, 3, 128, 192)
     with pytest.raises(InputError, match="points takes images of 64x64 px alone: leave --size out"):
-        Sized(FakeLandmarkEngine(POINTS), (128, 128))
+        ResizedEngine(FakeLandmarkEngine(POINTS), (128, 128))
 
 
 def test_latency_counts_from_when_the_frame_was_due() -> None:
@@ -213,5 +214,5 @@ def test_without_a_photograph_there_is_a_made_up_texture(monkeypatch: pytest.Mon
 
 def test_nothing_is_left_running(loaded: dict[str, Any]) -> None:
     before = threading.active_count()
-    _measured(Condition("spots"))
+    _measured(CaseConfig("spots"))
     assert threading.active_count() == before

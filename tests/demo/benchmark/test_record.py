@@ -10,7 +10,7 @@ import pytest
 
 from heatstream.demo.benchmark.record import FORMAT, Record
 from heatstream.errors import InputError, SinkError
-from tests.demo.benchmark.records import a_record, a_run
+from tests.fakes.benchmark_records import a_record, a_run
 
 
 def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -75,6 +75,6 @@ def test_a_missing_record_and_an_unwritable_place_are_named(tmp_path: Path) -> N
 
 def test_ratios_are_taken_turn_by_turn_and_the_best_engine_is_the_fastest() -> None:
     run = a_run(engine_fps=50, beside_fps=80, stream_fps=60)
-    assert run.best_engine() == "engine_side_by_side"
+    assert run.best_engine() == "engine_throughput"
     assert run.ratio("pipeline", "engine") == pytest.approx((1.2,) * 5)
     assert run.ratio("pipeline", "engine_batch_4") == ()

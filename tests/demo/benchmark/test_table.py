@@ -10,12 +10,12 @@ import pytest
 from rich.console import Console
 
 from benchmarks.page import page
-from heatstream.demo.benchmark.canvas import round_steps
 from heatstream.demo.benchmark.chart import draw
 from heatstream.demo.benchmark.compare import compare
 from heatstream.demo.benchmark.record import Rate, Record, Stage
 from heatstream.demo.benchmark.table import print_comparison, print_record
-from tests.demo.benchmark.records import a_record, a_run, turns
+from heatstream.demo.drawing.plot import round_steps
+from tests.fakes.benchmark_records import a_record, a_run, turns
 
 FACES = a_run(
     model="points",

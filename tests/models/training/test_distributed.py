@@ -12,7 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch comes with the extra train")
 
-from tests.models.training.tiny import write_recipe_file  # noqa: E402
+from tests.fakes.tiny_recipe import write_recipe_file  # noqa: E402
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 

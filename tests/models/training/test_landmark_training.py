@@ -12,31 +12,23 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch comes with the extra train")
 
-from heatstream import skeletons  # noqa: E402
-from heatstream.engine_builder import catalog  # noqa: E402
+from heatstream import catalog, skeletons  # noqa: E402
 from heatstream.errors import RecipeError  # noqa: E402
 from heatstream.models.checkpoints import read_origin  # noqa: E402
-from heatstream.models.landmark_data import read_faces  # noqa: E402
-from heatstream.models.landmark_evaluation import evaluate_landmarks  # noqa: E402
+from heatstream.models.landmarks.evaluation import evaluate_landmarks  # noqa: E402
+from heatstream.models.landmarks.readers import read_faces  # noqa: E402
 from heatstream.models.training.build import build_network  # noqa: E402
 from heatstream.models.training.distributed import Processes  # noqa: E402
-from heatstream.models.training.limits import check_files  # noqa: E402
-from heatstream.models.training.recipe import (  # noqa: E402
-    AnyRecipe,
-    LandmarkRecipe,
-    Recipe,
-    differences,
-    parse_recipe,
-    read_recipe,
-    write_recipe,
-)
-from heatstream.models.training.state import RunFolder  # noqa: E402
-from heatstream.models.training.tasks import load_samples, make_objective, score_of  # noqa: E402
-from heatstream.models.training.trainer import Outcome, Trainer  # noqa: E402
-from heatstream.runtime.landmarks import LandmarkPipeline  # noqa: E402
-from heatstream.runtime.torch_engine import TorchEngine  # noqa: E402
-from tests.models.training.tiny import RECIPE as POSE_RECIPE  # noqa: E402
-from tests.models.training.tiny_faces import RECIPE, write_faces_recipe  # noqa: E402
+from heatstream.models.training.recipe import differences, parse_recipe, read_recipe, write_recipe  # noqa: E402
+from heatstream.models.training.recipe_checks import check_files  # noqa: E402
+from heatstream.models.training.run_folder import RunFolder  # noqa: E402
+from heatstream.models.training.schema import AnyRecipe, LandmarkRecipe, Recipe  # noqa: E402
+from heatstream.models.training.tasks import load_samples, make_criterion, score_of  # noqa: E402
+from heatstream.models.training.trainer import Trainer, TrainResult  # noqa: E402
+from heatstream.runtime.engines.torch_engine import TorchEngine  # noqa: E402
+from heatstream.runtime.pipelines.landmarks import LandmarkPipeline  # noqa: E402
+from tests.fakes.tiny_faces_recipe import RECIPE, write_faces_recipe  # noqa: E402
+from tests.fakes.tiny_recipe import RECIPE as POSE_RECIPE  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +49,7 @@ def train(
     *,
     stop_after: int | None = None,
     validate: Callable[[Any], Mapping[str, float]] | None = None,
-) -> Outcome:
+) -> TrainResult:
     run, steps = RunFolder(folder), []
 
     class Steps:
@@ -177,14 +169,14 @@ def test_an_interrupted_training_ends_as_an_unbroken_one(recipe_file: Path, tmp_
 def test_processes_that_share_a_batch_draw_other_targets() -> None:
     """The global number of a share's first sample is what chance depends on."""
     recipe = parse_recipe(RECIPE)
-    objective, logits = make_objective(recipe), torch.randn(2, 2, 19, 16, 16)
+    criterion, logits = make_criterion(recipe), torch.randn(2, 2, 19, 16, 16)
     points = torch.rand(2, 19, 2) * 50 + 4
 
     class Batch:
         image = torch.zeros(2, 64, 64, 3)
 
     Batch.points = points  # type: ignore[attr-defined]
-    first, second = (float(objective(logits, Batch(), first=number)["location"]) for number in (8, 10))
+    first, second = (float(criterion(logits, Batch(), first=number)["location"]) for number in (8, 10))
     assert first != second
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from heatstream.errors import RecipeError
-from heatstream.models.training.limits import check_files
 from heatstream.models.training.recipe import differences, parse_recipe, read_recipe, write_recipe
-from tests.models.training.tiny import RECIPE, write_recipe_file
+from heatstream.models.training.recipe_checks import check_files
+from tests.fakes.tiny_recipe import RECIPE, write_recipe_file
 
 RECIPES = sorted((Path(__file__).resolve().parents[3] / "recipes").glob("*.toml"))
 

@@ -14,14 +14,15 @@ torch = pytest.importorskip("torch", reason="torch comes with the extra train")
 from heatstream import skeletons  # noqa: E402
 from heatstream.errors import RecipeError, TrainingError  # noqa: E402
 from heatstream.models import create, load_checkpoint  # noqa: E402
-from heatstream.models.data.samples import TrainingSet, load_training_set  # noqa: E402
-from heatstream.models.objective import LossSettings, Objective  # noqa: E402
+from heatstream.models.pose.criterion import Criterion, LossSettings  # noqa: E402
+from heatstream.models.pose.dataset import TrainingSet, load_training_set  # noqa: E402
 from heatstream.models.training.build import build_network, build_optimiser  # noqa: E402
 from heatstream.models.training.distributed import Processes  # noqa: E402
-from heatstream.models.training.recipe import Recipe, read_recipe  # noqa: E402
-from heatstream.models.training.state import RunFolder  # noqa: E402
-from heatstream.models.training.trainer import Numbers, Outcome, StoppedError, Trainer  # noqa: E402
-from tests.models.training.tiny import write_recipe_file  # noqa: E402
+from heatstream.models.training.recipe import read_recipe  # noqa: E402
+from heatstream.models.training.run_folder import RunFolder  # noqa: E402
+from heatstream.models.training.schema import Recipe  # noqa: E402
+from heatstream.models.training.trainer import StoppedError, Trainer, TrainMetrics, TrainResult  # noqa: E402
+from tests.fakes.tiny_recipe import write_recipe_file  # noqa: E402
 
 
 @dataclass
@@ -30,13 +31,13 @@ class Notes:
 
     stop_after: int | None = None
     steps: list[int] = field(default_factory=list)
-    numbers: list[Numbers] = field(default_factory=list)
+    numbers: list[TrainMetrics] = field(default_factory=list)
     validations: list[tuple[int, float, bool]] = field(default_factory=list)
 
     def stepped(self, step: int) -> None:
         self.steps.append(step)
 
-    def measured(self, numbers: Numbers) -> None:
+    def measured(self, numbers: TrainMetrics) -> None:
         self.numbers.append(numbers)
 
     def validated(self, step: int, scores: Mapping[str, float], *, best: bool) -> None:
@@ -69,7 +70,7 @@ def train(
     notes: Notes | None = None,
     *,
     validate: Callable[[Any], Mapping[str, float]] | None = None,
-) -> Outcome:
+) -> TrainResult:
     notes = notes or Notes()
     run = RunFolder(folder)
     network, _ = build_network(recipe)
@@ -167,7 +168,7 @@ def test_the_best_weights_are_kept(recipe_file: Path, tmp_path: Path) -> None:
     notes = Notes()
     outcome = train(read_recipe(recipe_file, ["train.validate_every=2"]), tmp_path, notes, validate=validate)
     assert notes.validations == [(2, 10.0, True), (4, 30.0, True), (6, 20.0, False)]
-    assert outcome == Outcome(step=6, finished=True, best=(30.0, 4))
+    assert outcome == TrainResult(step=6, finished=True, best=(30.0, 4))
     best, last = read(tmp_path / "best.pt"), read(tmp_path / "last.pt")
     assert (best["step"], last["step"]) == (4, 6)
     assert_same(best["model"], dict(seen[1]))
@@ -180,14 +181,14 @@ def test_a_validation_that_is_broken_off_comes_after_the_return(recipe_file: Pat
         raise StoppedError
 
     recipe = read_recipe(recipe_file, ["train.validate_every=4"])
-    assert train(recipe, tmp_path, validate=broken_off) == Outcome(step=4, finished=False, best=None)
+    assert train(recipe, tmp_path, validate=broken_off) == TrainResult(step=4, finished=False, best=None)
     notes = Notes()
     train(recipe, tmp_path, notes, validate=lambda network: {"AP": 5.0})
     assert [step for step, _, _ in notes.validations] == [4, 6]
 
 
-class BadObjective(Objective):
-    """An objective whose loss is not finite in one step."""
+class BadCriterion(Criterion):
+    """A criterion whose loss is not finite in one step."""
 
     bad_step = 3
 
@@ -209,19 +210,19 @@ def test_a_loss_that_is_not_finite_ends_the_training_before_any_harm(
     recipe = read_recipe(recipe_file, ["train.checkpoint_seconds=0"])
     training_set = load_set(recipe)
     batch = recipe.train.batch
-    numbers = range(BadObjective.bad_step * batch, (BadObjective.bad_step + 1) * batch)
+    numbers = range(BadCriterion.bad_step * batch, (BadCriterion.bad_step + 1) * batch)
     names = [training_set.photo_name(int(training_set[number].index)) for number in numbers]
-    monkeypatch.setattr("heatstream.models.training.tasks.Objective", BadObjective)
+    monkeypatch.setattr("heatstream.models.training.tasks.Criterion", BadCriterion)
     with pytest.raises(TrainingError) as raised:
         train(recipe, tmp_path)
     monkeypatch.undo()
     message = str(raised.value)
     assert "\n" not in message
-    assert f"step {BadObjective.bad_step + 1} " in message
+    assert f"step {BadCriterion.bad_step + 1} " in message
     for name in names:
         assert name in message
     state = read(tmp_path / "resume.pt")
-    assert state["step"] == BadObjective.bad_step
+    assert state["step"] == BadCriterion.bad_step
     assert all(bool(value.isfinite().all()) for value in state["network"].values())
     assert train(recipe, tmp_path).finished
 

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from heatstream.engine_builder.model_file import ModelInfo
+from heatstream.model_info import ModelInfo
 
 HERE = Path(__file__).resolve().parent
 ANY = ModelInfo(

@@ -1,0 +1,156 @@
+"""What is measured: a model made ready under a condition, and the ways there are to let it work."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from heatstream.demo.benchmark.frames import FrameFeed
+from heatstream.demo.benchmark.scenarios import (
+    FACES,
+    Scenario,
+    engine_ways,
+    gpu_engine_way,
+    landmark_ways,
+    pose_ways,
+)
+from heatstream.demo.benchmark.stub_engines import ResizedEngine, StubPeopleEngine
+from heatstream.errors import InputError
+from heatstream.kernels import Geometry
+from heatstream.runtime.load import load, model_path
+from heatstream.runtime.pipelines.landmarks import LandmarkPipeline
+from heatstream.runtime.pipelines.pose import Pipeline
+
+__all__ = ["BenchmarkCase", "CaseConfig", "open_subject"]
+
+PREPARED_IMAGES = 8
+"""How many of the frames the engine alone takes turns on."""
+
+
+@dataclass(frozen=True)
+class CaseConfig:
+    """What a model is measured under.
+
+    Attributes:
+        model: a name, or the path of a model file.
+        size: (height, width) px of the network's input; what the model makes of the frames when None.
+        crowd: made-up people in every frame; those who are there when None.
+        batches: images per run of the engine alone, besides 1.
+        fps: of the camera.
+        device: as of :func:`heatstream.runtime.load.load`.
+        engine: likewise.
+        threads: likewise.
+    """
+
+    model: str
+    size: tuple[int, int] | None = None
+    crowd: int | None = None
+    batches: tuple[int, ...] = ()
+    fps: float = 30.0
+    device: str = "auto"
+    engine: str = "auto"
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class BenchmarkCase:
+    """A model that is ready, and warm.
+
+    Attributes:
+        pipeline: of people or of landmarks, on whatever device; whoever opened the subject closes it.
+        ways: to let it work.
+        input_size: (height, width) px that its network sees.
+        sha256: of its file.
+        load_seconds: from the name to the pipeline.
+        first_seconds: of the first frame.
+    """
+
+    pipeline: Any
+    ways: tuple[Scenario, ...]
+    input_size: tuple[int, int]
+    sha256: str
+    load_seconds: float
+    first_seconds: float
+
+
+def open_subject(condition: CaseConfig, feed: FrameFeed) -> BenchmarkCase:
+    """Load the model, bring it under the condition, and warm it up.
+
+    Raises:
+        HeatstreamError: it cannot be loaded, or not be measured so.
+    """
+    path = model_path(condition.model)
+    start = time.perf_counter()
+    loaded: Any = load(condition.model, condition.device, condition.threads, engine=condition.engine)
+    load_seconds = time.perf_counter() - start
+    try:
+        pipeline = _under(loaded, condition)
+        make = _landmark_ways if isinstance(pipeline, LandmarkPipeline) else _pose_ways
+        input_size = _input_size(pipeline, feed)
+        first, ways = make(pipeline, feed, condition)
+        for way in ways:
+            way.run(0)  # the first runs are slower: memory is taken, caches and clocks warm up
+    except BaseException:
+        loaded.close()
+        raise
+    return BenchmarkCase(
+        pipeline, tuple(ways), input_size, hashlib.sha256(path.read_bytes()).hexdigest(), load_seconds, first
+    )
+
+
+def _under(loaded: Any, condition: CaseConfig) -> Any:
+    """The pipeline under the condition's size and crowd."""
+    if condition.size is None and condition.crowd is None:
+        return loaded
+    name = loaded.info.name
+    if not isinstance(loaded, Pipeline):
+        raise InputError(
+            f"--size and --people change what surrounds a pose network on the CPU, and {name} runs as "
+            f"{loaded.engine.name}: leave them out, or add --device cpu to a pose model"
+        )
+    engine = loaded.engine
+    if condition.size is not None:
+        engine = ResizedEngine(engine, condition.size)
+    if condition.crowd is not None:
+        engine = StubPeopleEngine(engine, condition.crowd)
+    return Pipeline(engine, loaded.settings, flip=loaded.flip, scales=loaded.scales)
+
+
+def _input_size(pipeline: Any, feed: FrameFeed) -> tuple[int, int]:
+    info = pipeline.info
+    if info.any_size:
+        return Geometry.reference(feed.size, info.input_size[0]).input_size
+    height, width = info.input_size
+    return height, width
+
+
+def _pose_ways(pipeline: Any, feed: FrameFeed, condition: CaseConfig) -> tuple[float, list[Scenario]]:
+    pipeline.warm_up(*feed.size)  # on a GPU the engine may have to be built first
+    first = _seconds(lambda: pipeline.find(feed.frames[0]))
+    if hasattr(pipeline, "stage_times"):
+        if condition.batches:
+            raise InputError(f"--batch is measured on the CPU alone, not on {pipeline.engine.name}: leave it out")
+        ways = [gpu_engine_way(pipeline, feed)]
+    else:
+        images = [pipeline.prepare(frame).images[0] for frame in feed.frames[:PREPARED_IMAGES]]
+        ways = engine_ways(pipeline.engine, images, condition.batches)
+    return first, [*ways, *pose_ways(pipeline, feed, fps=condition.fps)]
+
+
+def _landmark_ways(pipeline: LandmarkPipeline, feed: FrameFeed, condition: CaseConfig) -> tuple[float, list[Scenario]]:
+    ways = landmark_ways(pipeline, feed)
+    first = _seconds(lambda: ways[0].run(0))
+    image = np.zeros((1, 3, *pipeline.info.input_size), np.float32)
+    batches = condition.batches or (FACES if pipeline.info.batch is None else ())
+    return first, [*engine_ways(pipeline.engine, [image], batches), *ways]
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start

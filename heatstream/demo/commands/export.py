@@ -1,0 +1,131 @@
+"""``heatstream export``: a network and a checkpoint to one model file."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from heatstream.demo.terminal.messages import print_message
+from heatstream.errors import InputError
+from heatstream.models.checkpoint_network import RANDOM, open_network, sized
+
+if TYPE_CHECKING:
+    from heatstream.engine_builder.export.model import ExportReport
+
+__all__ = ["export"]
+
+
+class PrecisionChoice(str, Enum):
+    """What the exported network computes in."""
+
+    fp32 = "fp32"
+    fp16 = "fp16"
+    int8 = "int8"
+
+
+def export(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name that `heatstream models` lists.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The model file to write.", show_default="NAME.onnx"),
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            "--checkpoint",
+            "-c",
+            help="Weights: ours, official SWAHR, HigherHRNet or H3R, or a backbone. Random without it.",
+        ),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            "--size",
+            metavar="HxW",
+            help="Input height and width, multiples of 32; or `any` to leave both free, any:384 with a short side of "
+            "384 px in mind.",
+            show_default="that of the training",
+        ),
+    ] = None,
+    precision: Annotated[
+        PrecisionChoice, typer.Option("--precision", help="What the network computes in.")
+    ] = PrecisionChoice.fp32,
+    dynamic_batch: Annotated[
+        bool, typer.Option("--dynamic-batch", help="Leave the number of images per run free.")
+    ] = False,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            "--calibrate",
+            metavar="DIR",
+            help="For int8: photographs of what the network will see (for landmarks: of one face or body each). "
+            "Labels are not needed.",
+        ),
+    ] = None,
+    images: Annotated[
+        int, typer.Option("--images", metavar="N", min=1, help="How many of them, spread evenly over the folder.")
+    ] = 64,
+) -> None:
+    """Write the network NAME to a model file that describes itself.
+
+    The file is checked against torch; how far it drifts is printed and stored
+    in it. Skeleton and size are those the checkpoint was trained with if it
+    is ours, else what `heatstream models` lists. Needs the extra `train`.
+
+    INT8 is for engines of NVIDIA GPUs. Layers that make the maps drift too far
+    are left in FP16; each is tried alone, which takes a while for large ones.
+
+    Examples:
+
+        heatstream export swahr-w32 --checkpoint pose_coco_w32.pth -o swahr-w32.onnx
+
+        heatstream export swahr-mobile -c mine.pt --size 256x448 --precision fp16 -o mine.onnx
+
+        heatstream export swahr-w32 -c pose_coco_w32.pth --precision int8 --calibrate photos -o swahr-w32-int8.onnx
+    """
+    from heatstream.demo.evaluation.photographs import calibration_photographs
+    from heatstream.demo.evaluation.report import progress_bar
+    from heatstream.engine_builder.export.model import export_model
+
+    if precision is PrecisionChoice.int8 and calibrate is None:
+        raise InputError(
+            "INT8 is calibrated on photographs, and none come with heatstream: give a folder of what the network will "
+            "see, --calibrate DIR"
+        )
+    network, info = open_network(name, checkpoint)
+    info = sized(info, size)
+    with progress_bar("trying layers in INT8") if calibrate else nullcontext() as progress:
+        report = export_model(
+            network,
+            info,
+            output or Path(f"{name}.onnx"),
+            precision=precision.value,
+            dynamic_batch=dynamic_batch,
+            photographs=None if calibrate is None else calibration_photographs(calibrate, images, info),
+            progress=progress,
+        )
+    _print(report)
+    if RANDOM in info.weights:
+        print_message(
+            f"warning: the weights of {report.path} are {info.weights}: it will find nobody; give a --checkpoint"
+        )
+
+
+def _print(report: ExportReport) -> None:
+    info = report.info
+    height, width = ("any", "any") if info.any_size else info.input_size
+    kept = f", {report.float32_operators} operators kept in float32" if report.float32_operators else ""
+    batch = "any number of images" if info.batch is None else "1 image"
+    print(f"{report.path}: {info.name}, {height}x{width}, {batch}, {info.precision}{kept}")
+    print(f"  weights: {info.weights}")
+    if info.quantisation is not None:
+        origin, left_out = info.quantisation, info.quantisation["left_out"]
+        named = f": {', '.join(left_out)}" if left_out else ""
+        print(f"  calibrated on {len(origin['images'])} photographs of {origin['folder']}")
+        print(f"  {report.int8_layers} convolutions in INT8, {len(left_out)} left in FP16{named}")
+    for output, drift in report.drift.items():
+        print(f"  {output}: drifts from torch by {drift:.1e} of its range")

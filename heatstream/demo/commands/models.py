@@ -1,0 +1,47 @@
+"""``heatstream models``: the networks there are, and how to get their weights."""
+
+from __future__ import annotations
+
+__all__ = ["models"]
+
+
+def models() -> None:
+    """List the networks: sizes, keypoints, and where weights come from.
+
+    `heatstream run --model` takes a name whose weights are included, and any
+    model file; `heatstream export` takes every name.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from heatstream.catalog import CATALOG, bundled_path
+    from heatstream.errors import ModelFileError
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for entry in CATALOG.values():
+        height, width = entry.input_size
+        facts = f"{height}x{width}  {entry.skeleton}  {entry.parameters / 1e6:.1f} M parameters"
+        if entry.bundled:
+            try:
+                size = bundled_path(entry.name).stat().st_size / 1e6
+                weights = Text(f"weights included ({size:.1f} MB), {entry.licence}", "green")
+            except ModelFileError as error:
+                weights = Text(str(error), "red")
+        else:
+            weights = Text(entry.licence, "yellow")
+        table.add_row(Text(entry.name, "bold"), Text(entry.description))
+        table.add_row("", Text(facts))
+        table.add_row("", weights)
+    console = Console()
+    console.print(table)
+    console.print(
+        "\nFrom a checkpoint to a model file:\n"
+        "  heatstream export swahr-w32 --checkpoint FILE -o swahr-w32.onnx\n"
+        "  heatstream run 0 --model swahr-w32.onnx",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )

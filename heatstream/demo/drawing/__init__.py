@@ -1,0 +1,1 @@
+"""Pictures: skeletons and faces on frames, contact sheets, charts."""

@@ -1,0 +1,1 @@
+"""Measuring models on photographs, and what is printed of it."""

@@ -1,0 +1,170 @@
+"""A job: frames in, people out to files and a window, with the numbers shown. ``run`` and ``demo`` are jobs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from heatstream.demo.terminal.messages import print_message
+from heatstream.demo.terminal.run_summary import print_report
+from heatstream.demo.terminal.signals import StopSignals
+from heatstream.demo.terminal.status_line import StatusLine
+from heatstream.errors import InputError, SinkError
+
+if TYPE_CHECKING:
+    from heatstream.demo.drawing.overlay import Overlay
+    from heatstream.runtime.pipelines.faces import PosePipeline
+    from heatstream.runtime.sinks import Sink, WindowSink
+    from heatstream.runtime.sources import Source
+    from heatstream.runtime.stream import StreamResult
+
+__all__ = ["RunOptions", "run_job"]
+
+SIGNAL_EXIT = 128  # the shell's convention: 128 + the signal's number
+HOLD_SECONDS = 0.02
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What to do with the people.
+
+    Attributes:
+        saves: annotated videos and pictures to write, told apart by their suffix.
+        jsonl: JSON Lines file to write.
+        coco: COCO results file to write.
+        window: show a window; None for a window where there is a display.
+        frames: how many frames to take at most; all when None.
+        overlay: how people are drawn.
+    """
+
+    saves: tuple[Path, ...]
+    jsonl: Path | None
+    coco: Path | None
+    window: bool | None
+    frames: int | None
+    overlay: Overlay
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that will be written."""
+        return (*self.saves, *(path for path in (self.jsonl, self.coco) if path is not None))
+
+
+def run_job(source: Source, pipeline: PosePipeline, job: RunOptions) -> None:
+    """Find people in every frame, hand them on, and print the summary.
+
+    Both the source and the pipeline are closed in the end. Whatever ends the run, results up to there are written.
+
+    Raises:
+        HeatstreamError: something failed, before or in the middle of it.
+        typer.Exit: a signal ended the run, with the shell's exit code for it.
+    """
+    from heatstream.runtime.sinks import Recorder
+    from heatstream.runtime.stream import stream
+
+    with ExitStack() as stack:
+        stack.callback(pipeline.close)
+        stack.callback(source.close)
+        _check_files(job.files, source)
+        status = StatusLine(_expected_frames(source, job))
+        window, no_window = _open_window(job, status)
+        if window is not None:
+            stack.callback(window.close)
+        sinks = _open_sinks(job, source)
+        if no_window:
+            print_message(no_window)
+        recorder = stack.enter_context(Recorder(sinks))
+        stop = stack.enter_context(StopSignals())
+        results = stack.enter_context(stream(source, pipeline, frames=job.frames))
+        latest = None
+        try:
+            with status:
+                for latest in stop.until_signalled(results):
+                    status.add(latest)
+                    recorder.write(latest)
+                    if window is not None:
+                        window.write(latest)
+                        if window.closed:
+                            break
+            if window is not None and latest is not None and latest.picture is not None:
+                _hold(window, latest, stop)
+            recorder.close()
+        finally:
+            results.close()
+            summary = results.summary()
+            for warning in summary.warnings:
+                print_message(f"warning: {warning}")
+            if summary.frames:
+                recorder.close()
+                written = [path for path in job.files if path.exists() and path.stat().st_size > 0]
+                print_report(
+                    summary,
+                    model=_models(pipeline),
+                    engine=pipeline.engine.name,
+                    reason=pipeline.reason,
+                    written=written,
+                )
+    if stop.received is not None:
+        raise typer.Exit(SIGNAL_EXIT + stop.received)
+
+
+def _models(pipeline: PosePipeline) -> str:
+    """The names of the networks that a pipeline runs."""
+    from heatstream.runtime.pipelines.faces import FaceCascade
+
+    name = pipeline.info.name
+    return f"{name} and {pipeline.landmarks.info.name}" if isinstance(pipeline, FaceCascade) else name
+
+
+def _check_files(files: Sequence[Path], source: Source) -> None:
+    """Refuse to write two results into one file, or over the source."""
+    resolved = [path.resolve() for path in files]
+    for path in files:
+        if resolved.count(path.resolve()) > 1:
+            raise InputError(f"{path} is named for two kinds of results: give each a file of its own")
+        if Path(source.name).resolve() == path.resolve():
+            raise InputError(f"{path} is the source itself: write the results to another file")
+
+
+def _expected_frames(source: Source, job: RunOptions) -> int | None:
+    known = [count for count in (source.frame_count, job.frames) if count is not None]
+    return min(known, default=None)
+
+
+def _open_window(job: RunOptions, status: StatusLine) -> tuple[WindowSink | None, str]:
+    """The window, or why there is none although one would have been welcome."""
+    if job.window is False:
+        return None, ""
+    from heatstream.runtime.sinks import WindowSink
+
+    try:
+        return WindowSink(replace(job.overlay, text=status.numbers)), ""
+    except SinkError as error:
+        if job.window:
+            raise
+        hint = "" if job.files else "; add --save out.mp4 or --jsonl out.jsonl to keep the results"
+        return None, f"no window: {str(error).partition(':')[0]}{hint}"
+
+
+def _open_sinks(job: RunOptions, source: Source) -> list[Sink]:
+    from heatstream.runtime.sinks import CocoSink, JsonLinesSink, save_sink
+
+    sinks: list[Sink] = [save_sink(path, job.overlay, fps=source.fps, live=source.live) for path in job.saves]
+    if job.jsonl is not None:
+        sinks.append(JsonLinesSink(job.jsonl))
+    if job.coco is not None:
+        sinks.append(CocoSink(job.coco))
+    return sinks
+
+
+def _hold(window: WindowSink, latest: StreamResult, stop: StopSignals) -> None:
+    """Leave the last picture in view until somebody closes the window."""
+    while not window.closed and stop.received is None:
+        window.write(latest)
+        time.sleep(HOLD_SECONDS)

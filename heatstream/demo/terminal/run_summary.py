@@ -1,0 +1,46 @@
+"""The table at the end of a run: frames, speed, where the time went, what was dropped, where results lie."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from heatstream.runtime.timing import StreamSummary
+
+__all__ = ["print_report"]
+
+
+def print_report(summary: StreamSummary, *, model: str, engine: str, reason: str, written: Sequence[Path]) -> None:
+    """Print the summary of a run to stdout.
+
+    Args:
+        summary: what the run came to.
+        model: name of the network.
+        engine: the library and device it ran on.
+        reason: why that one; empty if nobody had to choose.
+        written: files that now hold results.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{model} on {engine}", title_justify="left", min_width=46)
+    table.add_column("")
+    table.add_column("p50 ms", justify="right")
+    table.add_column("p99 ms", justify="right")
+    for name, stage in summary.stages.items():
+        if name == "latency":
+            table.add_section()
+        table.add_row(name.replace("_", " "), f"{stage.p50 * 1000:.1f}", f"{stage.p99 * 1000:.1f}")
+    console = Console()
+    console.print(table)
+    for name, value in (
+        ("frames", str(summary.frames)),
+        ("FPS", f"{summary.fps:.1f}"),
+        ("seconds", f"{summary.seconds:.1f}"),
+        ("dropped frames", str(summary.dropped)),
+        *((("engine because", reason),) if reason else ()),
+        *(("written", str(path)) for path in written),
+    ):
+        console.print(f"{name:>15}  {value}", markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,1 @@
+"""From a network to an ONNX model file, in FP32, FP16 or INT8."""

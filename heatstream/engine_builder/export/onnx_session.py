@@ -1,0 +1,89 @@
+"""A model file in ONNX Runtime: opened, or refused in our words."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from heatstream.errors import EngineError, ModelFileError
+
+__all__ = ["first_line", "import_onnxruntime", "open_session", "session_options"]
+
+SILENT = 4  # ONNX Runtime's severity "fatal": what fails is raised, and told once, by us
+
+
+def import_onnxruntime() -> Any:
+    """The onnxruntime module, told to report nothing to anybody; every import of it goes through here.
+
+    Releases from 1.29 on keep an id of the machine in the user's cache folder and look up a host of its maker's unless
+    the variable is set before the import. A value that the user gave it is left alone.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()  # of an import that was before ours
+    return onnxruntime
+
+
+def open_session(path: Path, threads: int = 1, *, optimised: bool = True) -> Any:
+    """The onnxruntime.InferenceSession of a model file, on the CPU.
+
+    Args:
+        path: of the file.
+        threads: how many threads work on one run. They wait asleep rather than spinning between operators.
+        optimised: prepare it to run; not needed to read what the file says of itself.
+
+    Raises:
+        ModelFileError: the file is missing, empty, a folder, or not ONNX.
+        EngineError: ONNX Runtime cannot run this network.
+    """
+    _check_file(path)
+    onnxruntime = import_onnxruntime()
+    options = session_options(threads, optimised=optimised)
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"], enable_fallback=0)
+    except Exception as error:  # ONNX Runtime's errors share no base class
+        if type(error).__name__ in ("InvalidProtobuf", "NoModel"):
+            raise ModelFileError(
+                f"{path} is not an ONNX file, or is damaged: export it again with `heatstream export`"
+            ) from None
+        raise EngineError(f"ONNX Runtime cannot run {path}: {first_line(error)}") from error
+
+
+def session_options(threads: int = 0, *, optimised: bool = True) -> Any:
+    """The onnxruntime.SessionOptions of every session of ours: nothing is printed, and threads wait asleep.
+
+    Args:
+        threads: how many threads work on one run; 0 for one per core.
+        optimised: prepare the network to run; not needed to read what it says of itself.
+    """
+    onnxruntime = import_onnxruntime()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = SILENT
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if not optimised:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return options
+
+
+def first_line(error: Exception) -> str:
+    """What an error says first."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _check_file(path: Path) -> None:
+    """Name the plain troubles before ONNX Runtime wraps them in its own words."""
+    try:
+        if path.is_dir():
+            raise ModelFileError(f"{path} is a folder: give the .onnx file itself")
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise ModelFileError(f"{path} is empty: export the model again")
+    except FileNotFoundError:
+        raise ModelFileError(f"there is no model file {path}: check the path, or see `heatstream models`") from None
+    except OSError as error:
+        raise ModelFileError(f"{path} cannot be read: {error.strerror}") from None

@@ -1,0 +1,300 @@
+"""What a model file says about itself.
+
+A model file is one ONNX file whose metadata hold a :class:`ModelInfo` as JSON under the key ``heatstream``:
+everything that is needed to feed the network and to read its outputs. Its input is called ``images`` and is
+(B, 3, H, W) float32, RGB, (x / 255 - mean) / std, whatever precision the network computes in.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, Protocol, get_args
+
+from heatstream import skeletons
+from heatstream.errors import InputError, ModelFileError, UnknownNameError
+from heatstream.version import __version__
+
+__all__ = ["INPUT_NAME", "METADATA_KEY", "OUTPUTS", "ModelInfo", "Port", "Precision", "Task"]
+
+Precision = Literal["fp32", "fp16", "int8"]
+"""What a network computes in. INT8 is that of its convolutions; what is left out of it, and all else, is FP16."""
+
+Task = Literal["pose", "landmarks"]
+"""What a network finds: the people in a frame (SWAHR), or the points of one face or body in a box (H3R)."""
+
+Convention = Literal["official", "exact"]
+"""How a frame is warped into a network's input; :mod:`heatstream.kernels.geometry` tells the difference."""
+
+METADATA_KEY = "heatstream"
+FORMAT = 1
+"""Version of the JSON. A file of a newer format is refused; unknown fields of this format are ignored."""
+
+INPUT_NAME = "images"
+INPUT_CHANNELS = 3
+SIZE_MULTIPLE = 32
+"""The networks halve their input five times, so height and width are multiples of this, in pixels."""
+FREE_SIZE_MULTIPLE = 64
+"""The same for networks of any size: the official geometry rounds the long side up to 64 pixels."""
+
+OUTPUTS: Mapping[Task, Mapping[str, int]] = MappingProxyType(
+    {
+        "pose": MappingProxyType({"heatmaps_quarter": 4, "heatmaps_half": 2, "tags": 4}),
+        "landmarks": MappingProxyType({"landmarks": 4}),
+    }
+)
+"""Outputs of a network and the input pixels per map pixel; each is (B, K, H / stride, W / stride) float32.
+
+Maps of landmarks are unnormalised scores, those of the landmark's class alone.
+"""
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class Port(Protocol):
+    """An input or output of a loaded network, as ONNX Runtime describes it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def shape(self) -> Sequence[int | str | None]:
+        """An int where the dimension is fixed, anything else where it is free."""
+
+    @property
+    def type(self) -> str:
+        """For example ``"tensor(float)"``."""
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """How to feed a network and how to read it.
+
+    Attributes:
+        name: of the network, for example ``"swahr-w32"``.
+        skeleton: name of its keypoint layout; the number of keypoints K follows from it.
+        input_size: (height, width) in px, multiples of 32. With `any_size` the base size: the short side is as
+            long as its first entry.
+        any_size: height and width are free (multiples of 64).
+        batch: images per run; None for any number.
+        task: ``"pose"`` or ``"landmarks"``.
+        mean: of x / 255, per channel, RGB.
+        std: likewise.
+        outputs: names and strides of the outputs, in their order in the file; of those that :data:`OUTPUTS`
+            has for the task.
+        precision: what the network computes in; inputs and outputs are float32 either way.
+        quantisation: of an INT8 network: ``folder`` and ``images``, the name of the folder and of the photographs it
+            was calibrated on, and ``left_out``, the names of the convolutions that stayed in FP16. None for others.
+        decode: decode settings that differ from the defaults, by name; for landmarks ``topk``, see
+            :func:`heatstream.kernels.decode_landmarks`.
+        geometry: how frames are warped: ``"official"`` as the reference programs do it, which networks trained with
+            their code expect and which files that do not say it have, or ``"exact"``; see
+            :mod:`heatstream.kernels.geometry`.
+        project: resample the maps to the input's size before they are decoded, as the official evaluation does.
+        weights: where the weights came from, for people.
+        licence: under which the weights may be used.
+        drift: largest difference from the torch network, relative to the range of the output; None if never
+            measured.
+        heatstream_version: that wrote the file.
+
+    Raises:
+        InputError: a value has the wrong type or is out of its range.
+    """
+
+    name: str
+    skeleton: str
+    input_size: tuple[int, int]
+    any_size: bool = False
+    batch: int | None = 1
+    task: Task = "pose"
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    outputs: Mapping[str, int] = field(default_factory=lambda: dict(OUTPUTS["pose"]))
+    precision: Precision = "fp32"
+    quantisation: Mapping[str, Any] | None = None
+    decode: Mapping[str, Any] = field(default_factory=dict)
+    geometry: Convention = "official"
+    project: bool = True
+    weights: str = "random"
+    licence: str = "unknown"
+    drift: float | None = None
+    heatstream_version: str = __version__
+
+    def __post_init__(self) -> None:
+        for name in ("input_size", "mean", "std"):  # JSON gives lists
+            value = getattr(self, name)
+            object.__setattr__(self, name, tuple(value) if isinstance(value, list) else value)
+        multiple = FREE_SIZE_MULTIPLE if self.any_size is True else SIZE_MULTIPLE
+        checks: dict[str, tuple[bool, str]] = {
+            "name": (_is_text(self.name), "a text"),
+            "skeleton": (_is_skeleton(self.skeleton), f"one of {', '.join(skeletons.SKELETONS)}"),
+            "input_size": (_is_size(self.input_size, multiple), f"(height, width), multiples of {multiple}"),
+            "any_size": (isinstance(self.any_size, bool), "true or false"),
+            "batch": (self.batch is None or _is_count(self.batch), "a number of images, or null for any"),
+            "task": (self.task in get_args(Task), f"one of {', '.join(get_args(Task))}"),
+            "mean": (_is_colour(self.mean), "three numbers"),
+            "std": (_is_colour(self.std) and min(self.std) > 0, "three positive numbers"),
+            "outputs": (
+                _is_outputs(self.outputs, self.task),
+                f"a mapping of the outputs' names to their strides, as of {dict(OUTPUTS.get(self.task, {}))}",
+            ),
+            "precision": (self.precision in get_args(Precision), f"one of {', '.join(get_args(Precision))}"),
+            "quantisation": (
+                self.quantisation is None or _is_settings(self.quantisation),
+                "what an INT8 network was calibrated on, or null",
+            ),
+            "decode": (_is_settings(self.decode), "a mapping of decode settings"),
+            "geometry": (self.geometry in get_args(Convention), f"one of {', '.join(get_args(Convention))}"),
+            "project": (isinstance(self.project, bool), "true or false"),
+            "weights": (isinstance(self.weights, str), "a text"),
+            "licence": (isinstance(self.licence, str), "a text"),
+            "drift": (self.drift is None or (_is_number(self.drift) and self.drift >= 0), "at least 0, or null"),
+            "heatstream_version": (isinstance(self.heatstream_version, str), "a text"),
+        }
+        for name, (holds, expected) in checks.items():
+            if not holds:
+                raise InputError(f"ModelInfo.{name} must be {expected}, got {getattr(self, name)!r}")
+
+    @property
+    def num_keypoints(self) -> int:
+        """K, the number of maps in every output."""
+        return skeletons.get(self.skeleton).num_keypoints
+
+    def to_metadata(self) -> dict[str, str]:
+        """The metadata entries of an ONNX file."""
+        content = {"format": FORMAT} | {item.name: getattr(self, item.name) for item in fields(self)}
+        content |= {"outputs": dict(self.outputs), "decode": dict(self.decode)}
+        return {METADATA_KEY: json.dumps(content)}
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str], *, path: str | Path) -> ModelInfo:
+        """Read what :meth:`to_metadata` wrote.
+
+        Args:
+            metadata: the metadata of an ONNX file; entries of others are ignored.
+            path: of the file, for the message.
+
+        Raises:
+            ModelFileError: there is no entry of ours, or it is damaged or of a newer format.
+        """
+        if METADATA_KEY not in metadata:
+            raise ModelFileError(
+                f"{path} does not describe itself as a heatstream model: make one with 'heatstream export'"
+            )
+        try:
+            content = json.loads(metadata[METADATA_KEY])
+            number = content.pop("format")
+            if _is_count(number) and number > FORMAT:
+                raise ModelFileError(
+                    f"{path} is a model file of format {number} and this heatstream ({__version__}) reads up to "
+                    f"{FORMAT}: upgrade heatstream, or export the model again"
+                )
+            known = {item.name for item in fields(cls)}
+            return cls(**{name: value for name, value in content.items() if name in known})
+        except (ValueError, TypeError, KeyError, AttributeError) as error:  # InputError is a ValueError
+            raise ModelFileError(
+                f"{path} holds damaged heatstream metadata ({_one_line(error)}): export the model again"
+            ) from error
+
+    def check_io(self, inputs: Iterable[Port], outputs: Iterable[Port], *, path: str | Path) -> None:
+        """Check that a loaded network has the inputs and outputs that it was said to have.
+
+        Args:
+            inputs: of the network, for example ``session.get_inputs()`` of ONNX Runtime.
+            outputs: likewise.
+            path: of the file, for the message.
+
+        Raises:
+            ModelFileError: a name, type or shape differs; the message gives the expected and the received.
+        """
+        height, width = (None, None) if self.any_size else self.input_size
+        images = {INPUT_NAME: (self.batch, INPUT_CHANNELS, height, width)}
+        maps = {
+            name: (
+                self.batch,
+                self.num_keypoints,
+                height and height // stride,
+                width and width // stride,
+            )
+            for name, stride in self.outputs.items()
+        }
+        for kind, ports, expected in (("input", inputs, images), ("output", outputs, maps)):
+            received = {port.name: port for port in ports}
+            if received.keys() != expected.keys():
+                raise ModelFileError(
+                    f"{path}: expected the {kind}s {', '.join(expected)}, got {', '.join(received) or 'none'}: "
+                    "export the model again"
+                )
+            for name, shape in expected.items():
+                _check_port(kind, received[name], shape, path)
+
+
+def _check_port(kind: str, port: Port, expected: tuple[int | None, ...], path: str | Path) -> None:
+    """A dimension that is expected to be free must be free, a fixed one must have the value.
+
+    An output's may be unknown to the runtime that loaded the file, and shows when it runs.
+    """
+    received = tuple(size if isinstance(size, int) else None for size in port.shape)
+    matches = len(received) == len(expected) and all(
+        got == want or (got is None and kind == "output") for got, want in zip(received, expected, strict=True)
+    )
+    if not matches or port.type != "tensor(float)":
+        raise ModelFileError(
+            f"{path}: expected the {kind} {port.name} as float {_shown(expected)}, "
+            f"got {port.type} {_shown(received)}: export the model again"
+        )
+
+
+def _shown(shape: Iterable[int | None]) -> str:
+    return "(" + ", ".join("any" if size is None else str(size) for size in shape) + ")"
+
+
+def _one_line(error: Exception) -> str:
+    text = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+    return " ".join(text.split())
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _is_skeleton(value: object) -> bool:
+    try:
+        return isinstance(value, str) and bool(skeletons.get(value))
+    except UnknownNameError:
+        return False
+
+
+def _is_size(value: object, multiple: int) -> bool:
+    return (
+        isinstance(value, tuple) and len(value) == 2 and all(_is_count(side) and side % multiple == 0 for side in value)
+    )
+
+
+def _is_colour(value: object) -> bool:
+    return isinstance(value, tuple) and len(value) == INPUT_CHANNELS and all(map(_is_number, value))
+
+
+def _is_outputs(value: object, task: Task) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and bool(value)
+        and all(name in OUTPUTS.get(task, {}) and _is_count(stride) for name, stride in value.items())
+    )
+
+
+def _is_settings(value: object) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(name, str) for name in value)

@@ -1,0 +1,1 @@
+"""Landmark training and measuring: targets, loss, data set, metrics."""

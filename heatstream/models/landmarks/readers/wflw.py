@@ -1,0 +1,53 @@
+"""WFLW: ``list_98pt_rect_attr_train.txt`` and ``..._test.txt`` (Wu et al., CVPR 2018)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from heatstream.errors import DatasetError
+from heatstream.models.landmarks.readers.example import LandmarkAnnotation, make_annotation
+from heatstream.models.landmarks.readers.parsing import numbered_lines, numbers
+from heatstream.skeletons import WFLW_98
+
+__all__ = ["read_wflw"]
+
+ATTRIBUTES = ("pose", "expression", "illumination", "make-up", "occlusion", "blur")
+"""Flags of a face in the order of the file; each names a subset of the test."""
+
+COORDINATES = 2 * WFLW_98.num_keypoints
+BOX = slice(COORDINATES, COORDINATES + 4)
+FLAGS = slice(BOX.stop, BOX.stop + len(ATTRIBUTES))
+
+
+def read_wflw(annotations: Path, images: Path) -> list[LandmarkAnnotation]:
+    """Every face of a list; faces whose flag is set belong to the subset of that name.
+
+    Args:
+        annotations: a line holds 98 points, the detector's box, six flags and the photo's name.
+        images: the folder ``WFLW_images``.
+
+    Raises:
+        DatasetError: names the file and the line.
+    """
+    examples = []
+    for where, line in numbered_lines(annotations):
+        fields = line.split(maxsplit=FLAGS.stop)
+        if len(fields) != FLAGS.stop + 1:
+            raise DatasetError(f"{where}: {len(fields)} fields, expected {FLAGS.stop + 1}: correct the file")
+        values = numbers(fields[:-1], where)
+        if not np.isin(values[FLAGS], (0, 1)).all():
+            raise DatasetError(f"{where}: a flag is neither 0 nor 1: correct the file")
+        examples.append(
+            make_annotation(
+                images / fields[-1],
+                values[:COORDINATES].reshape(-1, 2),
+                values[BOX],
+                where=where,
+                subsets=tuple(name for name, flag in zip(ATTRIBUTES, values[FLAGS], strict=True) if flag),
+            )
+        )
+    if not examples:
+        raise DatasetError(f"{annotations} lists no face: download it again")
+    return examples

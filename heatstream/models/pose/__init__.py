@@ -1,0 +1,1 @@
+"""Bottom-up pose training and measuring: targets, losses, augmentation, COCO."""

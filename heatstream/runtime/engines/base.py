@@ -1,0 +1,87 @@
+"""What the pipeline asks of an engine: a network that is ready to run on some device."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heatstream.errors import InputError
+from heatstream.model_info import FREE_SIZE_MULTIPLE, ModelInfo
+
+__all__ = ["Engine", "check_images"]
+
+
+class Engine(Protocol):
+    """A network on a device.
+
+    :class:`heatstream.runtime.engines.onnx_engine.OnnxEngine` is the one for CPUs,
+    :class:`heatstream.runtime.engines.tensorrt_engine.TensorRTEngine` the one for GPUs, and
+    :class:`TorchEngine` the one for networks in training and GPUs without TensorRT.
+    Those of GPUs are :class:`heatstream.runtime.engines.gpu_engine.GpuEngine` as well.
+    """
+
+    @property
+    def info(self) -> ModelInfo:
+        """What the model file says of itself."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """The library and the device, for people: ``"ONNX Runtime, CPU, 4 threads"``."""
+        ...
+
+    @property
+    def parallel_runs(self) -> int:
+        """How many calls of :meth:`run` may overlap, from different threads, and gain by it; 1 if none may."""
+        ...
+
+    def for_throughput(self) -> Engine:
+        """The same network for that many overlapping calls: most frames per second rather than least latency.
+
+        It may be this engine itself, and is closed with it.
+        """
+        ...
+
+    def run(self, images: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """Run the network and wait for the result.
+
+        Args:
+            images: (B, 3, height, width) float32, RGB, normalised as :attr:`info` says.
+
+        Returns:
+            The maps by name, (B, K, height / stride, width / stride) float32; the caller's own memory.
+
+        Raises:
+            InputError: the images have a shape that this network does not take.
+            EngineError: the device failed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give the network's memory back. Closing twice is harmless; running afterwards raises EngineError."""
+        ...
+
+
+def check_images(images: NDArray[np.float32], info: ModelInfo, name: str) -> None:
+    """Check what an engine was given against what its network takes.
+
+    Args:
+        images: what it was given.
+        info: of the network.
+        name: what the network is called in the message, for example the name of its file.
+
+    Raises:
+        InputError: the images have another shape or dtype.
+    """
+    if info.any_size:
+        fits = images.ndim == 4 and all(side and side % FREE_SIZE_MULTIPLE == 0 for side in images.shape[2:])
+        expected = f"(B, 3, H, W), H and W multiples of {FREE_SIZE_MULTIPLE}"
+    else:
+        fits = images.shape[2:] == tuple(info.input_size)
+        expected = f"(B, 3, {info.input_size[0]}, {info.input_size[1]})"
+    if not fits or images.shape[1] != 3 or info.batch not in (None, len(images)):
+        raise InputError(f"{name} takes images of shape {expected}, got {images.shape}")
+    if images.dtype != np.float32:
+        raise InputError(f"{name} takes float32 images, got {images.dtype}")

@@ -1,0 +1,1 @@
+"""What the GPU pipelines share: device, pinned memory, frames, graphs."""

@@ -1,0 +1,1 @@
+"""From a frame to people and faces, on the CPU and on the GPU."""

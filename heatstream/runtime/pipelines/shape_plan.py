@@ -1,0 +1,184 @@
+"""A plan: all that one frame in flight needs for one input size, in the order of its way through the GPU.
+
+::
+
+    page-locked frame -> frame -> letterbox -> engine -> decode -> packed people -> page-locked people
+    |___________________ one CUDA graph, recorded when the same work is asked for a second time _____|
+
+Where a frame lies, how large it is and how its people get back to its px is data: a descriptor that is copied with it
+and that the kernels read. So a graph depends on the network's input size and on how many bytes there are to copy, and
+frames that are on the device already, wherever they lie, share one that copies none.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from heatstream import skeletons
+from heatstream.kernels import DecodeSettings, Geometry
+from heatstream.kernels.cuda.device import CupyDevice
+from heatstream.kernels.cuda.letterbox import DESCRIPTOR_BYTES, describe, letterbox, letterbox_macros
+from heatstream.kernels.cuda.maps import Array, DeviceMaps, address
+from heatstream.kernels.cuda.pose_decoder import PoseDecoder
+from heatstream.kernels.reference.pack import unpack_poses
+from heatstream.results import Poses
+from heatstream.runtime.engines.gpu_engine import GpuEngine
+from heatstream.runtime.gpu.device import CudaDevice
+from heatstream.runtime.gpu.graphs import GraphRecorder
+from heatstream.runtime.gpu.pinned_memory import PinnedBuffer
+from heatstream.runtime.pipelines.pose import bounded
+
+__all__ = ["PosePlanConfig", "ShapePlan"]
+
+CAPACITY = 128
+"""People there is room for in one frame's result; more are left out, lowest scores first, with a warning."""
+
+MOST_GRAPHS = 8
+"""Graphs of one input size that a slot keeps: one for each size of frame, in bytes."""
+
+TRANSFORM_BYTES = 2 * 3 * 8
+
+
+@dataclass(frozen=True, eq=False)
+class PosePlanConfig:
+    """What all slots do alike.
+
+    Attributes:
+        cuda: the GPU.
+        engine: the network.
+        settings: how to decode.
+        flip: whether the mirrored frame is looked at too.
+        recorder: records the graphs.
+    """
+
+    cuda: CudaDevice
+    engine: GpuEngine
+    settings: DecodeSettings
+    flip: bool
+    recorder: GraphRecorder
+
+
+class ShapePlan:
+    """A slot's memory, kernels and graphs for one input size.
+
+    Attributes:
+        descriptors: (1, DESCRIPTOR_BYTES) uint8 in device memory, that of the latest frame.
+
+    Args:
+        work: what to do.
+        size: (height, width) of the network's input, px.
+        stream: the slot's.
+    """
+
+    def __init__(self, work: PosePlanConfig, size: tuple[int, int], stream: Any) -> None:
+        info, cuda, cupy = work.engine.info, work.cuda, work.cuda.cupy
+        self._work = work
+        self._stream = stream
+        self._run = work.engine.ready(size, 1 + work.flip, stream)
+        outputs = self._run.outputs
+        self._maps = DeviceMaps.network(
+            [(outputs["heatmaps_quarter"], outputs["heatmaps_half"])],
+            outputs["tags"],
+            size=size if info.project else None,
+            flip_indices=skeletons.get(info.skeleton).flip_indices if work.flip else None,
+        )
+        self._chain = PoseDecoder.prepare(self._maps, work.settings, capacity=CAPACITY)
+        self._letterbox = CupyDevice().kernels("letterbox", letterbox_macros(self._run.images))
+        # One small copy brings both: the way back to source px, and the descriptor.
+        self._host_arguments = PinnedBuffer(cuda, TRANSFORM_BYTES + DESCRIPTOR_BYTES)
+        self._arguments: Array = cupy.empty(TRANSFORM_BYTES + DESCRIPTOR_BYTES, np.uint8)
+        self._to_source = self._arguments[:TRANSFORM_BYTES].view(np.float64).reshape(1, 2, 3)
+        self.descriptors: Array = self._arguments[TRANSFORM_BYTES:].reshape(1, DESCRIPTOR_BYTES)
+        self._packed: Array = cupy.empty(self._chain.packed_shape, np.int32)
+        self._host_packed = PinnedBuffer(cuda, self._packed.nbytes)
+        self._graphs: OrderedDict[int, Any] = OrderedDict()  # by bytes to copy; None where seen once
+        self._place: tuple[Any, ...] = ()  # of the frame that the arguments describe
+
+    def hold(self, host: PinnedBuffer, frame: Array) -> None:
+        """Frames are copied from here to there from now on."""
+        self._host_frame, self._frame = host, frame
+
+    def forget(self) -> None:
+        """Drop the graphs."""
+        self._graphs.clear()
+
+    def describe(self, pixels: Array, geometry: Geometry) -> None:
+        """Say where the next frame lies and where it lands; its memory must stay until the work is done."""
+        place = address(pixels), pixels.shape, pixels.strides
+        if place == self._place:  # as of every frame of a video, which are copied to the same place
+            return
+        self._place = place
+        arguments = self._host_arguments.bytes
+        arguments[:TRANSFORM_BYTES].view(np.float64).reshape(2, 3)[:] = geometry.inverse(self._maps.size)
+        arguments[TRANSFORM_BYTES:] = describe([pixels], [geometry])[0]
+
+    def start(self, upload: int) -> None:
+        """Put the whole work on the stream: call by call the first time and the second, then as a graph's replay."""
+        seen, graph = upload in self._graphs, self._graphs.pop(upload, None)
+        if graph is not None:
+            graph.launch(self._stream)
+        else:
+            self.launch(upload)
+            if seen:  # recorded by a thread that has just launched it: libraries prepare themselves thread by thread
+                graph = self._record(lambda: self.launch(upload))
+        if len(self._graphs) == MOST_GRAPHS:
+            self._graphs.popitem(last=False)
+        self._graphs[upload] = graph
+
+    def launch(self, upload: int) -> None:
+        """Put the whole work on the stream, call by call."""
+        for name, stage in self.stages(upload).items():
+            with self._work.cuda.range(f"heatstream {name}"):
+                stage()
+
+    def stages(self, upload: int) -> dict[str, Callable[[], object]]:
+        """The work in its order, with `upload` bytes of the frame to copy."""
+        return {
+            "upload": lambda: self._upload(upload),
+            "preprocess": self._preprocess,
+            "engine": self._run.enqueue,
+            "decode": lambda: self._chain.launch(self._maps, self._to_source, self._packed, stream=self._stream),
+            "download": lambda: self._packed.data.copy_to_host_async(
+                self._host_packed.address, self._packed.nbytes, self._stream
+            ),
+        }
+
+    def recorded(self, launch: Callable[[], object]) -> Callable[[], object]:
+        """A launch as a graph's replay, or itself where it cannot be recorded."""
+        graph = self._record(launch)
+        return launch if graph is None else lambda: graph.launch(self._stream)
+
+    def people(self) -> Poses:
+        """What the latest work found, once it is done."""
+        packed = self._host_packed.bytes.view(np.int32).reshape(self._chain.packed_shape)
+        (poses,) = unpack_poses(
+            packed.view(self._chain.packed_dtype)[:, 0], self._work.engine.info.skeleton, as_started=True
+        )
+        return bounded(poses)
+
+    def close(self) -> None:
+        """Give the page-locked memory back; CuPy's goes with the last reference."""
+        self.forget()
+        self._host_arguments.close()
+        self._host_packed.close()
+
+    def _record(self, launch: Callable[[], object]) -> Any | None:
+        return self._work.recorder.record(launch, self._stream, unable=self._run.refusal())
+
+    def _upload(self, size: int) -> None:
+        arguments = self._arguments
+        arguments.data.copy_from_host_async(self._host_arguments.address, arguments.nbytes, self._stream)
+        if size:
+            self._frame.data.copy_from_host_async(self._host_frame.address, size, self._stream)
+
+    def _preprocess(self) -> None:
+        info, images = self._work.engine.info, self._run.images
+        letterbox(self._letterbox, self.descriptors, images[:1], info.mean, info.std, stream=self._stream)
+        if self._work.flip:
+            with self._stream:
+                self._work.cuda.cupy.copyto(images[1], images[0, :, :, ::-1])

@@ -1,0 +1,52 @@
+"""``heatstream run`` on a GPU, which is a fake: the people are the CPU's, and the table says what ran and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from heatstream.runtime.engines import select as open_engine
+from tests.demo.helpers import Command, read_lines
+from tests.fakes.gpu import ORIN, make_gpu
+from tests.kernels.conftest import fake  # noqa: F401 (a fixture)
+
+pytestmark = pytest.mark.emulator
+
+
+def test_a_clip_is_looked_at_on_the_gpu(
+    heatstream: Command,
+    clip: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+    fake: tuple[Any, Counter[str]],  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gpu = make_gpu(fake, monkeypatch, tmp_path / "engines")
+    monkeypatch.setattr(open_engine, "local_gpu", lambda index=0: ORIN)
+    keypoints = {}
+    for device in ("auto", "cpu"):
+        lines = tmp_path / f"{device}.jsonl"
+        ended = heatstream(
+            *("run", clip, "-m", tiny_model, "--no-window", "--frames", "3"), "--jsonl", lines, "--device", device
+        )
+        assert (ended.code, ended.err) == (0, "")
+        keypoints[device] = [result["people"][0]["keypoints"] for result in read_lines(lines)]
+        if device == "auto":
+            assert "TensorRT 10.3.0, cuda:0 (Orin)" in ended.out
+            assert "engine because  it is installed, and this machine has a GPU (Orin)" in ended.out
+    np.testing.assert_allclose(keypoints["auto"], keypoints["cpu"], atol=0.5)
+    assert gpu.graphs["replay"] == 3
+    assert len(list((tmp_path / "engines").glob("tiny-128x192-fp16-tensorrt-*.engine"))) == 1
+
+
+def test_a_gpu_that_is_not_there_is_one_line(
+    heatstream: Command, clip: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("heatstream.runtime.gpu.device.local_gpu", lambda index=0: None)
+    ended = heatstream("run", clip, "-m", tiny_model, "--no-window", "--device", "cuda")
+    assert (ended.code, len(ended.err.splitlines())) == (2, 1)
+    assert "cuda:0 was asked for, and there is no NVIDIA GPU here, or no driver for it" in ended.err

@@ -1,0 +1,90 @@
+"""A signal ends the loop between two items and tears nothing apart."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from heatstream.demo.terminal.signals import StopSignals
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of this kind exist on POSIX systems alone")
+
+BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+
+
+def send(number: int) -> None:
+    os.kill(os.getpid(), number)
+
+
+def test_without_a_signal_every_item_comes() -> None:
+    with StopSignals() as stop:
+        assert list(stop.until_signalled(range(5))) == [0, 1, 2, 3, 4]
+    assert stop.received is None
+
+
+@BOTH
+def test_the_present_item_is_finished(number: int) -> None:
+    finished = []
+    with StopSignals() as stop:
+        for item in stop.until_signalled(range(5)):
+            if item == 2:
+                send(number)
+            finished.append(item)
+    assert finished == [0, 1, 2]
+    assert stop.received == number
+
+
+@BOTH
+def test_waiting_for_the_next_item_is_cut_short(number: int) -> None:
+    never = threading.Event()
+
+    def items() -> Iterator[int]:
+        yield 0
+        threading.Timer(0.1, send, [number]).start()
+        never.wait(10)
+        yield 1
+
+    with StopSignals() as stop:
+        assert list(stop.until_signalled(items())) == [0]
+    assert stop.received == number
+
+
+def test_errors_of_the_items_come_through() -> None:
+    def items() -> Iterator[int]:
+        yield 0
+        raise ValueError("broken")
+
+    with StopSignals() as stop, pytest.raises(ValueError, match="broken"):
+        list(stop.until_signalled(items()))
+
+
+def test_a_second_signal_is_not_ours() -> None:
+    with StopSignals():
+        send(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_the_handlers_of_before_come_back() -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with StopSignals():
+        assert signal.getsignal(signal.SIGINT) is not before[0]
+        send(signal.SIGINT)
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_other_threads_may_use_it_without_signals() -> None:
+    items: list[int] = []
+
+    def work() -> None:
+        with StopSignals() as stop:
+            items.extend(stop.until_signalled(range(3)))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert items == [0, 1, 2]

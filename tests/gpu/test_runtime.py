@@ -1,0 +1,158 @@
+"""The GPU pipeline on a GPU, with every engine that is installed: what the CPU finds, and nothing allocated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import heatstream
+from heatstream import catalog
+from heatstream.errors import MissingExtraError
+from heatstream.runtime.pipelines.pose_gpu import FRAMES_IN_FLIGHT, GpuPipeline
+from heatstream.runtime.stream import stream
+from tests.demo.conftest import write_model
+from tests.fakes.runtime import FakeSource, spot
+
+pytestmark = pytest.mark.gpu
+
+ENGINES = ["tensorrt", "tensorrt-rtx", "torch"]
+
+PIXELS = 1.0
+"""Keypoints of FP16 and FP32 may lie so far apart in frames of this size: half a pixel of the map, and rounding."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cupy() -> Any:
+    """CuPy on a machine with a GPU."""
+    module = pytest.importorskip("cupy", reason="CuPy is not installed")
+    try:
+        devices = module.cuda.runtime.getDeviceCount()
+    except module.cuda.runtime.CUDARuntimeError as error:
+        pytest.skip(f"there is no usable NVIDIA GPU: {error}")
+    if not devices:
+        pytest.skip("there is no NVIDIA GPU")
+    return module
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One that finds bright spots, of any size."""
+    return write_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def pipeline(request: pytest.FixtureRequest, model: Path) -> Iterator[GpuPipeline]:
+    """With every engine in turn."""
+    if request.param == "torch":
+        torch = pytest.importorskip("torch", reason="torch is not installed")
+        if not torch.cuda.is_available():
+            pytest.skip("this torch has no CUDA")
+    try:
+        opened = heatstream.load(model, "cuda", engine=request.param)
+    except MissingExtraError as error:
+        pytest.skip(str(error))
+    with opened:
+        yield opened
+
+
+def frame(x: float = 100, y: float = 60, size: tuple[int, int] = (128, 192)) -> np.ndarray[Any, Any]:
+    return spot(*size, x, y, radius=6)
+
+
+def assert_same(found: Any, expected: Any) -> None:
+    assert len(found) == len(expected) == 1
+    np.testing.assert_allclose(found.keypoints, expected.keypoints, atol=PIXELS)
+    np.testing.assert_allclose(found.keypoint_scores, expected.keypoint_scores, atol=0.01)
+
+
+def test_it_finds_what_the_cpu_finds(pipeline: GpuPipeline, model: Path) -> None:
+    on_cpu = heatstream.load(model, "cpu")
+    for x in (40.3, 80.7, 120.2, 90.6):
+        assert_same(pipeline(frame(x)), on_cpu(frame(x)))
+    for size in ((192, 128), (150, 260), (128, 192)):
+        assert_same(pipeline(frame(60.3, 70.4, size)), on_cpu(frame(60.3, 70.4, size)))
+
+
+def test_a_flip_test_finds_what_the_cpu_finds(pipeline: GpuPipeline, model: Path) -> None:
+    name = {"TensorRT ": "tensorrt", "TensorRT-RTX ": "tensorrt-rtx"}
+    engine = next((name[prefix] for prefix in name if pipeline.engine.name.startswith(prefix)), "torch")
+    on_cpu = heatstream.load(model, "cpu", flip=True)
+    with heatstream.load(model, "cuda", engine=engine, flip=True) as flipping:
+        for _ in range(3):
+            assert_same(flipping(frame()), on_cpu(frame()))
+
+
+def test_frames_are_replayed_as_graphs(pipeline: GpuPipeline) -> None:
+    pipeline.warm_up(128, 192)
+    assert pipeline.graph_refusal == ""
+
+
+def test_nothing_is_allocated_after_warm_up(pipeline: GpuPipeline, cupy: Any) -> None:
+    pipeline.warm_up(128, 192)
+
+    def refuse(size: int) -> None:
+        raise AssertionError(f"{size} bytes were allocated")
+
+    free_before, _ = cupy.cuda.Device().mem_info
+    with cupy.cuda.using_allocator(refuse):
+        for x in range(30, 160, 10):
+            assert len(pipeline(frame(x))) == 1
+    assert cupy.cuda.Device().mem_info[0] == free_before
+
+
+@pytest.mark.parametrize("library", ["cupy", "torch", "interface"])
+def test_frames_on_the_device_are_taken_as_they_are(pipeline: GpuPipeline, cupy: Any, library: str) -> None:
+    expected = pipeline(frame())
+    on_device: Any = cupy.asarray(frame())
+    if library == "torch":
+        torch = pytest.importorskip("torch", reason="torch is not installed")
+        if not torch.cuda.is_available():
+            pytest.skip("this torch has no CUDA")
+        on_device = torch.from_numpy(frame()).cuda()
+    elif library == "interface":
+
+        class Foreign:
+            __cuda_array_interface__ = on_device.__cuda_array_interface__
+
+        on_device = Foreign()
+    for _ in range(3):
+        found = pipeline(on_device)
+        np.testing.assert_array_equal(found.keypoints, expected.keypoints)
+
+
+def test_a_frame_that_is_still_being_written_is_waited_for(pipeline: GpuPipeline, cupy: Any) -> None:
+    expected = pipeline(frame())
+    source, target = cupy.asarray(frame()), cupy.zeros((128, 192, 3), np.uint8)
+    busy = cupy.zeros((4096, 4096), np.float32)
+    with cupy.cuda.Stream(non_blocking=True):
+        for _ in range(3):
+            busy @ busy  # some milliseconds of work in front of the copy
+            cupy.copyto(target, source)
+            np.testing.assert_array_equal(pipeline(target).keypoints, expected.keypoints)
+            target.fill(0)
+
+
+def test_a_thousand_frames_of_two_threads_are_the_same(pipeline: GpuPipeline) -> None:
+    """No slot's memory is another's."""
+    results = list(stream(FakeSource(1000), pipeline, workers=FRAMES_IN_FLIGHT))
+    assert [int(result.frame[0, 0, 0]) for result in results] == [number % 256 for number in range(1000)]
+    assert all(len(result.poses) == 0 for result in results)
+
+
+def test_stage_times_add_up(pipeline: GpuPipeline) -> None:
+    """Each is a graph of its own, so the whole is at most what they take one after the other."""
+    times = {name: float(np.median(values)) for name, values in pipeline.stage_times(frame(), 50).items()}
+    whole = times.pop("frame")
+    assert max(times.values()) < whole <= 1.5 * sum(times.values())
+
+
+def test_the_default_model_runs(cupy: Any) -> None:
+    picture = np.random.default_rng(0).integers(0, 255, (480, 640, 3), dtype=np.uint8)
+    with heatstream.load(catalog.bundled_path("swahr-mobile"), "cuda") as opened:
+        assert opened.reason
+        for _ in range(3):
+            opened(picture)

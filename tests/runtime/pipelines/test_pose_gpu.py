@@ -1,0 +1,345 @@
+"""The whole GPU pipeline on the emulator: it finds what the CPU finds, by graphs, and neither allocates nor spins."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from heatstream.errors import EngineError, InputError
+from heatstream.kernels import DecodeSettings
+from heatstream.runtime.engines.onnx_engine import OnnxEngine
+from heatstream.runtime.engines.onnx_to_torch import torch_module_from_onnx
+from heatstream.runtime.engines.per_size import PerSizeEngine
+from heatstream.runtime.engines.torch_engine import TorchEngine, TorchRun
+from heatstream.runtime.gpu.device import CudaDevice
+from heatstream.runtime.pipelines.pose import Pipeline
+from heatstream.runtime.pipelines.pose_gpu import FRAMES_IN_FLIGHT, GpuPipeline
+from heatstream.runtime.stream import stream
+from tests.fakes.gpu import SPOTS_MODEL, FakeGpu
+from tests.fakes.runtime import MODELS, FakeSource, spot
+
+pytestmark = pytest.mark.emulator
+
+ARRAYS = ("keypoints", "keypoint_scores", "scores")
+
+
+def open_pipeline(gpu: FakeGpu, **options: Any) -> GpuPipeline:
+    cuda = CudaDevice(0)
+    return GpuPipeline(gpu.engine(cuda), cuda, **options)
+
+
+def frame(x: float = 70, size: tuple[int, int] = (90, 150)) -> np.ndarray[Any, Any]:
+    return spot(*size, x, 33, radius=8)
+
+
+def assert_same(found: Any, expected: Any) -> None:
+    assert len(found) == len(expected) > 0
+    for name in ARRAYS:
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), atol=1e-4, err_msg=name)
+    assert found.skeleton == expected.skeleton
+
+
+# ---- The same people -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_it_finds_what_the_cpu_finds_in_frames_of_all_sizes(gpu: FakeGpu, flip: bool) -> None:
+    """Plain launches at first, then graphs; larger frames than before, smaller ones, other ways up, strided ones."""
+    pipeline, on_cpu = open_pipeline(gpu, flip=flip), Pipeline(OnnxEngine(SPOTS_MODEL, 1), flip=flip)
+    tall = frame(20, (70, 50))
+    frames = [frame(70), frame(40), frame(100), tall, tall, tall, frame(71), frame(60)[:, ::-1], frame(60, (90, 300))]
+    for picture in frames:
+        assert_same(pipeline(picture), on_cpu(picture))
+    assert gpu.graphs["replay"] > 3
+    empty = np.zeros((90, 150, 3), np.uint8)
+    assert len(pipeline(empty)) == len(on_cpu(empty)) == 0
+    pipeline.close()
+
+
+def test_frames_of_a_stream_keep_their_order_two_at_a_time(gpu: FakeGpu) -> None:
+    with open_pipeline(gpu) as pipeline:
+        assert pipeline.parallel_runs == FRAMES_IN_FLIGHT == 2
+        results = list(stream(FakeSource(8), pipeline))
+    assert [int(result.frame[0, 0, 0]) for result in results] == list(range(8))
+    assert all(result.timing.engine > 0 for result in results)
+
+
+def test_settings_of_the_caller_are_used(gpu: FakeGpu) -> None:
+    with open_pipeline(gpu, settings=DecodeSettings(detection_threshold=2.0)) as pipeline:
+        assert len(pipeline(frame())) == 0
+
+
+def test_broken_maps_give_nobody_and_a_warning(gpu: FakeGpu) -> None:
+    with open_pipeline(gpu) as pipeline:
+        pipeline.warm_up(90, 150)
+        plan = next(iter(pipeline._free.queue[-1]._plans.values()))
+        plan._run.enqueue = lambda: plan._run.outputs["tags"].view(np.ndarray).fill(np.nan)
+        plan.forget()
+        with pytest.warns(RuntimeWarning, match="NaN or infinite"):
+            assert len(pipeline(frame())) == 0
+
+
+@pytest.mark.parametrize("engine", ["torch", "any size"])
+def test_other_engines_find_the_same(gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch, engine: str) -> None:
+    """PyTorch, which here runs on the CPU; and a model of any size, whose input follows the frame."""
+    enqueue = TorchRun.enqueue  # done at once by a torch on the CPU
+    monkeypatch.setattr(TorchRun, "enqueue", lambda self: self._stream.submit(lambda: enqueue(self)))
+    cuda = CudaDevice(0)
+    any_size, expected = MODELS / "spots.onnx", OnnxEngine(SPOTS_MODEL, 1)
+    opened: Any
+    if engine == "torch":
+        pytest.importorskip("torch", reason="torch comes with the extra train")
+        opened = TorchEngine(torch_module_from_onnx(SPOTS_MODEL.read_bytes(), expected.info), expected.info, cuda=cuda)
+    else:
+        expected = OnnxEngine(any_size, 1)
+        opened = PerSizeEngine(expected.info, "TensorRT", lambda size: gpu.engine(cuda, any_size, size=size))
+    pipeline, on_cpu = GpuPipeline(opened, cuda), Pipeline(expected)
+    for picture in (frame(70), frame(40), frame(20, (70, 50)), frame(40)):
+        assert_same(pipeline(picture), on_cpu(picture))
+    assert gpu.graphs == {"capture": 1, "replay": 1}
+    pipeline.close()
+
+
+# ---- Graphs, memory, waiting ---------------------------------------------------------------------------------------
+
+
+def test_after_warm_up_a_frame_is_one_replay_and_one_wait_and_allocates_nothing(gpu: FakeGpu) -> None:
+    pipeline = open_pipeline(gpu)
+    pipeline.warm_up(90, 150)
+    assert gpu.graphs == {"capture": FRAMES_IN_FLIGHT}
+    assert gpu.calls["pin"] > 0
+    assert gpu.calls["allocate"] > 0
+    gpu.calls.clear()
+    for x in (40, 50, 60):
+        pipeline(frame(x))
+    assert dict(gpu.calls) == {"wait": 3}  # asleep: a wait that spins would be counted beside it
+    assert gpu.graphs == {"capture": FRAMES_IN_FLIGHT, "replay": 3}
+    pipeline.close()
+
+
+def test_a_size_seen_once_is_not_worth_a_graph(gpu: FakeGpu) -> None:
+    """A folder of photographs, each of its own size."""
+    with open_pipeline(gpu) as pipeline:
+        for width in range(150, 140, -1):
+            pipeline(frame(70, (90, width)))
+        assert gpu.graphs["capture"] == 0
+        assert (
+            gpu.calls["pin"] == FRAMES_IN_FLIGHT + 3
+        )  # a byte of each slot; the largest frame, arguments and result of one
+        for _ in range(3):
+            pipeline(frame(70, (90, 140)))
+        assert gpu.graphs == {"capture": 1, "replay": 1}
+        plan = next(iter(pipeline._free.queue[-1]._plans.values()))
+        assert len(plan._graphs) == 8
+
+
+@pytest.mark.parametrize("when", ["beforehand", "while recording", "by the driver"])
+def test_a_capture_that_is_refused_is_said_once_and_frames_are_launched(
+    gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    module = gpu.toolkit.module
+    with open_pipeline(gpu) as pipeline:
+        expected = pipeline(frame(50))
+        if when == "beforehand":
+            monkeypatch.setattr(type(gpu.toolkit), "capture_refusal", lambda *_: "this engine allocates")
+        elif when == "while recording":
+            submit = module.submit
+
+            def refuse(stream: int, work: Any) -> None:
+                if module.capturing(stream):
+                    raise EngineError("this engine allocates")
+                submit(stream, work)
+
+            module.submit = refuse
+        else:
+            submit = module.submit
+
+            def allocate(stream: int, work: Any) -> None:
+                if module.capturing(stream):
+                    gpu.cupy.empty(1)
+                submit(stream, work)
+
+            module.submit = allocate
+        with pytest.warns(RuntimeWarning, match="no CUDA graph of TensorRT 10.3.0.* step by step") as caught:
+            found = pipeline(frame(50))
+        assert pipeline.graph_refusal in str(caught[0].message)
+        for _ in range(2):  # nothing is said any more
+            assert_same(found, expected)
+            found = pipeline(frame(50))
+        assert gpu.graphs["replay"] == 0
+
+
+def test_stage_times_are_those_of_every_stage_and_of_the_frame(gpu: FakeGpu) -> None:
+    with open_pipeline(gpu) as pipeline:
+        times = pipeline.stage_times(frame(), 3)
+    assert list(times) == ["upload", "preprocess", "engine", "decode", "download", "frame"]
+    assert all(values.shape == (3,) and (values > 0).all() for values in times.values())
+    assert gpu.graphs["capture"] == 6
+
+
+# ---- Frames on the device ------------------------------------------------------------------------------------------
+
+
+class Foreign:
+    """A frame in another library's device memory, by one of the two protocols."""
+
+    def __init__(self, array: np.ndarray[Any, Any], protocol: str, device: int = 2) -> None:
+        self.array = array
+        if protocol == "dlpack":
+            self.__dlpack_device__ = lambda: (device, 0)
+            self.__dlpack__ = lambda **options: array.__dlpack__(**options)
+        else:
+            self.__cuda_array_interface__ = {**array.__array_interface__, "version": 3, "stream": None}
+
+
+def test_frames_on_the_device_are_taken_without_a_copy_by_one_graph(gpu: FakeGpu) -> None:
+    cupy = gpu.cupy
+    with open_pipeline(gpu) as pipeline:
+        expected = pipeline(frame())
+        wide = cupy.asarray(np.concatenate([frame(), frame()], axis=1))
+        on_device = [
+            cupy.asarray(frame()),
+            wide[:, :150],  # rows further apart
+            Foreign(frame(), "dlpack"),
+            Foreign(frame(), "cuda_array_interface"),
+            Foreign(frame(30, (70, 50)), "dlpack"),
+        ]
+        for _ in range(2):
+            pipeline(on_device[0])
+        gpu.calls.clear()
+        for picture in on_device[:4]:
+            assert_same(pipeline(picture), expected)
+        pipeline(on_device[4])
+        assert gpu.graphs == {"capture": 1, "replay": 5}
+        assert gpu.calls["allocate"] == gpu.calls["pin"] == gpu.calls["copy"] == 0
+        assert [key for plan in pipeline._free.queue[-1]._plans.values() for key in plan._graphs] == [40500, 0]
+
+
+def test_a_frame_that_is_still_being_written_is_waited_for(gpu: FakeGpu) -> None:
+    with open_pipeline(gpu) as pipeline:
+        picture, writer = gpu.cupy.asarray(np.zeros_like(frame())), gpu.cupy.cuda.Stream(non_blocking=True)
+        with writer:
+            gpu.cupy.copyto(picture, gpu.cupy.asarray(frame()))
+            assert len(pipeline(picture)) == 1
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: np.zeros((4, 4), np.uint8), r"must be \(H, W, 3\) uint8 BGR"),
+        (lambda: np.zeros((0, 4, 3), np.uint8), "must hold pixels"),
+        (lambda: [[1, 2], [3, 4]], r"a NumPy array or lie on cuda:0 \(Orin\) \(list has neither"),
+        (lambda: Foreign(frame(), "dlpack", device=1), "in the host's memory must be handed over as a NumPy array"),
+        (lambda: Foreign(frame()[:, ::2], "cuda_array_interface"), "pixels must follow each other"),
+        (lambda: Foreign(frame()[..., 0], "cuda_array_interface"), r"must be \(H, W, 3\) uint8 BGR"),
+        (lambda: Foreign(frame().astype(np.int16), "cuda_array_interface"), "uint8 BGR"),
+    ],
+)
+def test_what_is_no_frame_is_refused(gpu: FakeGpu, make: Any, message: str) -> None:
+    with open_pipeline(gpu) as pipeline:
+        with pytest.raises(InputError, match=message):
+            pipeline(make())
+        assert pipeline._free.qsize() == FRAMES_IN_FLIGHT
+
+
+def test_a_further_stage_runs_on_the_frame_that_is_on_the_device(gpu: FakeGpu) -> None:
+    with open_pipeline(gpu) as pipeline:
+        copy = gpu.cupy.empty((90, 150, 3), np.uint8)
+        with pipeline.look(frame()) as looked:
+            assert pipeline._free.qsize() == FRAMES_IN_FLIGHT - 1
+            with looked.stream:
+                gpu.cupy.copyto(copy, looked.pixels)
+            looked.stream.synchronize()
+        np.testing.assert_array_equal(np.asarray(copy), frame())
+        assert_same(looked.found.poses, pipeline(frame()))
+        assert pipeline._free.qsize() == FRAMES_IN_FLIGHT
+
+
+# ---- What goes wrong -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (lambda cuda: cuda.runtime.CUDARuntimeError(2), "has no memory left: end other programs"),
+        (lambda cuda: cuda.memory.OutOfMemoryError(), "has no memory left: end other programs"),
+        (
+            lambda cuda: cuda.runtime.CUDARuntimeError(700, "cudaErrorIllegalAddress"),
+            "was lost.*cudaErrorIllegalAddress",
+        ),
+        (lambda cuda: cuda.driver.CUDADriverError(999), "was lost, or a kernel failed on it"),
+        (lambda cuda: cuda.runtime.CUDARuntimeError(803), "driver is too old"),
+        (lambda cuda: cuda.runtime.CUDARuntimeError(1), "error 1; `heatstream doctor` tells"),
+    ],
+)
+def test_a_device_that_fails_is_one_line(
+    gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch, error: Any, message: str
+) -> None:
+    with open_pipeline(gpu) as pipeline:
+        pipeline(frame())
+
+        def fail(self: Any) -> None:
+            raise error(gpu.cupy.cuda)
+
+        with monkeypatch.context() as broken:
+            broken.setattr(gpu.cupy.cuda.Event, "synchronize", fail)
+            with pytest.raises(
+                EngineError, match=rf"finding people with spots failed on cuda:0 \(Orin\): .*{message}"
+            ) as raised:
+                pipeline(frame())
+        assert "\n" not in str(raised.value)
+        assert pipeline._free.qsize() == FRAMES_IN_FLIGHT
+
+
+def test_an_engine_that_fails_says_what_its_library_says(gpu: FakeGpu) -> None:
+    with open_pipeline(gpu) as pipeline:
+        gpu.toolkit.module.refuse = "the tactic is gone"
+        with pytest.raises(EngineError, match=r"TensorRT 10.3.0.* failed on .*spots.*\.engine: .*the tactic is gone"):
+            pipeline(frame())
+
+
+def test_a_closed_pipeline_says_so_to_whoever_waits(gpu: FakeGpu) -> None:
+    pipeline = open_pipeline(gpu)
+    pipeline.close()
+    pipeline.close()
+    failures: Counter[str] = Counter()
+
+    def ask() -> None:
+        try:
+            pipeline(frame())
+        except EngineError as error:
+            failures[str(error)] += 1
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert failures == {"the pipeline of spots is closed: load the model again": 3}
+
+
+def test_landmark_networks_find_no_people(gpu: FakeGpu, tmp_path: Path) -> None:
+    class Marks:
+        class info:  # noqa: N801
+            name, task = "marks", "landmarks"
+
+    with pytest.raises(InputError, match="marks finds landmarks in a box"):
+        GpuPipeline(Marks(), CudaDevice(0))  # type: ignore[arg-type]
+
+
+def test_few_input_sizes_are_kept_ready(gpu: FakeGpu) -> None:
+    """A model of any size that meets frames of many aspects: the oldest makes room, and comes back when needed."""
+    cuda, model = CudaDevice(0), MODELS / "spots.onnx"
+    on_cpu = Pipeline(OnnxEngine(model, 1))
+    engine = PerSizeEngine(on_cpu.info, "TensorRT", lambda size: gpu.engine(cuda, model, size=size))
+    with GpuPipeline(engine, cuda) as pipeline:
+        for width in (64, 128, 192, 256, 320, 64):
+            picture = frame(30, (64, width))
+            assert_same(pipeline(picture), on_cpu(picture))
+        (used,) = [slot for slot in pipeline._free.queue if slot._plans]
+        assert list(used._plans) == [(64, 192), (64, 256), (64, 320), (64, 64)]
