@@ -44,7 +44,7 @@ class LossSettings:
         tag_kind: how tags of two people repel: "exp" by exp(-d^2), "max" by the hinge max(0, 1 - |d|).
         tag_margin: tags are divided by it before their loss, so the hinge asks for tags that far apart.
         push, pull: weights of the two tag losses.
-        heatmap_weights: weights of the heatmap losses and scale regularisers at 1/4 and at 1/2.
+        heatmap_weights: weights of the heatmap losses and scale regularisers at 1/4 and at 1/2; 0 leaves them out.
         scale_weight: further weight of the scale regularisers.
     """
 
@@ -109,7 +109,7 @@ def loss_terms(
         settings: the weights.
 
     Returns:
-        Scalars "heatmap4", "heatmap2", "push", "pull" and, with SAHR, "scale4" and "scale2".
+        Scalars "heatmap4", "heatmap2", "push", "pull" and, with SAHR, "scale4" and "scale2", of what weighs anything.
 
     Raises:
         TrainingError: when the settings need scale maps and `output` holds none.
@@ -119,6 +119,8 @@ def loss_terms(
     terms: dict[str, Tensor] = {}
     with torch.autocast(output.tags.device.type, enabled=False):
         for index, (name, weight) in enumerate(zip(("4", "2"), settings.heatmap_weights, strict=True)):
+            if not weight:
+                continue
             target, mask = targets[index], masks[index]
             scale = output.scales[index].float() if settings.scale_adaptive and output.scales is not None else None
             prediction = output.heatmaps[index].float()

@@ -30,12 +30,15 @@ POSITIVE: Test = (lambda v: 0 < v < float("inf"), "above 0")
 NOT_NEGATIVE: Test = (lambda v: 0 <= v < float("inf"), "0 or more")
 PROBABILITY: Test = (lambda v: 0 <= v <= 1, "from 0 to 1")
 
+SIDES: Test = (
+    lambda v: all(side >= 64 and side % SIZE_MULTIPLE == 0 for side in (v if isinstance(v, list) else [v])),
+    f"multiples of {SIZE_MULTIPLE}, 64 or more",
+)
+
 TESTS: dict[str, Test] = {
     "data.sets.*.weight": POSITIVE,
-    "data.size": (
-        lambda v: all(side >= 64 and side % SIZE_MULTIPLE == 0 for side in (v if isinstance(v, list) else [v])),
-        f"multiples of {SIZE_MULTIPLE}, 64 or more",
-    ),
+    "data.size": SIDES,
+    "data.more_sizes": SIDES,
     "data.workers": (lambda v: 0 <= v <= MOST_PROCESSES, f"from 0 to {MOST_PROCESSES}"),
     "data.cache_gb": NOT_NEGATIVE,
     "data.validation.limit": NOT_NEGATIVE,
@@ -48,11 +51,15 @@ TESTS: dict[str, Test] = {
     "loss.tag_margin": POSITIVE,
     "loss.push": NOT_NEGATIVE,
     "loss.pull": NOT_NEGATIVE,
-    "loss.heatmap_weights": (lambda v: min(v) >= 0 and max(v) > 0, "0 or more, and not both 0"),
+    "loss.heatmap_weights": (lambda v: min(v) >= 0, "0 or more"),
     "loss.scale_weight": NOT_NEGATIVE,
+    "teacher.sizes": (lambda v: len(v) > 0 and SIDES[0](v), f"one or more {SIDES[1]}"),
+    "teacher.heatmaps": NOT_NEGATIVE,
+    "teacher.tags": NOT_NEGATIVE,
     "train.steps": POSITIVE,
     "train.batch": POSITIVE,
     "train.rate": POSITIVE,
+    "train.slow_factor": POSITIVE,
     "train.weight_decay": NOT_NEGATIVE,
     "train.milestones": (lambda v: all(0 < m < 1 for m in v) and list(v) == sorted(v), "rising shares between 0 and 1"),
     "train.warmup_steps": NOT_NEGATIVE,
@@ -84,6 +91,11 @@ def check_values(recipe: AnyRecipe) -> None:
             raise RecipeError(f"{key} = {value!r} is impossible: give {words}")
     if recipe.train.schedule == "step" and not recipe.train.milestones:
         raise RecipeError('train.milestones is empty: schedule = "step" needs shares of the steps, such as [0.7, 0.9]')
+    teacher = getattr(recipe, "teacher", None)
+    if teacher is not None:
+        _among(NETWORKS, "teacher.network", teacher.network, "network")
+    elif max(getattr(recipe.loss, "heatmap_weights", (1.0,))) == 0:
+        raise RecipeError("loss.heatmap_weights are both 0, and there is no [teacher]: nothing would teach heatmaps")
     _check_device(recipe.train.device)
 
 
@@ -103,10 +115,12 @@ def check_files(recipe: AnyRecipe) -> None:
         path = root / name
         if not (path.is_dir() if is_folder else path.is_file()):
             raise RecipeError(f"{key}: {_missing(path, 'folder' if is_folder else 'file')}")
-    init = weights_file(recipe.model.init)
-    if recipe.model.init and not init.is_file():
-        bundled = [name for name in NETWORKS if weights_file(name).is_file()]
-        raise RecipeError(f"model.init: {_missing(init, 'file', others=bundled)}")
+    teacher = getattr(recipe, "teacher", None)
+    named = [("model.init", recipe.model.init), ("teacher.checkpoint", teacher.checkpoint if teacher else "")]
+    for key, name in named:
+        if name and not weights_file(name).is_file():
+            bundled = [network for network in NETWORKS if weights_file(network).is_file()]
+            raise RecipeError(f"{key}: {_missing(weights_file(name), 'file', others=bundled)}")
 
 
 def _named_files(recipe: AnyRecipe) -> Iterator[tuple[str, str, bool]]:

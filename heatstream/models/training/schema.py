@@ -14,6 +14,7 @@ from heatstream.models.landmarks.settings import LandmarkAugmentSettings, Landma
 from heatstream.models.pose.augment import AugmentSettings
 from heatstream.models.pose.criterion import LossSettings
 from heatstream.models.pose.dataset import DataSettings
+from heatstream.models.pose.distillation import TeacherSettings
 
 __all__ = ["AnyRecipe", "LandmarkRecipe", "ModelSettings", "Recipe", "TrainSettings"]
 
@@ -47,6 +48,9 @@ class TrainSettings:
         steps: optimiser steps of the whole training.
         batch: images per step, over all processes.
         rate: highest learning rate.
+        slow_modules: modules of the network that learn at `slow_factor` of the rate, by the beginning of their names:
+            a pretrained backbone beside fresh heads.
+        slow_factor: their share of the rate.
         optimiser: "adam", or "adamw", which spares biases and norms the weight decay.
         weight_decay: per step and rate.
         schedule: what the rate does after the warm-up: "cosine" to a hundredth, "linear" to zero, "step" to a tenth
@@ -70,6 +74,8 @@ class TrainSettings:
     steps: int
     batch: int
     rate: float
+    slow_modules: tuple[str, ...] = ()
+    slow_factor: float = 0.1
     optimiser: Literal["adam", "adamw"] = "adamw"
     weight_decay: float = 0.0
     schedule: Literal["cosine", "linear", "step", "constant"] = "cosine"
@@ -90,13 +96,14 @@ class TrainSettings:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A whole training of poses; see the settings of each part."""
+    """A whole training of poses; see the settings of each part. Without a teacher it learns from labels alone."""
 
     model: ModelSettings
     data: DataSettings
     train: TrainSettings
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     loss: LossSettings = field(default_factory=LossSettings)
+    teacher: TeacherSettings | None = None
 
 
 @dataclass(frozen=True)
