@@ -47,6 +47,8 @@ class AugmentSettings:
         jpeg: probability of JPEG artefacts.
         cutout: probability of covering one to three rectangles; joints beneath stay labelled.
         mosaic: probability of a window of four photos.
+        tag_jitter: how far from a joint its tag may be read, in px of the 1/4 maps to either side, uniform: decoding
+            reads tags at peaks, which are not always where the joint is.
     """
 
     rotation: float = 30.0
@@ -60,6 +62,7 @@ class AugmentSettings:
     jpeg: float = 0.0
     cutout: float = 0.0
     mosaic: float = 0.0
+    tag_jitter: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -160,6 +160,8 @@ class TrainingSet:
         all_extents = np.zeros(MAX_PEOPLE, np.float32)
         all_extents[: len(kept)] = extents[kept]
         quarter = people[kept] * (0.25, 0.25, 1.0)
+        if jitter := self._augment.tag_jitter:
+            quarter[:, :, :2] += rng.uniform(-jitter, jitter, quarter[:, :, :2].shape)
         return Sample(
             image=alter(image, self._augment, rng),
             people=all_people,

@@ -47,6 +47,7 @@ TESTS: dict[str, Test] = {
     "augment.translation": NOT_NEGATIVE,
     **{f"augment.{name}": PROBABILITY for name in ("flip", "zoom_people", "colour", "grey", "blur", "jpeg")},
     **{f"augment.{name}": PROBABILITY for name in ("cutout", "mosaic")},
+    "augment.tag_jitter": NOT_NEGATIVE,
     "loss.sigma": POSITIVE,
     "loss.tag_margin": POSITIVE,
     "loss.push": NOT_NEGATIVE,
