@@ -144,14 +144,16 @@ def settings_for(info: ModelInfo, settings: DecodeSettings | None) -> DecodeSett
 def frame_geometry(
     info: ModelInfo, frame_size: tuple[int, int], *, scale: float = 1.0, smallest_scale: float = 1.0
 ) -> Geometry:
-    """The way of a frame of (height, width) px into a network: the official one where the network takes any size.
+    """The way of a frame of (height, width) px into a network, as its model file says.
 
     Raises:
         InputError: the frame is empty.
     """
     if not info.any_size:
-        return Geometry.fit(frame_size, info.input_size)
-    return Geometry.reference(frame_size, info.input_size[0], scale=scale, smallest_scale=smallest_scale)
+        return Geometry.fit(frame_size, info.input_size, convention=info.geometry)
+    return Geometry.reference(
+        frame_size, info.input_size[0], scale=scale, smallest_scale=smallest_scale, convention=info.geometry
+    )
 
 
 def finished(poses: Poses) -> Poses:

@@ -147,7 +147,9 @@ class CpuPosePipeline(PosePipeline):
         Raises:
             EngineError: the device failed.
         """
-        return NetworkOutput(tuple(map(self._run, prepared.images)), prepared.geometries, prepared.size)
+        return NetworkOutput(
+            tuple([self._run(images) for images in prepared.images]), prepared.geometries, prepared.size
+        )
 
     def merge(self, inferred: NetworkOutput) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The maps of all resolutions, of the mirrored image and of all scales as one set.

@@ -172,6 +172,7 @@ def test_an_export_takes_skeleton_and_size_from_the_checkpoint(
     def described(network: Any, info: ModelInfo, path: Path, **options: Any) -> ExportReport:
         assert network.num_joints == 14
         assert (info.skeleton, info.any_size, info.input_size) == ("crowdpose-14", any_size, size)
+        assert info.geometry == "exact"  # as our training warps; the catalogue's is the official one
         return ExportReport(path, info, {})
 
     monkeypatch.setattr("heatstream.engine_builder.export.model.export_model", described)
