@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from heatstream.errors import RecipeError, TrainingError
+from heatstream.models.settings import AnyRecipe
 from heatstream.models.torch_import import torch
 from heatstream.models.training.recipe import differences, parse_recipe, write_recipe
-from heatstream.models.training.schema import AnyRecipe
 
 __all__ = ["RunFolder"]
 
