@@ -349,7 +349,7 @@ class ModelSettings:
     """Which network.
 
     Attributes:
-        name: one of :data:`heatstream.models.NETWORKS`.
+        name: one of :data:`heatstream.catalog.CATALOG`.
         skeleton: name of the keypoint layout that it learns; empty for the network's usual one.
         init: a checkpoint to start from (ours, official SWAHR or HigherHRNet, an HRNet backbone), relative to the
             current folder, or "swahr-mobile" for the weights that come with the package; empty for random weights.

@@ -87,7 +87,7 @@ def parse_recipe(text: str, changes: Sequence[str] = ()) -> AnyRecipe:
     kind = LandmarkRecipe if entry is not None and entry.task == "landmarks" else Recipe
     try:
         # As JSON: sections and lists become settings and tuples, and nothing else is converted.
-        recipe: AnyRecipe = TypeAdapter(kind).validate_json(json.dumps(table, default=str))
+        recipe: AnyRecipe = TypeAdapter[Any](kind).validate_json(json.dumps(table, default=str))
     except ValidationError as error:
         raise RecipeError("\n".join(faults(error, kind))) from None
     if entry is not None and not recipe.model.skeleton:

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from heatstream.catalog import CATALOG
 from heatstream.errors import DatasetError, RecipeError
 from heatstream.models.checkpoints import weights_file
 from heatstream.models.data.root import find_root
 from heatstream.models.landmarks.readers.formats import APART, FOLDERS_OF_LABELS
-from heatstream.models.networks.registry import NETWORKS
 from heatstream.models.settings import AnyRecipe
 from heatstream.models.training.recipe_errors import nearest
 
@@ -37,7 +37,7 @@ def check_files(recipe: AnyRecipe) -> None:
             missing.append(f"{key}: {_missing(path, 'folder' if is_folder else 'file')}")
     init = weights_file(recipe.model.init)
     if recipe.model.init and not init.is_file():
-        bundled = [name for name in NETWORKS if weights_file(name).is_file()]
+        bundled = [entry.name for entry in CATALOG.values() if entry.bundled]
         missing.append(f"model.init: {_missing(init, 'file', others=bundled)}")
     if missing:
         raise RecipeError("\n".join(missing))

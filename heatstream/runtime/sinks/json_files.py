@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from heatstream.runtime.sinks.base import check_writable, write_trouble, write_whole
+from heatstream.files import write_whole
+from heatstream.runtime.sinks.base import check_writable, write_trouble
 from heatstream.runtime.stream import StreamResult
 
 __all__ = ["CocoSink", "JsonLinesSink"]

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.errors import SinkError
-from heatstream.runtime.sinks.base import Draw, Sink, check_writable, write_trouble, write_whole
+from heatstream.files import write_whole
+from heatstream.runtime.sinks.base import Draw, Sink, check_writable, write_trouble
 from heatstream.runtime.sources.opencv import quiet
 from heatstream.runtime.stream import StreamResult
 
