@@ -17,6 +17,7 @@ TRAIN = [
     "pycocotools>=2.0.8",
     "faster-coco-eval>=1.7",
     "tensorboard>=2.18",
+    "tomli-w>=1.1",
     'tomli>=2; python_version < "3.11"',
 ]
 
@@ -54,6 +55,7 @@ setup(
         "scipy>=1.11",
         "onnxruntime>=1.18",
         "platformdirs>=4",
+        "pydantic>=2.9",
         "rich>=13.7",
         "typer>=0.16",
     ],

@@ -31,7 +31,7 @@ from heatstream.engine_builder.export.model import ExportReport, export_model
 from heatstream.engine_builder.trt.verification import Verification, compare, onnx_runner
 from heatstream.model_info import ModelInfo
 from heatstream.models.checkpoint_network import open_network, sized
-from heatstream.models.pose.dataset import find_root
+from heatstream.models.data.root import find_root
 from heatstream.models.pose.evaluation import evaluate
 from heatstream.runtime.engines.onnx_engine import OnnxEngine
 from heatstream.runtime.pipelines.pose import CpuPosePipeline

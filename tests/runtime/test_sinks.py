@@ -19,6 +19,7 @@ import pytest
 from numpy.typing import NDArray
 
 from heatstream.errors import SinkError
+from heatstream.files import write_whole
 from heatstream.results import Faces, Result
 from heatstream.runtime.sinks import (
     CocoSink,
@@ -28,7 +29,6 @@ from heatstream.runtime.sinks import (
     Sink,
     VideoSink,
     WindowSink,
-    base,
     display_trouble,
     pictures,
     save_sink,
@@ -190,7 +190,7 @@ def test_a_link_stays_a_link_and_a_device_a_device(tmp_path: Path) -> None:
     taken: list[bytes] = []
     reader = threading.Thread(target=lambda: taken.append((tmp_path / "pipe").read_bytes()), daemon=True)
     reader.start()
-    base.write_whole(tmp_path / "pipe", b"hello")
+    write_whole(tmp_path / "pipe", b"hello")
     reader.join(10)
     assert taken == [b"hello"]
     assert (tmp_path / "pipe").is_fifo()

@@ -15,8 +15,8 @@ from heatstream.errors import InputError
 if TYPE_CHECKING:
     from heatstream.kernels import DecodeSettings
     from heatstream.model_info import ModelInfo
-    from heatstream.models.landmarks.metrics import Norm
     from heatstream.models.landmarks.readers import LandmarkDataset
+    from heatstream.models.settings import Norm
     from heatstream.runtime.engines.base import Engine
 
 __all__ = ["evaluate"]

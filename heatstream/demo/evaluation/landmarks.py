@@ -13,8 +13,9 @@ from heatstream.errors import DatasetError
 
 if TYPE_CHECKING:
     from heatstream.models.landmarks.evaluation import ExampleScore
-    from heatstream.models.landmarks.metrics import LandmarkScores, Norm
+    from heatstream.models.landmarks.metrics import LandmarkScores
     from heatstream.models.landmarks.readers import LandmarkAnnotation, LandmarkDataset
+    from heatstream.models.settings import Norm
     from heatstream.runtime.pipelines.landmarks import LandmarkPipeline
 
 __all__ = ["measure_landmarks"]

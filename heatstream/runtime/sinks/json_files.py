@@ -7,8 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from heatstream.files import write_whole
 from heatstream.results import Result
-from heatstream.runtime.sinks.base import check_writable, write_trouble, write_whole
+from heatstream.runtime.sinks.base import check_writable, write_trouble
 
 __all__ = ["CocoSink", "JsonLinesSink"]
 

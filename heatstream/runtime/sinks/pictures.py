@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.errors import SinkError
+from heatstream.files import write_whole
 from heatstream.results import Result
-from heatstream.runtime.sinks.base import Draw, Sink, check_writable, write_trouble, write_whole
+from heatstream.runtime.sinks.base import Draw, Sink, check_writable, write_trouble
 from heatstream.runtime.sources.opencv import quiet
 
 __all__ = ["PictureSink", "VideoSink", "save_sink"]
