@@ -36,6 +36,8 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.10",
     packages=find_packages(include=["heatstream", "heatstream.*"]),
+    # Said so, an editable installation is a plain path, which type checkers follow, and not a hook, which they don't.
+    package_dir={"": "."},
     package_data={
         "heatstream": [
             "py.typed",

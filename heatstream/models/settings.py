@@ -355,12 +355,15 @@ class ModelSettings:
         init: a checkpoint to start from (ours, official SWAHR or HigherHRNet, an HRNet backbone), relative to the
             current folder, or "swahr-mobile" for the weights that come with the package; empty for random weights.
         fresh_heads: leave the heads of `init` out, as for another skeleton.
+        frozen: modules of the network that keep their weights, by the beginning of their names: "backbone" for all of
+            it, "backbone.blocks.0" for a part.
     """
 
     name: NetworkName
     skeleton: SkeletonName = ""
     init: str = ""
     fresh_heads: bool = False
+    frozen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, config=CHECKED)

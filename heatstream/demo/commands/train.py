@@ -181,7 +181,7 @@ def _pose_validation(recipe: Recipe, processes: Processes, checked: Callable[[in
     from heatstream.models.data.root import find_root
     from heatstream.models.pose.evaluation import check_labels, evaluate
     from heatstream.runtime.engines.torch_engine import TorchEngine
-    from heatstream.runtime.pipelines.pose import Pipeline
+    from heatstream.runtime.pipelines.pose import CpuPosePipeline
 
     root = find_root(recipe.data.root)
     labels, images = root / settings.annotations, root / settings.images
@@ -189,8 +189,9 @@ def _pose_validation(recipe: Recipe, processes: Processes, checked: Callable[[in
     info = _info(recipe, (recipe.data.size, recipe.data.size))
 
     def validate(network: nn.Module) -> Mapping[str, float]:
+        pipeline = CpuPosePipeline(TorchEngine(network, info, device=str(processes.device)))
         found = evaluate(
-            Pipeline(TorchEngine(network, info, device=str(processes.device))),
+            lambda frame: pipeline(frame).poses,
             labels,
             images,
             skeleton=recipe.model.skeleton,
@@ -222,7 +223,7 @@ def _landmark_validation(
     def validate(network: nn.Module) -> Mapping[str, float]:
         pipeline = LandmarkPipeline(TorchEngine(network, info, device=str(processes.device)))
         found = evaluate_landmarks(
-            lambda frame, boxes: pipeline(frame, boxes).landmarks,
+            lambda frame, boxes: pipeline(frame, boxes + 0.5).landmarks - 0.5,  # labels count pixel centres from 0
             examples,
             skeleton,
             norm=settings.norm,

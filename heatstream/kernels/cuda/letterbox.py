@@ -94,7 +94,7 @@ def describe(frames: Sequence[Array | Nv12], geometries: Sequence[Geometry]) -> 
         descriptor["pixels"], descriptor["row_bytes"] = address(luma), luma.strides[0]
         descriptor["height"], descriptor["width"] = luma.shape[:2]
         # As the reference's warp inverts it: a last bit of difference can move a grey level.
-        inverse = cv2.invertAffineTransform(geometry.forward)
+        inverse = cv2.invertAffineTransform(geometry.warp)
         descriptor["scale"], descriptor["shift_x"], descriptor["shift_y"] = inverse[0, 0], inverse[0, 2], inverse[1, 2]
     return descriptors.view(np.uint8).reshape(len(frames), DESCRIPTOR_BYTES)
 

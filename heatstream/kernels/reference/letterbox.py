@@ -33,7 +33,7 @@ def letterbox(
     height, width = geometry.input_size
     if any(stride <= 0 for stride in frame.strides) or frame.strides[2] != 1 or frame.strides[1] != 3:
         frame = np.ascontiguousarray(frame)  # OpenCV reads rows of any stride, but packed pixels
-    warped = cv2.warpAffine(frame, geometry.forward, (width, height))
+    warped = cv2.warpAffine(frame, geometry.warp, (width, height))
     planes = np.empty((1, 3, height, width), np.float32)
     levels = np.arange(256) / 255
     for channel, plane in enumerate(reversed(cv2.split(warped))):  # R, G, B

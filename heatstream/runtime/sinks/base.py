@@ -12,18 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.errors import SinkError
-from heatstream.runtime.stream import StreamResult
+from heatstream.results import Result
 
 __all__ = ["Draw", "Sink", "check_writable", "write_trouble"]
 
-Draw = Callable[[StreamResult], NDArray[np.uint8]]
+Draw = Callable[[Result], NDArray[np.uint8]]
 """Gives a picture of a result, (H, W, 3) uint8 BGR of the frame's size; the frame stays as it is."""
 
 
 class Sink(Protocol):
     """Takes results one by one. A sink checks when it is made whether it will be able to write."""
 
-    def write(self, result: StreamResult) -> None:
+    def write(self, result: Result) -> None:
         """Take one result.
 
         Raises:
