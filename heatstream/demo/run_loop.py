@@ -13,7 +13,7 @@ import typer
 
 from heatstream.demo.terminal.messages import print_message
 from heatstream.demo.terminal.run_summary import print_report
-from heatstream.demo.terminal.signals import StopSignals
+from heatstream.demo.terminal.signals import SIGNAL_EXIT, StopSignals
 from heatstream.demo.terminal.status_line import StatusLine
 from heatstream.errors import InputError, SinkError
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["RunOptions", "run_job"]
 
-SIGNAL_EXIT = 128  # the shell's convention: 128 + the signal's number
 HOLD_SECONDS = 0.02
 
 

@@ -8,7 +8,10 @@ from collections.abc import Iterable, Iterator
 from types import FrameType, TracebackType
 from typing import TypeVar
 
-__all__ = ["StopSignals"]
+__all__ = ["SIGNAL_EXIT", "StopSignals"]
+
+SIGNAL_EXIT = 128
+"""The shell's convention: an exit code of 128 + the signal's number."""
 
 Item = TypeVar("Item")
 

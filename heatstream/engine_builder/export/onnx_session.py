@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from heatstream.errors import EngineError, ModelFileError
+from heatstream.errors import EngineError, ModelFileError, first_line
 
-__all__ = ["first_line", "import_onnxruntime", "open_session", "session_options"]
+__all__ = ["import_onnxruntime", "open_session", "session_options"]
 
 SILENT = 4  # ONNX Runtime's severity "fatal": what fails is raised, and told once, by us
 
@@ -67,12 +67,6 @@ def session_options(threads: int = 0, *, optimised: bool = True) -> Any:
     if not optimised:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return options
-
-
-def first_line(error: Exception) -> str:
-    """What an error says first."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def _check_file(path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from heatstream.errors import EngineError
+from heatstream.errors import EngineError, first_line
 from heatstream.extras import require
 from heatstream.kernels.cuda.maps import Array
 from heatstream.model_info import INPUT_CHANNELS, OUTPUTS, ModelInfo, Precision
@@ -63,7 +63,7 @@ class TorchEngine:
         try:
             network.to(device, memory_format=self._torch.channels_last)
         except (RuntimeError, AssertionError) as error:  # a torch without CUDA asserts
-            raise EngineError(f"torch cannot use the device {device!r}: {_first_line(error)}") from error
+            raise EngineError(f"torch cannot use the device {device!r}: {first_line(error)}") from error
         self._module: Any | None = network.eval()
 
     @property
@@ -100,7 +100,7 @@ class TorchEngine:
                 maps = self._maps(module, batch.contiguous(memory_format=torch.channels_last))
                 arrays = [each.float().contiguous().cpu().numpy() for each in maps]
         except RuntimeError as error:  # out of memory, a lost device
-            raise EngineError(f"torch failed on {self._info.name}, {self._device}: {_first_line(error)}") from error
+            raise EngineError(f"torch failed on {self._info.name}, {self._device}: {first_line(error)}") from error
         return dict(zip(self._info.outputs, arrays, strict=True))
 
     def ready(self, size: tuple[int, int], images: int, stream: Any) -> TorchRun:
@@ -153,7 +153,7 @@ class TorchRun:
                 for target, values in zip(self._targets, maps, strict=True):
                     target.copy_(values)
         except RuntimeError as error:
-            raise EngineError(f"torch failed on {engine.info.name}, {engine.name}: {_first_line(error)}") from error
+            raise EngineError(f"torch failed on {engine.info.name}, {engine.name}: {first_line(error)}") from error
 
     def refusal(self) -> str:
         """Nothing is known against capturing a run into a graph."""
@@ -169,8 +169,3 @@ class TorchRun:
         stream = cuda.ExternalStream(self._stream.ptr, device=self._input.device)
         with cuda.stream(stream), cuda.use_mem_pool(self._pool):
             yield
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
