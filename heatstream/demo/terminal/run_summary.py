@@ -12,8 +12,10 @@ if TYPE_CHECKING:
 __all__ = ["print_report"]
 
 
-def print_report(summary: StreamSummary, *, model: str, engine: str, reason: str, written: Sequence[Path]) -> None:
-    """Print the summary of a run to stdout.
+def print_report(
+    summary: StreamSummary, *, model: str, engine: str, reason: str, written: Sequence[Path], stderr: bool = False
+) -> None:
+    """Print the summary of a run.
 
     Args:
         summary: what the run came to.
@@ -21,6 +23,7 @@ def print_report(summary: StreamSummary, *, model: str, engine: str, reason: str
         engine: the library and device it ran on.
         reason: why that one; empty if nobody had to choose.
         written: files that now hold results.
+        stderr: print it there, because stdout holds results.
     """
     from rich.console import Console
     from rich.table import Table
@@ -33,7 +36,7 @@ def print_report(summary: StreamSummary, *, model: str, engine: str, reason: str
         if name == "latency":
             table.add_section()
         table.add_row(name.replace("_", " "), f"{stage.p50 * 1000:.1f}", f"{stage.p99 * 1000:.1f}")
-    console = Console()
+    console = Console(stderr=stderr)
     console.print(table)
     for name, value in (
         ("frames", str(summary.frames)),

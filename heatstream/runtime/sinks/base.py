@@ -1,9 +1,8 @@
-"""What a sink is, and the checks that all files share."""
+"""What a sink is, and how files are written that are there whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,27 +12,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.errors import SinkError
+from heatstream.runtime.sinks.output_file import write_trouble
 from heatstream.runtime.stream import StreamResult
 
-__all__ = ["Draw", "Sink", "check_writable", "write_trouble", "write_whole"]
+__all__ = ["Draw", "Sink", "check_writable", "write_whole"]
 
 Draw = Callable[[StreamResult], NDArray[np.uint8]]
 """Gives a picture of a result, (H, W, 3) uint8 BGR of the frame's size; the frame stays as it is."""
 
 
 class Sink(Protocol):
-    """Takes results one by one. A sink checks when it is made whether it will be able to write."""
+    """Takes results one by one. A sink checks when it is made whether it will be able to write.
+
+    What was on the disk before stays until the first result comes.
+    """
 
     def write(self, result: StreamResult) -> None:
         """Take one result.
 
         Raises:
-            SinkError: it cannot be written; what was written before stays.
+            SinkError: it cannot be written; what was written before stays, and is whole.
         """
         ...
 
-    def close(self) -> None:
+    def close(self) -> Path | None:
         """Finish what was written; harmless when repeated.
+
+        Returns:
+            The file that now holds results; None where there is none.
 
         Raises:
             SinkError: it cannot be finished.
@@ -80,13 +86,3 @@ def write_whole(path: Path, data: bytes) -> None:
             raise
     except OSError as error:
         raise write_trouble(path, error) from None
-
-
-def write_trouble(path: Path, error: OSError) -> SinkError:
-    """One sentence for what the system says about a file that could not be written."""
-    if error.errno == errno.ENOSPC:
-        return SinkError(f"the disk is full, {path} ends here: make room or write elsewhere")
-    if error.errno == errno.ENOENT:
-        return SinkError(f"{path} cannot be written, there is no folder {path.parent}: make it first")
-    reason = os.strerror(error.errno) if error.errno else str(error)
-    return SinkError(f"{path} cannot be written ({reason}): choose another place")
