@@ -1,9 +1,7 @@
-"""What a sink is, and how files are written that are there whole or not at all."""
+"""What a sink is."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -12,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.errors import SinkError
+from heatstream.results import Result
 from heatstream.runtime.sinks.output_file import write_trouble
-from heatstream.runtime.stream import StreamResult
 
-__all__ = ["Draw", "Sink", "check_writable", "write_whole"]
+__all__ = ["Draw", "Sink", "check_writable"]
 
-Draw = Callable[[StreamResult], NDArray[np.uint8]]
+Draw = Callable[[Result], NDArray[np.uint8]]
 """Gives a picture of a result, (H, W, 3) uint8 BGR of the frame's size; the frame stays as it is."""
 
 
@@ -27,7 +25,7 @@ class Sink(Protocol):
     What was on the disk before stays until the first result comes.
     """
 
-    def write(self, result: StreamResult) -> None:
+    def write(self, result: Result) -> None:
         """Take one result.
 
         Raises:
@@ -63,26 +61,3 @@ def check_writable(path: Path) -> None:
         raise write_trouble(path, error) from None
     if not existed:
         path.unlink(missing_ok=True)
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole, or as it was before.
-
-    Raises:
-        SinkError: it cannot be written.
-    """
-    target = path.resolve()
-    try:
-        if target.exists() and not target.is_file():
-            target.write_bytes(data)  # a pipe or a device must not be replaced
-            return
-        partial = target.with_name(f"{target.name}.{os.getpid()}.part")
-        try:
-            partial.write_bytes(data)
-            os.replace(partial, target)
-        except OSError:
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise write_trouble(path, error) from None

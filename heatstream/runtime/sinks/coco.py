@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from heatstream.results import Result
 from heatstream.runtime.sinks.output_file import OutputFile
-from heatstream.runtime.stream import StreamResult
 
 __all__ = ["CocoSink"]
 
@@ -28,14 +28,14 @@ class CocoSink:
     def __init__(self, path: Path) -> None:
         self._file = OutputFile(path)
 
-    def write(self, result: StreamResult) -> None:
+    def write(self, result: Result) -> None:
         """Write one frame's people.
 
         Raises:
             SinkError: the disk is full or gone, or the pipe's reader is.
         """
         stem = Path(result.picture or "").stem
-        entries = result.poses.to_coco(int(stem) if stem.isdecimal() else None)
+        entries = result.poses.to_coco(int(stem) if stem.isdecimal() else result.frame_index)
         text = ",\n".join(json.dumps(entry) for entry in entries)
         start = "[" if self._file.size == 0 else ""
         if text:

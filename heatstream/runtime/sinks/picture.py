@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 
 from heatstream.errors import SinkError
+from heatstream.results import Result
 from heatstream.runtime.sinks.base import Draw
 from heatstream.runtime.sinks.output_file import OutputFile, write_trouble
-from heatstream.runtime.stream import StreamResult
 
 __all__ = ["PICTURE_SUFFIXES", "PictureSink"]
 
@@ -36,7 +36,7 @@ class PictureSink:
     def __init__(self, path: Path, draw: Draw) -> None:
         self._path = path
         self._draw = draw
-        self._best: StreamResult | None = None
+        self._best: Result | None = None
         self._partial: OutputFile | None
         try:
             if path.is_dir():
@@ -53,7 +53,7 @@ class PictureSink:
         digest = hashlib.sha256(os.fsencode(self._target.name)).hexdigest()[:12]
         self._partial = OutputFile(self._target.with_name(f".heatstream-{digest}.part"), shown=path)
 
-    def write(self, result: StreamResult) -> None:
+    def write(self, result: Result) -> None:
         """Keep the frame if it is the best so far."""
         if self._best is None or _worth(result) > _worth(self._best):
             self._best = result
@@ -85,5 +85,5 @@ class PictureSink:
         return self._path
 
 
-def _worth(result: StreamResult) -> float:
+def _worth(result: Result) -> float:
     return float(np.square(result.poses.scores).sum())

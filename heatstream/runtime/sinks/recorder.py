@@ -10,8 +10,8 @@ from pathlib import Path
 from types import TracebackType
 
 from heatstream.errors import HeatstreamError, SinkError
+from heatstream.results import Result
 from heatstream.runtime.sinks.base import Sink
-from heatstream.runtime.stream import StreamResult
 
 __all__ = ["Recorder"]
 
@@ -33,7 +33,7 @@ class Recorder:
     def __init__(self, sinks: Sequence[Sink]) -> None:
         self._sinks = tuple(sinks)
         # Queues that C code guards: Ctrl-C may interrupt the caller anywhere, and never with a lock in its hand.
-        self._results: queue.SimpleQueue[StreamResult | None] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[Result | None] = queue.SimpleQueue()
         self._room: queue.SimpleQueue[None] = queue.SimpleQueue()
         for _ in range(WAITING_RESULTS):
             self._room.put(None)
@@ -51,7 +51,7 @@ class Recorder:
         """The files that hold results, once the recorder is closed."""
         return tuple(self._written)
 
-    def write(self, result: StreamResult) -> None:
+    def write(self, result: Result) -> None:
         """Hand in a result; waits while the sinks are far behind.
 
         Raises:

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.errors import SinkError
+from heatstream.results import Result
 from heatstream.runtime.sinks.base import Draw
 from heatstream.runtime.sinks.output_file import OutputFile
-from heatstream.runtime.stream import StreamResult
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -116,7 +116,7 @@ class VideoSink:
         self._file = OutputFile(path)
         self._writer: _Writer | None = None
 
-    def write(self, result: StreamResult) -> None:
+    def write(self, result: Result) -> None:
         """Draw and write one frame.
 
         Raises:
@@ -125,7 +125,7 @@ class VideoSink:
         if self._writer is None:
             self._size = (result.frame.shape[0], result.frame.shape[1])
             self._writer = _Writer(self._path, self._file, self._kind, self._size, self._fps)
-        self._tell_time(result.poses.capture_time)
+        self._tell_time(result.capture_time)
         copies = self._copies() if self._kind.steady and self._live else 1
         if not copies:
             return

@@ -20,7 +20,7 @@ def test_the_array_is_whole_after_every_frame(tmp_path: Path) -> None:
     nobody = replace(result(0), poses=Poses.empty("coco-17"))
     for number, item in enumerate((nobody, result(1), nobody, result(3))):
         sink.write(item)
-        expected = [result(index).poses.to_coco()[0] for index in (1, 3) if index <= number]
+        expected = [result(index).poses.to_coco(index)[0] for index in (1, 3) if index <= number]
         assert json.loads(path.read_text()) == expected
     assert sink.close() == path
     assert json.loads(path.read_text()) == expected

@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from heatstream.errors import SinkError
+from heatstream.results import Result
 from heatstream.runtime.sinks import save_sink
-from heatstream.runtime.stream import StreamResult
 from tests.fakes.runtime import result, whiten
 
 
@@ -20,7 +20,7 @@ from tests.fakes.runtime import result, whiten
 def test_the_best_picture_is_kept(name: str, tmp_path: Path) -> None:
     drawn: list[int] = []
 
-    def draw(result: StreamResult) -> NDArray[np.uint8]:
+    def draw(result: Result) -> NDArray[np.uint8]:
         drawn.append(result.frame_index)
         return whiten(result)
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from heatstream.errors import SinkError
+from heatstream.results import Result
 from heatstream.runtime.sinks import Recorder, Sink
-from heatstream.runtime.stream import StreamResult
 from tests.fakes.runtime import result
 
 
-def write_all(target: Sink | Recorder, results: Iterable[StreamResult]) -> None:
+def write_all(target: Sink | Recorder, results: Iterable[Result]) -> None:
     for item in results:
         target.write(item)
 
@@ -35,7 +35,7 @@ class FakeSink:
         self._fail_on = fail_on
         self._gate = gate
 
-    def write(self, item: StreamResult) -> None:
+    def write(self, item: Result) -> None:
         if self._gate is not None:
             self._gate.wait(20)
         if item.frame_index == self._fail_on:

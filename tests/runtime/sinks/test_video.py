@@ -14,15 +14,15 @@ import pytest
 from numpy.typing import NDArray
 
 from heatstream.errors import SinkError
+from heatstream.results import Result
 from heatstream.runtime.sinks import VideoSink, save_sink
-from heatstream.runtime.stream import StreamResult
 from tests.fakes.runtime import read_video, result, whiten
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 BOTH = pytest.mark.parametrize("name", ["out.mp4", "out.avi"])
 
 
-def noise(result: StreamResult) -> NDArray[np.uint8]:
+def noise(result: Result) -> NDArray[np.uint8]:
     """An overlay that takes room."""
     return np.random.default_rng(result.frame_index).integers(0, 255, result.frame.shape, np.uint8)
 
@@ -71,7 +71,7 @@ def test_an_mp4_is_what_browsers_play(tmp_path: Path) -> None:
 
 
 def test_colours_survive(tmp_path: Path) -> None:
-    def orange(result: StreamResult) -> NDArray[np.uint8]:
+    def orange(result: Result) -> NDArray[np.uint8]:
         return np.full_like(result.frame, (20, 120, 230))
 
     for name in ("out.mp4", "out.avi"):
