@@ -29,7 +29,7 @@ from heatstream.engine_builder.trt.plan_file import load_plan
 from heatstream.engine_builder.trt.toolkit import BACKENDS, Toolkit, open_toolkit
 from heatstream.errors import EngineError, HeatstreamError, InputError, MissingExtraError, UnknownNameError
 from heatstream.extras import require
-from heatstream.runtime.engines.gpu_engine import GpuEngine
+from heatstream.runtime.engines.base import GpuEngine
 from heatstream.runtime.engines.onnx_engine import OnnxEngine
 from heatstream.runtime.engines.onnx_to_torch import torch_module_from_onnx
 from heatstream.runtime.engines.per_size import PerSizeEngine
@@ -51,7 +51,7 @@ class OpenedEngine:
     """An engine that is ready.
 
     Attributes:
-        engine: the engine; a :class:`heatstream.runtime.engines.gpu_engine.GpuEngine` where `cuda` is given.
+        engine: the engine; a :class:`heatstream.runtime.engines.base.GpuEngine` where `cuda` is given.
         cuda: the GPU that it is on; None on the CPU.
         reason: why this one, for people, in one sentence.
     """

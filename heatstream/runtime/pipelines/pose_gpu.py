@@ -20,7 +20,7 @@ from heatstream.errors import EngineError, InputError
 from heatstream.kernels import DecodeSettings
 from heatstream.model_info import ModelInfo
 from heatstream.results import Poses
-from heatstream.runtime.engines.gpu_engine import GpuEngine
+from heatstream.runtime.engines.base import GpuEngine
 from heatstream.runtime.gpu.device import CudaDevice
 from heatstream.runtime.gpu.graphs import GraphRecorder
 from heatstream.runtime.pipelines.frame_slot import FrameSlot, GpuFrame
@@ -155,7 +155,7 @@ class GpuPipeline:
         """
         black = np.zeros((height, width, 3), np.uint8)
         with self._warming, self._slot() as one, self._slot() as other:
-            for slot in (one, other) * 2:
+            for slot in (one, other) * 3:  # launched, recorded, replayed
                 slot.find(black)
 
     def stage_times(self, frame: Any, repeats: int = 100) -> dict[str, NDArray[np.float64]]:

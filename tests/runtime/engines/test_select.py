@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,16 @@ def with_gpu(monkeypatch: pytest.MonkeyPatch, folder: Path, backend: Any = "tens
 def without_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     for place in (module, cuda_module):
         monkeypatch.setattr(place, "local_gpu", lambda index=0: None)
+
+
+def pretend_cuda(monkeypatch: pytest.MonkeyPatch, torch: Any) -> list[str]:
+    """A torch with CUDA, as far as moving a network there goes; what was waited for."""
+    waited: list[str] = []
+    stream = lambda device: SimpleNamespace(synchronize=lambda: waited.append(device))  # noqa: E731
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_stream", stream)
+    monkeypatch.setattr(torch.nn.Module, "to", lambda self, *args, **options: self)
+    return waited
 
 
 @pytest.mark.parametrize(
@@ -86,9 +97,9 @@ def test_without_either_there_is_torch_in_the_precision_of_an_engine(
     torch = pytest.importorskip("torch", reason="torch comes with the extra train")
     with_gpu(monkeypatch, tmp_path)
     monkeypatch.setitem(sys.modules, "tensorrt", None)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.nn.Module, "to", lambda self, *args, **options: self)
+    waited = pretend_cuda(monkeypatch, torch)
     opened = open_engine(SPOTS_MODEL, device="cuda")
+    assert waited == ["cuda:0"]  # or a stream of ours would read weights that are not there yet
     assert opened.engine.name == "PyTorch, cuda:0 (Orin), fp16"
     assert "neither TensorRT nor TensorRT-RTX is installed" in opened.reason
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -102,8 +113,7 @@ def test_a_tensorrt_that_does_not_run_on_this_gpu_leaves_it_to_torch(
 ) -> None:
     torch = pytest.importorskip("torch", reason="torch comes with the extra train")
     gpu = with_gpu(monkeypatch, tmp_path, "tensorrt-rtx")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.nn.Module, "to", lambda self, *args, **options: self)
+    pretend_cuda(monkeypatch, torch)
     monkeypatch.setattr(gpu.toolkit.module.Runtime, "deserialize_cuda_engine", lambda self, serialized_engine: None)
     with pytest.warns(
         RuntimeWarning, match=r"this runs in PyTorch: .* cannot be used: TensorRT-RTX 1.7.1 does not take"
