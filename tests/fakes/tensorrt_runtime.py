@@ -206,7 +206,12 @@ def add_runtime(module: Any, *, rtx: bool) -> None:
 
         def deserialize_cuda_engine(self, serialized_engine: Any) -> Any:
             try:
-                return ICudaEngine(json.loads(bytes(serialized_engine)), self._logger)
+                plan = json.loads(bytes(serialized_engine))
+                if rtx and module.target not in plan["targets"]:
+                    error = f"UNSUPPORTED_CC: this is {module.target}, and the engine is for {plan['targets']}"
+                    self._logger.log(module.ILogger.Severity.ERROR, error)
+                    return None
+                return ICudaEngine(plan, self._logger)
             except (ValueError, KeyError):
                 self._logger.log(
                     module.ILogger.Severity.ERROR,
@@ -216,8 +221,8 @@ def add_runtime(module: Any, *, rtx: bool) -> None:
 
     kinds: list[Any] = [Strategy, Format, ICudaEngine, EngineInspector, IExecutionContext, Runtime]
     if rtx:
-        names = ("SM75", "SM80", "SM86", "SM89", "SM120")
-        ComputeCapability = IntEnum("ComputeCapability", {name: int(name[2:]) for name in names})  # noqa: N806
+        numbers = {f"SM{number}": number for number in (75, 80, 86, 89, 120, 121)}
+        ComputeCapability = IntEnum("ComputeCapability", {"NONE": 0, "CURRENT": 1, **numbers})  # noqa: N806
         kinds += [ComputeCapability, GraphStrategy, KernelStrategy, IRuntimeConfig, IRuntimeCache]
     for kind in kinds:
         setattr(module, kind.__name__, kind)
