@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from heatstream.errors import EngineError
 from heatstream.kernels import DecodeSettings
 from heatstream.results import Result
-from heatstream.runtime.engines.gpu_engine import GpuEngine
+from heatstream.runtime.engines.base import GpuEngine
 from heatstream.runtime.gpu.device import CudaDevice
 from heatstream.runtime.gpu.graphs import GraphRecorder
 from heatstream.runtime.pipelines.base import PosePipeline, settings_for
@@ -138,7 +138,7 @@ class GpuPosePipeline(PosePipeline):
         """
         black = np.zeros((height, width, 3), np.uint8)
         with self._warming, self._slot() as one, self._slot() as other:
-            for slot in (one, other) * 2:
+            for slot in (one, other) * 3:  # launched, recorded, replayed
                 slot.run(black)
 
     def stage_times(self, frame: object, repeats: int = 100) -> dict[str, NDArray[np.float64]]:
