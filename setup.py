@@ -17,11 +17,14 @@ TRAIN = [
     "pycocotools>=2.0.8",
     "faster-coco-eval>=1.7",
     "tensorboard>=2.18",
+    "tomli-w>=1.1",
     'tomli>=2; python_version < "3.11"',
 ]
 
 # Compiles the kernels, on machines without a GPU too; the second one brings cuda_fp16.h.
 NVRTC = ['nvidia-cuda-nvrtc>=13,<14; sys_platform == "linux"', 'nvidia-cuda-runtime>=13,<14; sys_platform == "linux"']
+
+LINT = ["ruff>=0.11", "mypy>=1.14", "import-linter>=2.6"]
 
 setup(
     name="heatstream",
@@ -33,6 +36,8 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.10",
     packages=find_packages(include=["heatstream", "heatstream.*"]),
+    # Said so, an editable installation is a plain path, which type checkers follow, and not a hook, which they don't.
+    package_dir={"": "."},
     package_data={
         "heatstream": [
             "py.typed",
@@ -50,6 +55,7 @@ setup(
         "scipy>=1.11",
         "onnxruntime>=1.18",
         "platformdirs>=4",
+        "pydantic>=2.9",
         "rich>=13.7",
         "typer>=0.16",
     ],
@@ -60,15 +66,15 @@ setup(
         "rtx": ["cupy-cuda13x", "tensorrt-rtx-cu13", "nvidia-ml-py", *NVRTC],
         # TensorRT itself comes with JetPack.
         "jetson": ["cupy-cuda12x", "pycuda"],
+        "lint": LINT,
         "test": [
+            *LINT,
             *TRAIN,
             *NVRTC,
             'tensorrt-rtx-cu13>=1.4; sys_platform == "linux" and platform_machine == "x86_64"',
             "scikit-image>=0.22",
             "pytest>=8",
             "hypothesis>=6.100",
-            "ruff>=0.11",
-            "mypy>=1.14",
         ],
     },
     entry_points={"console_scripts": ["heatstream = heatstream.demo.cli:main"]},

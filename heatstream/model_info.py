@@ -27,6 +27,9 @@ Precision = Literal["fp32", "fp16", "int8"]
 Task = Literal["pose", "landmarks"]
 """What a network finds: the people in a frame (SWAHR), or the points of one face or body in a box (H3R)."""
 
+Convention = Literal["official", "exact"]
+"""How a frame is warped into a network's input; :mod:`heatstream.kernels.geometry` tells the difference."""
+
 METADATA_KEY = "heatstream"
 FORMAT = 1
 """Version of the JSON. A file of a newer format is refused; unknown fields of this format are ignored."""
@@ -89,6 +92,9 @@ class ModelInfo:
             was calibrated on, and ``left_out``, the names of the convolutions that stayed in FP16. None for others.
         decode: decode settings that differ from the defaults, by name; for landmarks ``topk``, see
             :func:`heatstream.kernels.decode_landmarks`.
+        geometry: how frames are warped: ``"official"`` as the reference programs do it, which networks trained with
+            their code expect and which files that do not say it have, or ``"exact"``; see
+            :mod:`heatstream.kernels.geometry`.
         project: resample the maps to the input's size before they are decoded, as the official evaluation does.
         weights: where the weights came from, for people.
         licence: under which the weights may be used.
@@ -112,6 +118,7 @@ class ModelInfo:
     precision: Precision = "fp32"
     quantisation: Mapping[str, Any] | None = None
     decode: Mapping[str, Any] = field(default_factory=dict)
+    geometry: Convention = "official"
     project: bool = True
     weights: str = "random"
     licence: str = "unknown"
@@ -142,6 +149,7 @@ class ModelInfo:
                 "what an INT8 network was calibrated on, or null",
             ),
             "decode": (_is_settings(self.decode), "a mapping of decode settings"),
+            "geometry": (self.geometry in get_args(Convention), f"one of {', '.join(get_args(Convention))}"),
             "project": (isinstance(self.project, bool), "true or false"),
             "weights": (isinstance(self.weights, str), "a text"),
             "licence": (isinstance(self.licence, str), "a text"),

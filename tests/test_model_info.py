@@ -24,6 +24,7 @@ FULL = ModelInfo(
     precision="int8",
     quantisation={"folder": "photos", "images": ["a.jpg", "b.jpg"], "left_out": ["stem"]},
     decode={"detection_threshold": 0.2, "adjust": "h3r"},
+    geometry="exact",
     project=False,
     weights="somebody's",
     licence="MIT",

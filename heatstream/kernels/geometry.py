@@ -1,20 +1,29 @@
 """Where the pixels of a frame land in the network's input, and keypoints back again.
 
 All of it is similarity transforms without rotation: one factor for both axes and a shift. Pixel coordinates are
-continuous, as in the reference programs: a transform maps (x, y) to ``factor * (x, y) + shift`` and is handed to
-the image warp as it is.
+continuous, with pixel centres at +0.5: a transform maps (x, y) to ``factor * (x, y) + shift``. The image warp counts
+pixel centres as whole numbers. The reference programs hand it the transform as it is, so the picture lies
+``(1 / factor - 1) / 2`` source px off, which is 3.7 px at 3840x2160 for a short side of 256 px. Networks that were
+trained with that expect it; ours are fed without it. A model file says which: :data:`Convention`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.errors import InputError
 
-__all__ = ["Geometry", "similarity"]
+__all__ = ["Convention", "Geometry", "similarity"]
+
+Convention = Literal["official", "exact"]
+"""How the warp takes a transform: as the reference programs do, or with pixel centres where they are."""
+
+LONGEST_ASPECT = 16
+"""Of an input: a thinner frame is fitted into one of this aspect, so that no frame asks for unbounded memory."""
 
 # The network halves its input five times and is fed multiples of twice that, as the reference does.
 MULTIPLE = 64
@@ -61,26 +70,36 @@ class Geometry:
         input_size: (height, width) of the network's input in px.
         center: (x, y) in source px that lands in the middle of the input.
         source_width: how many source px the input's width covers.
+        convention: how the frame is warped.
     """
 
     input_size: tuple[int, int]
     center: tuple[float, float]
     source_width: float
+    convention: Convention = "official"
 
     @classmethod
     def reference(
-        cls, frame_size: tuple[int, int], short_side: int, *, scale: float = 1.0, smallest_scale: float = 1.0
+        cls,
+        frame_size: tuple[int, int],
+        short_side: int,
+        *,
+        scale: float = 1.0,
+        smallest_scale: float = 1.0,
+        convention: Convention = "official",
     ) -> Geometry:
         """The official geometry: the aspect is kept and the long side is rounded up to a multiple of 64.
 
         The short side becomes ``short_side`` (rounded up to a multiple of 64 at the smallest scale of a
-        multi-scale test, then scaled), and the picture fills it; what the long side gains by rounding is border.
+        multi-scale test, then scaled), and the picture fills it; what the long side gains by rounding is border. A
+        frame thinner than :data:`LONGEST_ASPECT` lies whole in the middle of an input of that aspect.
 
         Args:
             frame_size: (height, width) of the frame in source px.
             short_side: the network's base size in px.
             scale: this pass's factor in a multi-scale test.
             smallest_scale: the smallest factor of that test.
+            convention: how the frame is warped.
 
         Raises:
             InputError: an empty frame or a size that is not positive.
@@ -96,15 +115,21 @@ class Geometry:
         base = rounded(smallest_scale * short_side)
         short, long = min(height, width), max(height, width)
         short_input = int(base * factor)
+        if long > LONGEST_ASPECT * short:
+            long_input = LONGEST_ASPECT * short_input
+            size = (short_input, long_input) if height <= width else (long_input, short_input)
+            return cls.fit(frame_size, size, convention=convention)
         long_input = int(rounded(base / short * long) * factor)
         center = (float(int(width / 2 + 0.5)), float(int(height / 2 + 0.5)))
         if width < height:
-            return cls((long_input, short_input), center, float(width))
+            return cls((long_input, short_input), center, float(width), convention)
         # The transform is fixed by the widths; the short side is the height here.
-        return cls((short_input, long_input), center, long_input * height / short_input)
+        return cls((short_input, long_input), center, long_input * height / short_input, convention)
 
     @classmethod
-    def fit(cls, frame_size: tuple[int, int], input_size: tuple[int, int]) -> Geometry:
+    def fit(
+        cls, frame_size: tuple[int, int], input_size: tuple[int, int], *, convention: Convention = "official"
+    ) -> Geometry:
         """The whole frame, aspect kept, in the middle of an input of fixed size (height, width).
 
         Raises:
@@ -114,12 +139,20 @@ class Geometry:
         if min(*frame_size, *input_size) <= 0:
             raise InputError(f"a frame of {width}x{height} px cannot be brought to {input_size[1]}x{input_size[0]}")
         factor = min(input_size[0] / height, input_size[1] / width)
-        return cls(input_size, (width / 2, height / 2), input_size[1] / factor)
+        return cls(input_size, (width / 2, height / 2), input_size[1] / factor, convention)
 
     @property
     def forward(self) -> NDArray[np.float64]:
         """(2, 3) float64: source px to input px."""
         return similarity(self.center, self.source_width, self.input_size)
+
+    @property
+    def warp(self) -> NDArray[np.float64]:
+        """(2, 3) float64: source px to input px as an image warp takes it, which counts pixel centres as integers."""
+        matrix = self.forward
+        if self.convention == "exact":
+            matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
+        return matrix
 
     def inverse(self, map_size: tuple[int, int]) -> NDArray[np.float64]:
         """(2, 3) float64: px of a map of (height, width) that covers the input, to source px."""

@@ -54,7 +54,8 @@ def open_network(name: str | None, checkpoint: Path | None) -> tuple[nn.Module, 
     entry = catalog.get(name)
     info = entry.info(weights=RANDOM)
     if origin is not None:
-        info = replace(info, skeleton=origin.skeleton, input_size=origin.size)
+        # Our training warps photographs with pixel centres where they are.
+        info = replace(info, skeleton=origin.skeleton, input_size=origin.size, geometry="exact")
     network = create(entry.name, skeleton=info.skeleton)
     if checkpoint is None:
         return network, info

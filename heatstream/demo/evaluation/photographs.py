@@ -39,10 +39,10 @@ def calibration_photographs(folder: Path, count: int, info: ModelInfo) -> Photog
 
 def as_fed(frame: NDArray[np.uint8], info: ModelInfo) -> NDArray[np.float32]:
     """A frame, (H, W, 3) uint8 BGR, as the network is fed: (1, 3, height, width) float32."""
-    from heatstream.kernels import Geometry, letterbox
+    from heatstream.kernels import letterbox
+    from heatstream.runtime.pipelines.base import frame_geometry
 
-    size = (frame.shape[0], frame.shape[1])
-    geometry = Geometry.reference(size, info.input_size[0]) if info.any_size else Geometry.fit(size, info.input_size)
+    geometry = frame_geometry(info, (frame.shape[0], frame.shape[1]))
     return letterbox(frame, geometry, info.mean, info.std)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from heatstream.engine_builder.export.onnx_session import import_onnxruntime
 from heatstream.extras import require
 
 __all__ = ["cast_to_half", "peak_values"]
@@ -38,8 +39,6 @@ def peak_values(model: Any, images: NDArray[np.float32]) -> dict[str, float]:
         Name of the value -> largest magnitude.
     """
     onnx = require("onnx", extra="train", purpose="exporting networks")
-    import onnxruntime
-
     constants = {
         tensor.name: float(np.abs(onnx.numpy_helper.to_array(tensor)).max(initial=0))
         for tensor in model.graph.initializer
@@ -57,7 +56,7 @@ def peak_values(model: Any, images: NDArray[np.float32]) -> dict[str, float]:
     probed.graph.output.extend(
         onnx.helper.make_tensor_value_info(f"peak {index}", onnx.TensorProto.FLOAT, []) for index in range(len(values))
     )
-    session = onnxruntime.InferenceSession(probed.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = import_onnxruntime().InferenceSession(probed.SerializeToString(), providers=["CPUExecutionProvider"])
     peaks = session.run(None, {model.graph.input[0].name: images})
     return constants | {name: float(peak) for name, peak in zip(values, peaks, strict=True)}
 

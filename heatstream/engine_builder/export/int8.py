@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.engine_builder.export.drift import Drift, measure_drift
-from heatstream.engine_builder.export.onnx_session import session_options
+from heatstream.engine_builder.export.onnx_session import import_onnxruntime, session_options
 from heatstream.engine_builder.export.quantised_graph import layers_to_quantise, quantise_layers, with_int8_in
 from heatstream.errors import InputError
 
@@ -121,9 +121,7 @@ def quantise(
 
 
 def _runner(model: Any) -> Run:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(
+    session = import_onnxruntime().InferenceSession(
         model.SerializeToString(), session_options(), providers=["CPUExecutionProvider"]
     )
     name = model.graph.input[0].name

@@ -23,7 +23,7 @@ from heatstream.engine_builder.export.drift import measure_drift
 from heatstream.engine_builder.export.fp16 import cast_to_half, peak_values
 from heatstream.engine_builder.export.fusable_relu import make_relu_fusable
 from heatstream.engine_builder.export.int8 import DRIFT_BOUND, PROBES, Photographs, quantise
-from heatstream.engine_builder.export.onnx_session import session_options
+from heatstream.engine_builder.export.onnx_session import import_onnxruntime, session_options
 from heatstream.engine_builder.export.probe_images import natural_images
 from heatstream.errors import EngineError, InputError
 from heatstream.extras import require
@@ -313,10 +313,9 @@ def _name_layers(model: Any) -> None:
 
 def _drift(model: Any, network: nn.Module, info: ModelInfo, batches: list[NDArray[np.float32]]) -> dict[str, float]:
     """Run the model in ONNX Runtime and in torch, and refuse it if they differ too much."""
-    import onnxruntime
     import torch
 
-    session = onnxruntime.InferenceSession(
+    session = import_onnxruntime().InferenceSession(
         model.SerializeToString(), session_options(), providers=["CPUExecutionProvider"]
     )
     pairs: dict[str, list[tuple[NDArray[np.float32], NDArray[np.float32]]]] = {name: [] for name in info.outputs}
@@ -353,10 +352,8 @@ def _describe(model: Any, info: ModelInfo) -> None:
 
 def _check_file(path: Path, info: ModelInfo) -> None:
     """Read the file back as a runtime would: it must describe itself, and truly."""
-    import onnxruntime
-
     options = session_options(optimised=False)
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = import_onnxruntime().InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     read = ModelInfo.from_metadata(session.get_modelmeta().custom_metadata_map, path=path)
     assert read == info, f"{path} does not read back as it was written: {read} != {info}"
     read.check_io(session.get_inputs(), session.get_outputs(), path=path)

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 from heatstream.errors import EngineError, ModelFileError
 
-__all__ = ["first_line", "open_session", "session_options"]
+__all__ = ["first_line", "import_onnxruntime", "open_session", "session_options"]
 
 SILENT = 4  # ONNX Runtime's severity "fatal": what fails is raised, and told once, by us
+
+
+def import_onnxruntime() -> Any:
+    """The onnxruntime module, told to report nothing to anybody; every import of it goes through here.
+
+    Releases from 1.29 on keep an id of the machine in the user's cache folder and look up a host of its maker's unless
+    the variable is set before the import. A value that the user gave it is left alone.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()  # of an import that was before ours
+    return onnxruntime
 
 
 def open_session(path: Path, threads: int = 1, *, optimised: bool = True) -> Any:
@@ -25,8 +39,7 @@ def open_session(path: Path, threads: int = 1, *, optimised: bool = True) -> Any
         EngineError: ONNX Runtime cannot run this network.
     """
     _check_file(path)
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     options = session_options(threads, optimised=optimised)
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"], enable_fallback=0)
@@ -45,8 +58,7 @@ def session_options(threads: int = 0, *, optimised: bool = True) -> Any:
         threads: how many threads work on one run; 0 for one per core.
         optimised: prepare the network to run; not needed to read what it says of itself.
     """
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = SILENT
     options.intra_op_num_threads = threads

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from heatstream.engine_builder.export.onnx_session import import_onnxruntime
 from heatstream.extras import require
 
 __all__ = ["OPSET", "layers_to_quantise", "quantise_layers", "with_int8_in"]
@@ -46,6 +47,7 @@ def quantise_layers(model: Any, images: Sequence[NDArray[np.float32]]) -> Any:
         images: (1, 3, H, W) float32 each, as the network is fed.
     """
     onnx = require("onnx", extra="train", purpose="quantising networks")
+    import_onnxruntime()
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
     source = onnx.ModelProto()

@@ -1,6 +1,6 @@
 """Letterbox on the GPU: launches the kernel of ``letterbox.cu``, the reference of :mod:`letterbox`.
 
-:func:`letterbox_on_gpu` is what :func:`heatstream.kernels.reference.letterbox` calls for CuPy arrays.
+:func:`letterbox_on_gpu` is what :func:`heatstream.kernels.letterbox` calls for CuPy arrays.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def describe(frames: Sequence[Array | Nv12], geometries: Sequence[Geometry]) -> 
         descriptor["pixels"], descriptor["row_bytes"] = address(luma), luma.strides[0]
         descriptor["height"], descriptor["width"] = luma.shape[:2]
         # As the reference's warp inverts it: a last bit of difference can move a grey level.
-        inverse = cv2.invertAffineTransform(geometry.forward)
+        inverse = cv2.invertAffineTransform(geometry.warp)
         descriptor["scale"], descriptor["shift_x"], descriptor["shift_y"] = inverse[0, 0], inverse[0, 2], inverse[1, 2]
     return descriptors.view(np.uint8).reshape(len(frames), DESCRIPTOR_BYTES)
 
@@ -157,7 +157,7 @@ def normalisation(mean: Sequence[float], std: Sequence[float]) -> NDArray[np.voi
 
 
 def letterbox_on_gpu(frame: Array, geometry: Geometry, mean: Sequence[float], std: Sequence[float]) -> Array:
-    """What :func:`heatstream.kernels.reference.letterbox` does for a CuPy array.
+    """What :func:`heatstream.kernels.letterbox` does for a CuPy array.
 
     Works on the current stream of the array's device and does not wait. Memory comes from CuPy's pool.
 

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 __all__ = ["find_missing"]
 
-# Pixels above these are looked at first. They are few, and a pixel below cannot be worth more than that, so that
-# a better one among them is the best of all.
-BRIGHT = (np.float32(0.2), np.float32(0.02))
-FEW = 2
-"""For so many people every pixel is looked at right away: to find the bright ones would cost as much."""
+BLOCK = 8
+"""Side of the blocks into which a map is cut, px."""
+AT_ONCE = 2**15
+"""How many blocks or pixels are valued in one go: arrays of so many numbers stay in the cache."""
+FEW_PX = 2**16
+"""So many pixels are looked at right away: to bound them by blocks would cost as much."""
+
+FloatArray = NDArray[np.float32]
+IndexArray = NDArray[np.intp]
 
 
 def find_missing(
-    heatmaps: NDArray[np.float32],
-    tags: NDArray[np.float32],
-    missing: NDArray[np.bool_],
-    mean_tags: NDArray[np.float32],
-) -> NDArray[np.intp]:
+    heatmaps: FloatArray, tags: FloatArray, missing: NDArray[np.bool_], mean_tags: FloatArray
+) -> IndexArray:
     """For each person and missing joint the pixel with the largest ``heatmap - round(tag distance)``.
 
     This is the refinement of the official parser (HigherHRNet, Cheng et al. 2020), which looks at every pixel for
-    every person; most searches here end among the bright ones.
+    every person. Here the highest heatmap value and the range of the tags in each block of pixels bound what its best
+    pixel is worth, from below and from above, and only blocks that may hold the best of all are looked into. The
+    bounds are made by the operations that make a pixel's worth. Each of these rounds monotonically, so the bounds hold
+    to the last bit.
 
     Args:
         heatmaps: (K, H, W) float32, finite.
@@ -35,41 +40,160 @@ def find_missing(
         (P, K) flat pixel indices; the first in row-major order where several are equally good; 0 where
         nothing was missing.
     """
-    best = np.zeros(missing.shape, np.intp)
-    for joint in np.flatnonzero(missing.any(axis=0)):
-        heatmap = heatmaps[joint].reshape(-1)
-        planes = tags[joint].reshape(heatmap.size, -1).T  # (T, pixels)
-        people = missing[:, joint].nonzero()[0]
-        for least in BRIGHT if people.size > FEW else ():
-            bright = (heatmap > least).nonzero()[0]
-            if bright.size:
-                worth = _worth(heatmap.take(bright), planes.take(bright, axis=1), mean_tags[people])
-                best[people, joint] = bright.take(worth.argmax(axis=1))
-                people = people[worth.max(axis=1) <= least]
-            if not people.size:
-                break
-        for person in people:  # one at a time, since a whole map fills the cache
-            best[person, joint] = _worth(heatmap, planes, mean_tags[person : person + 1]).argmax()
-    return best
+    found = np.zeros(missing.shape, np.intp)
+    person, joint = missing.nonzero()
+    if heatmaps[0].size * len(person) <= FEW_PX:
+        for one in zip(person, joint, strict=True):
+            found[one] = _whole_map(heatmaps[one[1]], tags[one[1]], mean_tags[one[0]])
+        return found
+    joints = missing.any(axis=0).nonzero()[0]
+    row, person = missing[:, joints].T.nonzero()  # joint by joint, since searches of one map look at the same blocks
+    maps = _Maps(heatmaps, tags, joints)
+    step = max(AT_ONCE // maps.num_blocks, 1)
+    for start in range(0, len(row), step):
+        some = slice(start, start + step)
+        found[person[some], joints[row[some]]] = _search(maps, row[some], mean_tags[person[some]].T)
+    return found
 
 
-def _worth(
-    values: NDArray[np.float32], planes: NDArray[np.float32], wanted: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """(P, n) float32, ``value - round(distance to the wanted tag)``; rounding is half to even.
+def _whole_map(heatmap: FloatArray, tags: FloatArray, wanted: FloatArray) -> np.intp:
+    """The best pixel of a map, (H, W), and its tags, (H, W, T), for a wanted tag, (T,)."""
+    differences = np.moveaxis(tags - wanted, 2, 0)
+    return np.subtract(heatmap, _rounded_length(differences)).argmax()
+
+
+class _Maps:
+    """The maps of J joints, and what bounds the worth of the pixels in each of their blocks, which are BLOCK px wide.
+
+    Blocks are counted row by row.
+
+    Attributes:
+        values: (K * H * W,) float32, the heatmaps.
+        first_pixel: (J,) where each joint's map begins there.
+        highest: (J, blocks) float32, the highest heatmap value in each block.
+        lowest_tag, highest_tag: (T, J, blocks) float32, the range of its tags.
+        first_own: (blocks,) its first pixel in its map.
+        corner: (blocks,) the first pixel of a window as large as a block that holds it and lies within the map.
+        steps: (pixels,) from the corner of a window to each of its pixels.
+    """
+
+    def __init__(self, heatmaps: FloatArray, tags: FloatArray, joints: IndexArray) -> None:
+        _, height, width = heatmaps.shape
+        num_tags = tags.shape[3]
+        self.values = heatmaps.reshape(-1)
+        self.first_pixel = joints * (height * width)
+        self.highest = _of_blocks(np.maximum, heatmaps[..., None], joints)[0]
+        self.lowest_tag = _of_blocks(np.minimum, tags, joints)
+        self.highest_tag = _of_blocks(np.maximum, tags, joints)
+        self.num_blocks = self.highest.shape[1]
+        row, column = BLOCK * np.stack(np.divmod(np.arange(self.num_blocks), -(-width // BLOCK)))
+        window = min(BLOCK, height), min(BLOCK, width)
+        self.first_own = row * width + column
+        self.corner = np.minimum(row, height - window[0]) * width + np.minimum(column, width - window[1])
+        self.steps = (np.arange(window[0])[:, None] * width + np.arange(window[1])).reshape(-1)
+        lines = tags.reshape(len(tags), height, width * num_tags)
+        self._windows = sliding_window_view(lines, (window[0], window[1] * num_tags), axis=(1, 2))
+        self._width, self._joints = width, joints
+
+    def tags(self, row: IndexArray, block: IndexArray) -> FloatArray:
+        """(n, pixels, T) float32, the tags in the windows of these blocks."""
+        y, x = np.divmod(self.corner[block], self._width)
+        windows: FloatArray = self._windows[self._joints[row], y, x * len(self.lowest_tag)]
+        return windows.reshape(len(row), len(self.steps), -1)
+
+
+def _of_blocks(extreme: np.ufunc, maps: FloatArray, joints: IndexArray) -> FloatArray:
+    """(T, J, blocks) float32, the extreme in each block of these joints' maps, (K, H, W, T)."""
+    _, height, width, planes = maps.shape
+    whole = height // BLOCK
+    columns = np.empty((len(joints), -(-height // BLOCK), -(-width // BLOCK) * BLOCK, planes), np.float32)
+    for joint, of_joint in zip(joints, columns, strict=True):
+        full = maps[joint, : whole * BLOCK].reshape(whole, BLOCK, width, planes)
+        extreme.reduce(full, axis=1, out=of_joint[:whole, :width])
+        if whole < len(of_joint):
+            extreme.reduce(maps[joint, whole * BLOCK :], axis=0, out=of_joint[whole, :width])
+    columns[:, :, width:] = columns[:, :, width - 1 : width]  # beyond the map its last column again
+    turned = np.ascontiguousarray(columns.reshape(-1, BLOCK * planes).T)  # long rows, which NumPy reduces fast
+    result: FloatArray = extreme.reduce(turned.reshape(BLOCK, planes, len(joints), -1), axis=0)
+    return result
+
+
+def _search(maps: _Maps, row: IndexArray, wanted: FloatArray) -> IndexArray:
+    """(n,) flat indices of the best pixels: each search is in the map of one of the J joints, for one tag.
 
     Args:
-        values: (n,) heatmap values.
-        planes: (T, n) tags.
-        wanted: (P, T) tags.
+        maps: the maps.
+        row: (n,) which of the joints.
+        wanted: (T, n) the tags.
     """
-    distance: NDArray[np.float32] = np.subtract(planes[0], wanted[:, :1])
-    np.abs(distance, out=distance)
-    if len(planes) > 1:
-        np.multiply(distance, distance, out=distance)
-        for plane, tag in zip(planes[1:], wanted.T[1:], strict=True):
-            difference = plane - tag[:, None]
-            distance += np.multiply(difference, difference, out=difference)
-        np.sqrt(distance, out=distance)
-    np.rint(distance, out=distance)
-    return np.subtract(values, distance, out=distance)
+    highest, lowest_tag, highest_tag = maps.highest[row], maps.lowest_tag[:, row], maps.highest_tag[:, row]
+    tag = wanted[..., None]
+    nearest = np.maximum(tag, lowest_tag)
+    np.minimum(nearest, highest_tag, out=nearest)
+    nearest -= tag
+    at_most = highest - _rounded_length(nearest)
+    highest_tag -= tag
+    np.subtract(tag, lowest_tag, out=lowest_tag)
+    at_least = highest - _rounded_length(np.maximum(lowest_tag, highest_tag, out=lowest_tag))
+
+    best = np.full(len(row), -np.inf, np.float32)
+    found = np.zeros(len(row), np.intp)
+    # The block that promises most and the one that may hold most come first: they leave few others in the race.
+    search = np.tile(np.arange(len(row)), 2)
+    block = np.concatenate([at_least.argmax(axis=1), at_most.argmax(axis=1)])
+    _look(maps, row, wanted, search, block, best, found)
+    at_most[search, block] = -np.inf
+    search, block = _places(at_most >= best[:, None])
+    needed = (at_most[search, block] > best[search]) | (maps.first_own[block] < found[search])
+    search, block = search[needed], block[needed]
+    step = AT_ONCE // BLOCK**2
+    for start in range(0, len(search), step):
+        _look(maps, row, wanted, search[start : start + step], block[start : start + step], best, found)
+    return found
+
+
+def _look(
+    maps: _Maps,
+    row: IndexArray,
+    wanted: FloatArray,
+    search: IndexArray,
+    block: IndexArray,
+    best: FloatArray,
+    found: IndexArray,
+) -> None:
+    """Let each of these searches look into one block; raises ``best`` and ``found`` where there is a better pixel."""
+    tags = maps.tags(row[search], block)
+    differences = np.empty((len(wanted), *tags.shape[:2]), np.float32)
+    for plane, difference in enumerate(differences):
+        np.subtract(tags[..., plane], wanted[plane, search, None], out=difference)
+    distance = _rounded_length(differences)
+    at_most = maps.highest[row[search], block][:, None] - distance
+    turn, step = _places(at_most >= best[search][:, None])
+    search = search[turn]
+    pixel = maps.corner[block[turn]] + maps.steps[step]
+    worth = maps.values[maps.first_pixel[row[search]] + pixel] - distance[turn, step]
+    before = best.copy()
+    np.maximum.at(best, search, worth)
+    found[best > before] = len(maps.values)
+    equal = worth == best[search]
+    np.minimum.at(found, search[equal], pixel[equal])
+
+
+def _places(table: NDArray[np.bool_]) -> tuple[IndexArray, IndexArray]:
+    """Row and column of every true element; faster than NumPy's nonzero of two axes."""
+    flat = table.reshape(-1).nonzero()[0]
+    row = flat // table.shape[1]
+    return row, flat - row * table.shape[1]
+
+
+def _rounded_length(differences: FloatArray) -> FloatArray:
+    """(...) float32, the lengths of differences between tags, (T, ...), to whole numbers, half to even; overwrites."""
+    length: FloatArray = differences[0]
+    if len(differences) == 1:
+        np.abs(length, out=length)
+    else:
+        np.multiply(differences, differences, out=differences)
+        for square in differences[1:]:
+            length += square
+        np.sqrt(length, out=length)
+    return np.rint(length, out=length)

@@ -75,11 +75,12 @@ def test_frames_of_any_size_and_alignment(
     check(emulate([frame], [geometry], dtype)[0], frame, geometry)
 
 
-def test_the_reference_geometry() -> None:
+def test_both_conventions_of_the_geometry() -> None:
     rng = np.random.default_rng(0)
     for size in ((48, 64), (64, 48), (37, 53), (120, 40)):
-        frame, geometry = noise(rng, *size), Geometry.reference(size, 64)
-        check(emulate([frame], [geometry])[0], frame, geometry)
+        frame = noise(rng, *size)
+        for geometry in (Geometry.reference(size, 64), Geometry.reference(size, 64, convention="exact")):
+            check(emulate([frame], [geometry])[0], frame, geometry)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])

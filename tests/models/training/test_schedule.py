@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from heatstream.models.training.recipe import TrainSettings
+from heatstream.models.settings import TrainSettings
 from heatstream.models.training.schedule import average_decay, learning_rate
 
 

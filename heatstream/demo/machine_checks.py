@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 __all__ = ["CHECKS", "Finding", "examine", "processor_name"]
 
@@ -217,8 +217,10 @@ def _nvidia_smi() -> list[str]:
 
 
 def _onnx_runtime() -> Iterator[Finding]:
+    from heatstream.engine_builder.export.onnx_session import import_onnxruntime
+
     try:
-        onnxruntime: Any = importlib.import_module("onnxruntime")
+        onnxruntime = import_onnxruntime()
     except ImportError as error:
         yield Finding("ONNX Runtime", "bad", f"does not load: {error}", "pip install onnxruntime")
         return
