@@ -71,7 +71,7 @@ class Origin:
     """What a checkpoint of our own training says of itself, under the key ``config``.
 
     Attributes:
-        network: its name, one of :data:`heatstream.models.NETWORKS`.
+        network: its name, one of :data:`heatstream.catalog.CATALOG`.
         skeleton: name of the keypoint layout that it was trained for.
         size: (height, width) of the training windows in px.
     """

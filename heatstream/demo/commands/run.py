@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-from heatstream.errors import InputError
-
-if TYPE_CHECKING:
-    from heatstream.model_info import ModelInfo
 
 __all__ = ["run"]
 
@@ -96,7 +91,6 @@ def run(
     with BuildView() as view:
         pipeline = load(model, device, threads, engine=engine, faces=face_model if faces else None, progress=view)
         try:
-            _check_task(pipeline.info)
             opened = open_source(source)
             if opened.size is not None:
                 pipeline.warm_up(*opened.size)
@@ -104,11 +98,3 @@ def run(
             pipeline.close()
             raise
     run_job(opened, pipeline, job)
-
-
-def _check_task(info: ModelInfo) -> None:
-    if info.task == "landmarks":
-        raise InputError(
-            f"{info.name} finds landmarks in boxes, not people: leave --model to a pose model and give this one as "
-            "--face-model, with --faces"
-        )

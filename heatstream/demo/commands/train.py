@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from heatstream.demo.terminal.messages import print_message
-from heatstream.demo.terminal.signals import StopSignals
+from heatstream.demo.terminal.signals import SIGNAL_EXIT, StopSignals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,14 +22,12 @@ if TYPE_CHECKING:
     from heatstream.demo.terminal.training_progress import TrainingView
     from heatstream.model_info import ModelInfo
     from heatstream.models.data.loader import Samples
+    from heatstream.models.settings import AnyRecipe, LandmarkRecipe, Recipe
     from heatstream.models.training.distributed import Processes
     from heatstream.models.training.run_folder import RunFolder
-    from heatstream.models.training.schema import AnyRecipe, LandmarkRecipe, Recipe
     from heatstream.models.training.trainer import TrainResult, Validate
 
 __all__ = ["train"]
-
-SIGNAL_EXIT = 128  # the shell's convention: 128 + the signal's number
 
 
 def train(
@@ -163,7 +161,7 @@ def _validation(
         DatasetError: its labels are wrong; better now than after the first thousand steps.
         InputError: the skeleton cannot be measured.
     """
-    from heatstream.models.training.schema import LandmarkRecipe
+    from heatstream.models.settings import LandmarkRecipe
     from heatstream.models.training.trainer import StoppedError
 
     def checked(done: int, total: int) -> None:
@@ -180,10 +178,10 @@ def _pose_validation(recipe: Recipe, processes: Processes, checked: Callable[[in
     settings = recipe.data.validation
     if settings is None:
         return None
-    from heatstream.models.pose.dataset import find_root
+    from heatstream.models.data.root import find_root
     from heatstream.models.pose.evaluation import check_labels, evaluate
     from heatstream.runtime.engines.torch_engine import TorchEngine
-    from heatstream.runtime.pipelines.pose import Pipeline
+    from heatstream.runtime.pipelines.pose import CpuPosePipeline
 
     root = find_root(recipe.data.root)
     labels, images = root / settings.annotations, root / settings.images
@@ -191,8 +189,9 @@ def _pose_validation(recipe: Recipe, processes: Processes, checked: Callable[[in
     info = _info(recipe, (recipe.data.size, recipe.data.size))
 
     def validate(network: nn.Module) -> Mapping[str, float]:
+        pipeline = CpuPosePipeline(TorchEngine(network, info, device=str(processes.device)))
         found = evaluate(
-            Pipeline(TorchEngine(network, info, device=str(processes.device))),
+            lambda frame: pipeline(frame).poses,
             labels,
             images,
             skeleton=recipe.model.skeleton,
@@ -211,9 +210,9 @@ def _landmark_validation(
     if settings is None:
         return None
     from heatstream import skeletons
+    from heatstream.models.data.root import find_root
     from heatstream.models.landmarks.evaluation import evaluate_landmarks
-    from heatstream.models.landmarks.settings import read_examples
-    from heatstream.models.pose.dataset import find_root
+    from heatstream.models.landmarks.readers.formats import read_examples
     from heatstream.runtime.engines.torch_engine import TorchEngine
     from heatstream.runtime.pipelines.landmarks import LandmarkPipeline
 
@@ -224,7 +223,7 @@ def _landmark_validation(
     def validate(network: nn.Module) -> Mapping[str, float]:
         pipeline = LandmarkPipeline(TorchEngine(network, info, device=str(processes.device)))
         found = evaluate_landmarks(
-            lambda frame, boxes: pipeline(frame, boxes).landmarks,
+            lambda frame, boxes: pipeline(frame, boxes + 0.5).landmarks - 0.5,  # labels count pixel centres from 0
             examples,
             skeleton,
             norm=settings.norm,
@@ -286,8 +285,8 @@ def _say_results(recipe: AnyRecipe, folder: RunFolder, outcome: TrainResult) -> 
 
 def _measured_on(recipe: AnyRecipe) -> list[str]:
     """The options of `heatstream eval` that name the set of the validations."""
-    from heatstream.models.landmarks.settings import FOLDERS_OF_LABELS
-    from heatstream.models.pose.dataset import find_root
+    from heatstream.models.data.root import find_root
+    from heatstream.models.landmarks.readers.formats import FOLDERS_OF_LABELS
 
     validation = recipe.data.validation
     assert validation is not None

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatstream import skeletons
-from heatstream.demo.drawing.overlay import draw_poses
+from heatstream.drawing import draw_poses
 from heatstream.errors import DatasetError
 
 if TYPE_CHECKING:

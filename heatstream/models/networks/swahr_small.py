@@ -59,8 +59,9 @@ class SwahrSmall(nn.Module):
         # The heatmaps start as those of the pretrained head, and those at 1/2 as those at 1/4.
         for residual in (self.context_head.out.weight[:num_joints], self.half_head.out.weight):
             nn.init.zeros_(residual)
-        for bias in (self.context_head.out.bias, self.half_head.out.bias):
-            nn.init.zeros_(bias)
+        for head in (self.context_head.out, self.half_head.out):
+            assert head.bias is not None
+            nn.init.zeros_(head.bias)
 
     def forward(self, images: Tensor, scales: bool = False) -> SwahrOutput:
         """Return the maps of a batch.
@@ -133,7 +134,7 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""
-        y = x if self.expand is None else F.relu6(self.expand(x))
+        y: Tensor = x if self.expand is None else F.relu6(self.expand(x))
         y = self.project(F.relu6(self.dw(y)))
         return x + y if self.skips else y
 

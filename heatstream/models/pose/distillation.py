@@ -9,39 +9,17 @@ large people in small ones, so the mean of its maps is better than any of them (
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from heatstream.models.networks.output import SwahrOutput
 from heatstream.models.pose.criterion import Criterion
+from heatstream.models.settings import TeacherSettings
 from heatstream.models.torch_import import F, Tensor, nn, torch
 
 if TYPE_CHECKING:
     from heatstream.models.pose.dataset import Sample
 
-__all__ = ["DistillationCriterion", "Teacher", "TeacherMaps", "TeacherSettings"]
-
-
-@dataclass(frozen=True)
-class TeacherSettings:
-    """Whom a training learns from besides the labels.
-
-    Attributes:
-        network: name of the teacher's network, one of :data:`heatstream.models.NETWORKS`; of the student's skeleton.
-        checkpoint: its weights: a file, relative to the current folder, or the name of weights that come with the
-            package.
-        sizes: sides in input px at which it looks at every window; its heatmaps are averaged. Multiples of 32.
-        heatmaps: weight of the difference of heatmaps, at both resolutions.
-        loss: how heatmaps are compared: "cross-entropy" for a student whose heatmaps come from a sigmoid, "squared"
-            for any.
-        tags: weight of the squared difference of tags, where the teacher sees a joint.
-    """
-
-    network: str
-    checkpoint: str
-    sizes: tuple[int, ...] = (256,)
-    heatmaps: float = 1.0
-    loss: Literal["cross-entropy", "squared"] = "squared"
-    tags: float = 0.0
+__all__ = ["DistillationCriterion", "Teacher", "TeacherMaps"]
 
 
 @dataclass(frozen=True, eq=False)

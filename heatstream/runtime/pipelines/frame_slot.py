@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from heatstream.frames import check_frame
 from heatstream.kernels.cuda.maps import Array
+from heatstream.results import Result, StageTimes
 from heatstream.runtime.gpu.frames import device_frame
+from heatstream.runtime.gpu.graphs import preparing
 from heatstream.runtime.gpu.pinned_memory import PinnedBuffer
-from heatstream.runtime.pipelines.pose import Found, check_frame, frame_geometry
+from heatstream.runtime.pipelines.base import frame_geometry
 from heatstream.runtime.pipelines.shape_plan import PosePlanConfig, ShapePlan
 
 __all__ = ["FrameSlot", "GpuFrame"]
@@ -27,13 +30,13 @@ class GpuFrame:
     """A frame that was looked at, while it is still on the device; valid until its slot is given back.
 
     Attributes:
-        found: its people.
+        result: its people.
         pixels: (H, W, 3) uint8, BGR, in device memory.
         descriptors: (1, DESCRIPTOR_BYTES) uint8 in device memory: `pixels` as the kernels take a frame.
         stream: CuPy's; further work on the frame belongs on it. The people's work on it is done.
     """
 
-    found: Found
+    result: Result
     pixels: Array
     descriptors: Array
     stream: Any
@@ -56,7 +59,7 @@ class FrameSlot:
         self._frame: Array = work.cuda.cupy.empty(1, np.uint8)
         self._plans: OrderedDict[tuple[int, int], ShapePlan] = OrderedDict()
 
-    def find(self, frame: Any) -> GpuFrame:
+    def run(self, frame: object) -> GpuFrame:
         """Find the people in a frame and wait for them.
 
         Args:
@@ -79,12 +82,15 @@ class FrameSlot:
         with cuda.range("heatstream unpack"):
             poses = plan.people()
         end = time.perf_counter()
-        found = Found(poses, preprocess=taken - start, engine=finished - taken, decode=end - finished)
-        return GpuFrame(found, pixels, plan.descriptors, self._stream)
+        stages = {"host copy": taken - start, "gpu": finished - taken, "unpack": end - finished}
+        result = Result(poses, StageTimes(stages, latency=end - start))
+        if isinstance(frame, np.ndarray):
+            result = replace(result, frame=frame)
+        return GpuFrame(result, pixels, plan.descriptors, self._stream)
 
-    def stage_times(self, frame: Any, repeats: int) -> dict[str, NDArray[np.float64]]:
-        """See :meth:`heatstream.runtime.pipelines.pose_gpu.GpuPipeline.stage_times`."""
-        self.find(frame)  # everything has run once
+    def stage_times(self, frame: object, repeats: int) -> dict[str, NDArray[np.float64]]:
+        """See :meth:`heatstream.runtime.pipelines.pose_gpu.GpuPosePipeline.stage_times`."""
+        self.run(frame)  # everything has run once
         _, upload, plan = self._take(frame)
         launches = {**plan.stages(upload), "frame": lambda: plan.launch(upload)}
         replays = {name: plan.recorded(launch) for name, launch in launches.items()}
@@ -93,6 +99,7 @@ class FrameSlot:
         times = {name: np.empty(repeats) for name in replays}
         for repeat in range(repeats):
             for name, replay in replays.items():
+                replays["frame"]()  # keeps the GPU busy until the rest is launched, so that no launch is measured
                 before, after = events[name]
                 before.record(self._stream)
                 replay()
@@ -104,12 +111,13 @@ class FrameSlot:
 
     def close(self) -> None:
         """Give the memory back; nothing may be running."""
-        while self._plans:
-            self._plans.popitem()[1].close()
-        self._host.close()
-        self._frame = None
+        with preparing:
+            while self._plans:
+                self._plans.popitem()[1].close()
+            self._host.close()
+            self._frame = None
 
-    def _take(self, frame: Any) -> tuple[Array, int, ShapePlan]:
+    def _take(self, frame: object) -> tuple[Array, int, ShapePlan]:
         """The frame's pixels on the device, how many bytes of them have to be copied there, and who looks at them."""
         if isinstance(frame, self._work.cuda.cupy.ndarray) or not isinstance(frame, np.ndarray):
             pixels, upload = device_frame(frame, self._work.cuda, self._stream, self._arrived), 0
@@ -127,14 +135,15 @@ class FrameSlot:
         size = frame.nbytes
         if size > len(self._host.bytes):
             self._stream.synchronize()  # a further stage may still be reading the old one
-            for plan in self._plans.values():
-                plan.forget()  # graphs know the old memory
-            self._host.close()
-            self._host = PinnedBuffer(self._work.cuda, size)
-            if self._host.mapped is None:
-                self._frame = self._work.cuda.cupy.empty(size, np.uint8)
-            for plan in self._plans.values():
-                plan.hold(self._host, self._frame)
+            with preparing, self._stream:
+                for plan in self._plans.values():
+                    plan.forget()  # graphs know the old memory
+                self._host.close()
+                self._host = PinnedBuffer(self._work.cuda, size)
+                if self._host.mapped is None:
+                    self._frame = self._work.cuda.cupy.empty(size, np.uint8)
+                for plan in self._plans.values():
+                    plan.hold(self._host, self._frame)
         np.copyto(self._host.bytes[:size].reshape(frame.shape), frame)
         if self._host.mapped is not None:
             return self._host.mapped[:size].reshape(frame.shape), 0
@@ -144,8 +153,10 @@ class FrameSlot:
         if size not in self._plans:
             if len(self._plans) == MOST_LANES:
                 self._stream.synchronize()  # likewise
-                self._plans.popitem(last=False)[1].close()
-            self._plans[size] = ShapePlan(self._work, size, self._stream)
-            self._plans[size].hold(self._host, self._frame)
+            with preparing, self._stream:  # what a plan uploads is there before its kernels read it
+                if len(self._plans) == MOST_LANES:
+                    self._plans.popitem(last=False)[1].close()
+                self._plans[size] = ShapePlan(self._work, size, self._stream)
+                self._plans[size].hold(self._host, self._frame)
         self._plans.move_to_end(size)
         return self._plans[size]

@@ -23,18 +23,18 @@ from heatstream.kernels.cuda.letterbox import DESCRIPTOR_BYTES
 from heatstream.kernels.cuda.maps import Array
 from heatstream.kernels.reference.crops import rotated_transforms
 from heatstream.results import Faces
-from heatstream.runtime.engines.gpu_engine import GpuEngine
+from heatstream.runtime.engines.base import GpuEngine
 from heatstream.runtime.gpu.device import CudaDevice
-from heatstream.runtime.gpu.graphs import GraphRecorder
+from heatstream.runtime.gpu.graphs import GraphRecorder, preparing
 from heatstream.runtime.gpu.pinned_memory import PinnedBuffer
 from heatstream.runtime.pipelines.frame_slot import GpuFrame
-from heatstream.runtime.pipelines.landmarks import OUTPUT, LandmarkPipeline, confidence
+from heatstream.runtime.pipelines.landmarks import OUTPUT, LandmarkPipeline, confidence, official_boxes
 
 __all__ = ["GpuLandmarkPipeline"]
 
 
 class GpuLandmarkPipeline(LandmarkPipeline):
-    """Finds landmarks in boxes of a frame that a GPU pipeline holds (:meth:`in_frame`), or of a NumPy frame.
+    """Finds landmarks in boxes of a frame that a GPU pipeline holds (:meth:`run_on_frame`), or of a NumPy frame.
 
     The latter is cut on the CPU as :class:`LandmarkPipeline` does it. Any number of
     threads may call it; faces of one frame are looked at at a time.
@@ -59,13 +59,13 @@ class GpuLandmarkPipeline(LandmarkPipeline):
         self._work: _LandmarkPlan | None = None
         self._closed = False
 
-    def in_frame(self, frame: GpuFrame, boxes: ArrayLike, angles: ArrayLike) -> Faces:
+    def run_on_frame(self, frame: GpuFrame, boxes: ArrayLike, angles: ArrayLike) -> Faces:
         """Find the landmarks in every box of a frame on the device, and wait for them.
 
         Args:
-            frame: of :meth:`heatstream.runtime.pipelines.pose_gpu.GpuPipeline.look`, inside its block.
+            frame: of :meth:`heatstream.runtime.pipelines.pose_gpu.GpuPosePipeline.run_on_device`, inside its block.
             boxes: (N, 4), as :class:`heatstream.runtime.pipelines.landmarks.LandmarkPipeline` takes them.
-            angles: (N,) radians, likewise.
+            angles: (N,) radians, as the boxes.
 
         Returns:
             N faces, as there.
@@ -74,7 +74,7 @@ class GpuLandmarkPipeline(LandmarkPipeline):
             InputError: a box is empty or not finite, or there is another number of angles.
             EngineError: the device failed, or the pipeline is closed.
         """
-        regions, turns = np.asarray(boxes, np.float64), np.asarray(angles, np.float64)
+        regions, turns = official_boxes(boxes), np.asarray(angles, np.float64)
         transforms = rotated_transforms(regions, turns, self.info.input_size)
         count = self.info.num_keypoints
         landmarks, scores = np.empty((len(transforms), count, 2), np.float32), np.empty(len(transforms), np.float32)
@@ -84,11 +84,11 @@ class GpuLandmarkPipeline(LandmarkPipeline):
                     part = slice(start, start + self._capacity)
                     landmarks[part], peaks = work.run(frame, transforms[part])
                     scores[part] = confidence(peaks)
-        return self._faces(landmarks, scores, regions, turns)
+        return self._faces(landmarks, scores, regions + 0.5, turns)
 
     def close(self) -> None:
         """Give the memory back and close the engine."""
-        with self._lock, self._cuda.current():
+        with self._lock, preparing, self._cuda.current():
             self._closed = True
             if self._work is not None:
                 self._work.close()
@@ -101,26 +101,38 @@ class GpuLandmarkPipeline(LandmarkPipeline):
             if self._closed:
                 raise EngineError(f"the pipeline of {self.info.name} is closed: load the model again")
             if self._work is None:
-                self._work = _LandmarkPlan(self)
+                stream = self._cuda.stream()
+                with preparing, stream:  # what the plan uploads is there before its kernels read it
+                    self._work = _LandmarkPlan(
+                        self._gpu_engine,
+                        self._cuda,
+                        self._recorder,
+                        stream,
+                        capacity=self._capacity,
+                        topk=self.settings.topk,
+                    )
             yield self._work
 
 
 class _LandmarkPlan:
     """Stream, memory, kernels and graph of a pipeline; used by one thread at a time, on its device."""
 
-    def __init__(self, pipeline: GpuLandmarkPipeline) -> None:
-        info, cuda, capacity = pipeline.info, pipeline._cuda, pipeline._capacity
-        self._recorder = pipeline._recorder
-        self._stream = cuda.stream()
+    def __init__(
+        self, engine: GpuEngine, cuda: CudaDevice, recorder: GraphRecorder, stream: Any, *, capacity: int, topk: int
+    ) -> None:
+        info = engine.info
+        self._cuda = cuda
+        self._recorder = recorder
+        self._stream = stream
         self._done = cuda.cupy.cuda.Event(block=True, disable_timing=True)
-        self._run = pipeline._gpu_engine.ready(info.input_size, capacity, self._stream)
+        self._run = engine.ready(info.input_size, capacity, stream)
         chain = LandmarkDecoder.prepare(
             capacity=capacity,
             num_landmarks=info.num_keypoints,
             input_size=info.input_size,
             mean=info.mean,
             std=info.std,
-            topk=pipeline.settings.topk,
+            topk=topk,
             stride=float(info.outputs[OUTPUT]),
             dtype=self._run.images.dtype,
         )
@@ -152,9 +164,9 @@ class _LandmarkPlan:
         self._host_found.close()
 
     def _launch(self) -> None:
-        chain, stream = self._chain, self._stream
-        chain.requested.data.copy_from_host_async(self._host_request.address, chain.requested.nbytes, stream)
+        chain, cuda, stream = self._chain, self._cuda, self._stream
+        cuda.copy_to_device(chain.requested, self._host_request.address, chain.requested.nbytes, stream)
         chain.cut(self._descriptor, stream=stream)
         self._run.enqueue()
         chain.decode(self._run.outputs[OUTPUT], stream=stream)
-        chain.found.data.copy_to_host_async(self._host_found.address, chain.found.nbytes, stream)
+        cuda.copy_to_host(self._host_found.address, chain.found, stream)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from heatstream.errors import DatasetError
-from heatstream.models.pose.augment import AugmentSettings
-from heatstream.models.pose.coco import SetSettings
-from heatstream.models.pose.dataset import MAX_PEOPLE, DataSettings, TrainingSet, find_root, load_training_set
+from heatstream.models.data.root import find_root
+from heatstream.models.pose.dataset import MAX_PEOPLE, TrainingSet, load_training_set
+from heatstream.models.settings import AugmentSettings, DataSettings, SetSettings
 from heatstream.skeletons import COCO_17
 from tests.fakes.coco_sets import PLAIN, annotation, made_photo, person, random_set, write_set
 
@@ -118,7 +118,7 @@ def test_weights_of_sets_are_honoured(tmp_path: Path) -> None:
         found = [annotation(person({0: (5, 5, 2)}), image_id=number) for number in (1, 2, 3)]
         write_set(tmp_path / name, found, photos=3)
         sets.append(SetSettings(f"{name}/labels.json", f"{name}/photos", weight=weight))
-    settings = DataSettings(sets=tuple(sets), root=str(tmp_path), size=32)
+    settings = DataSettings(sets=tuple(sets), root=str(tmp_path), size=64)
     training_set = load_training_set(settings, PLAIN, COCO_17, seed=0)
     assert len(training_set.frames) == 6
     names = [training_set.photo_name(int(training_set[number].index)) for number in range(24)]

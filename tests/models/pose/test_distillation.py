@@ -9,7 +9,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from heatstream.models.networks.output import SwahrOutput  # noqa: E402
-from heatstream.models.pose.distillation import DistillationCriterion, Teacher, TeacherSettings  # noqa: E402
+from heatstream.models.pose.distillation import DistillationCriterion, Teacher  # noqa: E402
+from heatstream.models.settings import TeacherSettings  # noqa: E402
 
 
 class Brightness(torch.nn.Module):

@@ -10,7 +10,7 @@ import pytest
 
 from heatstream.errors import EngineError, InputError
 from heatstream.model_info import ModelInfo
-from heatstream.runtime.pipelines.pose import Pipeline
+from heatstream.runtime.pipelines.pose import CpuPosePipeline
 from tests.fakes.runtime import SPOTS, FakeEngine, spot
 
 torch = pytest.importorskip("torch", reason="torch comes with the extra train")
@@ -34,9 +34,19 @@ class Spots(torch.nn.Module):  # type: ignore[misc]
     def forward(self, images: Any) -> Maps:
         packed = images.is_contiguous(memory_format=torch.channels_last)
         self.called.append((self.training, packed, torch.is_grad_enabled()))
+        self.tf32 = torch.backends.cudnn.allow_tf32
         bright = torch.nn.functional.conv2d(images.mean(dim=1, keepdim=True), self.gain)
         quarter = torch.nn.functional.avg_pool2d(bright, 4)
         return Maps((quarter, torch.nn.functional.avg_pool2d(bright, 2)), 0 * quarter)
+
+
+def test_float32_is_not_tf32() -> None:
+    """cuDNN's convolutions are in TF32 unless told otherwise; whoever had it so has it so again."""
+    network = Spots()
+    assert torch.backends.cudnn.allow_tf32
+    TorchEngine(network, SPOTS).run(np.zeros((1, 3, 64, 128), np.float32))
+    assert not network.tf32
+    assert torch.backends.cudnn.allow_tf32
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -67,13 +77,13 @@ def test_a_network_of_landmarks_gives_its_one_map_and_finds_no_people() -> None:
     engine = TorchEngine(Marks(), info)
     maps = engine.run(np.ones((2, 3, 64, 128), np.float32))
     assert {name: values.shape for name, values in maps.items()} == {"landmarks": (2, 17, 16, 32)}
-    with pytest.raises(InputError, match="finds landmarks in a box, not people in a frame: choose a pose model"):
-        Pipeline(engine)
+    with pytest.raises(InputError, match="finds landmarks in boxes, not people in frames: choose a pose model"):
+        CpuPosePipeline(engine)
 
 
 def test_a_frame_is_looked_at_once_for_both_sides_of_the_mirror() -> None:
     network = Spots()
-    poses = Pipeline(TorchEngine(network, SPOTS), flip=True)(spot(64, 128, 90, 30))
+    poses = CpuPosePipeline(TorchEngine(network, SPOTS), flip=True)(spot(64, 128, 90, 30)).poses
     assert len(network.called) == 1
     np.testing.assert_allclose(poses.keypoints[0, 0], (90, 30), atol=2.0)
 
@@ -82,7 +92,7 @@ def test_a_diverged_network_finds_nobody_and_says_so() -> None:
     network = Spots()
     torch.nn.init.constant_(network.gain, float("nan"))
     with pytest.warns(RuntimeWarning, match="NaN or infinite"):
-        poses = Pipeline(TorchEngine(network, SPOTS))(spot(48, 64, 30, 20))
+        poses = CpuPosePipeline(TorchEngine(network, SPOTS))(spot(48, 64, 30, 20)).poses
     assert len(poses) == 0
 
 
