@@ -24,6 +24,8 @@ TRAIN = [
 # Compiles the kernels, on machines without a GPU too; the second one brings cuda_fp16.h.
 NVRTC = ['nvidia-cuda-nvrtc>=13,<14; sys_platform == "linux"', 'nvidia-cuda-runtime>=13,<14; sys_platform == "linux"']
 
+PLOT = ["matplotlib>=3.9"]
+
 LINT = ["ruff>=0.11", "mypy>=1.14", "import-linter>=2.6"]
 
 setup(
@@ -54,16 +56,19 @@ setup(
         "opencv-python>=4.10",
         "scipy>=1.11",
         "onnxruntime>=1.18",
+        "nvidia-ml-py>=12",
         "platformdirs>=4",
+        "psutil>=5.9",
         "pydantic>=2.9",
         "rich>=13.7",
         "typer>=0.16",
     ],
     extras_require={
-        "demo": ["scikit-image>=0.22"],
+        "demo": ["scikit-image>=0.22", *PLOT],
+        "plot": PLOT,
         "train": TRAIN,
-        "gpu": ["cupy-cuda13x", "tensorrt-cu13", "nvidia-ml-py", *NVRTC],
-        "rtx": ["cupy-cuda13x", "tensorrt-rtx-cu13", "nvidia-ml-py", *NVRTC],
+        "gpu": ["cupy-cuda13x", "tensorrt-cu13", *NVRTC],
+        "rtx": ["cupy-cuda13x", "tensorrt-rtx-cu13", *NVRTC],
         # TensorRT itself comes with JetPack.
         "jetson": ["cupy-cuda12x", "pycuda"],
         "lint": LINT,
@@ -73,6 +78,7 @@ setup(
             *NVRTC,
             'tensorrt-rtx-cu13>=1.4; sys_platform == "linux" and platform_machine == "x86_64"',
             "scikit-image>=0.22",
+            *PLOT,
             "pytest>=8",
             "hypothesis>=6.100",
         ],
