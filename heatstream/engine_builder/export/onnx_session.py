@@ -8,7 +8,7 @@ from typing import Any
 
 from heatstream.errors import EngineError, ModelFileError, first_line
 
-__all__ = ["import_onnxruntime", "open_session", "session_options"]
+__all__ = ["import_onnxruntime", "open_session", "run_options", "session_options"]
 
 SILENT = 4  # ONNX Runtime's severity "fatal": what fails is raised, and told once, by us
 
@@ -66,6 +66,13 @@ def session_options(threads: int = 0, *, optimised: bool = True) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if not optimised:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return options
+
+
+def run_options() -> Any:
+    """The onnxruntime.RunOptions of one run; setting its ``terminate`` ends the run with an error."""
+    options = import_onnxruntime().RunOptions()
+    options.log_severity_level = SILENT
     return options
 
 

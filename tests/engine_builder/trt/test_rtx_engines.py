@@ -32,7 +32,7 @@ def test_the_bundled_network_becomes_an_engine_of_a_fixed_size(
     found = build_engine(read_model(bundled_path("swahr-mobile")), rtx, None, size=(128, 160), targets=targets)
     plan = load_plan(found.path, rtx, Gpu("a GPU", targets[-1] if targets else "sm_86"))
     assert len(plan.data) > bundled_path("swahr-mobile").stat().st_size / 2
-    assert plan.record.spec.targets == (targets or (PORTABLE,))
+    assert plan.record.spec.targets == (targets or PORTABLE)
     assert plan.record.spec.version == rtx.module.__version__
     assert plan.record.shapes["heatmaps_half"] == (1, 17, 64, 80)
     assert plan.record.layers["fp16"]["convolution"] == 58
@@ -153,7 +153,7 @@ def test_a_network_with_random_weights_becomes_an_fp16_engine(
     for targets in ((), ("sm_89", "sm_120")):
         record = build_engine(read_model(model), rtx, None, batch=batch, targets=targets).record
         assert (record.spec.name, record.spec.size, record.spec.precision) == (name, (64, 64), "fp16")
-        assert record.spec.targets == (targets or (PORTABLE,))
+        assert record.spec.targets == (targets or PORTABLE)
         assert set(record.shapes) == {"images", *report.info.outputs}
         assert {shape[0] for shape in record.shapes.values()} == {1 if batch == 1 else -1}
         assert record.layers["fp16"]["convolution"] == convolutions
