@@ -17,10 +17,20 @@ SEEN_SCORE = 0.1  # a joint below says nothing; it is the official parser's dete
 # Where joints of a standing body lie, (across, down from the top of the head), in body heights; on the left side, or
 # in the middle. They stand a little closer than from the front: people are seen from all sides.
 _STANDING = {
-    **{"head_top": (0.0, 0.0), "nose": (0.0, 0.09), "eye": (0.02, 0.07), "ear": (0.04, 0.08)},
-    **{"upper_neck": (0.0, 0.15), "neck": (0.0, 0.17), "thorax": (0.0, 0.2), "pelvis": (0.0, 0.5)},
-    **{"shoulder": (0.1, 0.2), "elbow": (0.13, 0.36), "wrist": (0.14, 0.5)},
-    **{"hip": (0.07, 0.52), "knee": (0.07, 0.74), "ankle": (0.07, 0.96)},
+    "head_top": (0.0, 0.0),
+    "nose": (0.0, 0.09),
+    "eye": (0.02, 0.07),
+    "ear": (0.04, 0.08),
+    "upper_neck": (0.0, 0.15),
+    "neck": (0.0, 0.17),
+    "thorax": (0.0, 0.2),
+    "pelvis": (0.0, 0.5),
+    "shoulder": (0.1, 0.2),
+    "elbow": (0.13, 0.36),
+    "wrist": (0.14, 0.5),
+    "hip": (0.07, 0.52),
+    "knee": (0.07, 0.74),
+    "ankle": (0.07, 0.96),
 }
 _USUAL_RADIUS = 0.3  # of all joints about their middle, body heights; for layouts with other joints
 _LEAST_RADIUS = 0.02  # of fewer joints than tell a size
