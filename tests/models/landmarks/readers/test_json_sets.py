@@ -114,7 +114,10 @@ def test_coco_people_come_one_by_one(tmp_path: Path) -> None:
         ),
         (lambda c: c["annotations"][1].update(bbox=[1, 2, -3, 4]), r"labels.json, 1.png: the box .* is empty"),
         (lambda c: c["annotations"][1].update(bbox=[1, 2, 3]), r"labels.json is not COCO .*annotation 2: its bbox "),
-        (lambda c: c["annotations"][1].update(bbox=[1, 2, float("nan"), 4]), r"a keypoint or the box of .*annotation .* is not a"),
+        (
+            lambda c: c["annotations"][1].update(bbox=[1, 2, float("nan"), 4]),
+            r"a keypoint or the box of .*annotation .* is not a",
+        ),
         (lambda c: c["annotations"][1]["keypoints"].pop(), r"labels.json: line 1, annotation 1 of image 1 has 50 "),
         (lambda c: c["annotations"].__setitem__(1, 5), r"labels.json is not COCO .*line 1, annotation 2: "),
         (lambda c: c["images"][0].pop("id"), r"labels.json is not COCO .*line 1, image 1: the key 'id' is missing"),
