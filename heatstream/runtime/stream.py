@@ -63,7 +63,7 @@ def stream(
 
     Raises:
         SourceError: the source cannot be opened.
-        InputError: ``frames`` or ``workers`` is not positive, or the pipeline is none that finds people in frames.
+        InputError: ``frames`` or ``workers`` is not positive, or the pipeline does not find people in frames.
         HeatstreamError: the model cannot be loaded; see :func:`heatstream.load`.
     """
     for name, value in (("frames", frames), ("workers", workers)):
@@ -175,7 +175,7 @@ def _read(work_queue: OrderedWorkQueue[_Captured, Result], source: Source) -> No
             ready = time.perf_counter()
             if frame is None or not work_queue.put(_Captured(frame, ready - start, ready)):
                 break
-    except BaseException as error:  # whatever it is, the consumer is told
+    except BaseException as error:  # every error reaches the consumer
         failure = error
     try:
         source.close()
@@ -191,7 +191,7 @@ def _work(work_queue: OrderedWorkQueue[_Captured, Result], pipeline: PosePipelin
         outcome: Result | BaseException
         try:
             outcome = _find_people(captured, dropped, pipeline)
-        except BaseException as error:  # whatever it is, the consumer is told
+        except BaseException as error:  # every error reaches the consumer
             outcome = error
         work_queue.deliver(number, outcome)
 

@@ -12,7 +12,8 @@ from typing import TypeVar
 
 __all__ = ["SIGNAL_EXIT", "StopSignals"]
 
-SIGNAL_EXIT = 128  # the shell's convention: 128 + the signal's number
+SIGNAL_EXIT = 128
+"""The shell's convention: an exit code of 128 + the signal's number."""
 SHOW_CURSOR = b"\x1b[?25h"  # a live line hides it
 
 Item = TypeVar("Item")

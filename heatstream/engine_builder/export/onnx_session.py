@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from heatstream.errors import EngineError, ModelFileError
+from heatstream.errors import EngineError, ModelFileError, first_line
 
-__all__ = ["first_line", "import_onnxruntime", "open_session", "run_options", "session_options"]
+__all__ = ["import_onnxruntime", "open_session", "run_options", "session_options"]
 
 SILENT = 4  # ONNX Runtime's severity "fatal": what fails is raised, and told once, by us
 
@@ -74,12 +74,6 @@ def run_options() -> Any:
     options = import_onnxruntime().RunOptions()
     options.log_severity_level = SILENT
     return options
-
-
-def first_line(error: Exception) -> str:
-    """What an error says first."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def _check_file(path: Path) -> None:

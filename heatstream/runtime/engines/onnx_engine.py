@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from heatstream.engine_builder.export.onnx_session import first_line, open_session, run_options
-from heatstream.errors import EngineError, InputError, ModelFileError
+from heatstream.engine_builder.export.onnx_session import open_session, run_options
+from heatstream.errors import EngineError, InputError, ModelFileError, first_line
 from heatstream.model_info import INPUT_NAME, ModelInfo
 from heatstream.runtime.engines.base import check_images
 from heatstream.runtime.threads import interruptible
