@@ -79,7 +79,7 @@ setup(
             *LINT,
             *TRAIN,
             *NVRTC,
-            # Both load without a GPU; stand-ins are compared with them.
+            # Both load without a GPU; the fakes are compared with them.
             'tensorrt-rtx-cu13>=1.4; sys_platform == "linux" and platform_machine == "x86_64"',
             'cupy-cuda13x>=14; sys_platform == "linux" and platform_machine == "x86_64"',
             "scikit-image>=0.22",
