@@ -3,8 +3,11 @@
 The trunk is MobileNetV2 (Sandler et al. 2018) one and a half times as wide, with a top-down pyramid (FPN) to 1/4: the
 layers of MoveNet MultiPose (Google), whose weights :mod:`heatstream.models.networks.movenet` brings here. On top:
 its heatmaps at 1/4, through a sigmoid; a second way down the pyramid with a wider view, for the tags, because to tell
-whose a joint is takes more than to see that it is one, and for what the heatmaps of large people lack; a residual that
-turns upsampled logits into heatmaps at 1/2; and, for training alone, SWAHR's scales (Luo et al. 2021, sec. 3.2).
+whose a joint is takes more than to see that it is one, and for what the heatmaps lack; a residual that turns upsampled
+logits into heatmaps at 1/2; and, for training alone, SWAHR's scales (Luo et al. 2021, sec. 3.2).
+
+The pretrained layers look twice, at the image and at half of it: people who fill a picture of 384 px are larger than
+any that they were trained with, and are of a usual size in the half. That takes a quarter more work.
 
 Convolutions have biases and no batch norms: the pretrained ones are folded. Only convolution, ReLU, clipping, addition,
 bilinear x2 upsampling, depth to space, the sigmoid and a ramp: exports to ONNX and runs in FP16 without special cases.
@@ -33,6 +36,12 @@ FEATURES = 24
 """Channels of the pyramid at 1/4."""
 
 HEAD_CHANNELS = 96
+MULTIPLE = 32
+"""Of the height and width that the trunk takes: it halves them five times."""
+
+COARSE_STRIDES = (4, 8, 16, 32)
+"""In the half image, of the maps of the second look."""
+
 CONTEXT_CHANNELS = (64, 48)
 """Of the context head at 1/8 and above, and at 1/4."""
 
@@ -53,7 +62,7 @@ class SwahrSmall(nn.Module):
         self.quarter_scales = ScaleHead(FEATURES, num_joints)
         self.half_head = Head(4 * num_joints)
         self.half_scales = ScaleHead(FEATURES, num_joints)
-        self.context_head = ContextHead(2 * num_joints)
+        self.context_head = ContextHead(num_joints, 2 * num_joints)
         self.upsample = _upsample()
         self.shuffle = nn.PixelShuffle(2)
         # The heatmaps start as those of the pretrained head, and those at 1/2 as those at 1/4.
@@ -75,13 +84,31 @@ class SwahrSmall(nn.Module):
         """
         taps, last = self.backbone(images)
         features = self.fpn(taps, last)
-        residual, tags = self.context_head(taps, features).split(self.num_joints, dim=1)
+        residual, tags = self.context_head(taps, features, self._coarse(images)).split(self.num_joints, dim=1)
         logits4 = self.quarter_head(features) + residual
         logits2 = self.upsample(logits4) + self.shuffle(self.half_head(features))
         maps = (self.quarter_scales(features), self.half_scales(self.upsample(features))) if scales else None
         return SwahrOutput(
             heatmaps=(logits4.sigmoid(), logits2.sigmoid()), tags=tags.float() + tag_position(tags), scales=maps
         )
+
+    def _coarse(self, images: Tensor) -> list[Tensor]:
+        """What the pretrained layers see in the half image: features and heatmaps at 1/8, taps at 1/16, 1/32 and 1/64.
+
+        Half of a height or width that is no multiple of 64 is padded; where the padding lies no map is read.
+        """
+        half = F.avg_pool2d(images, 2)
+        height, width = half.shape[-2:]
+        bottom, right = -height % MULTIPLE, -width % MULTIPLE
+        if bottom or right:
+            half = F.pad(half, (0, right, 0, bottom))
+        taps, last = self.backbone(half)
+        features = self.fpn(taps, last)
+        maps = [torch.cat((features, self.quarter_head(features).sigmoid()), dim=1), *taps[1:]]
+        if bottom or right:
+            sizes = [(-(-height // stride), -(-width // stride)) for stride in COARSE_STRIDES]
+            maps = [each[..., :rows, :columns] for each, (rows, columns) in zip(maps, sizes, strict=True)]
+        return maps
 
 
 class Trunk(nn.Module):
@@ -206,10 +233,14 @@ class Head(Separable):
 class ContextHead(nn.Module):
     """Maps at 1/4 from a second way down the pyramid, which mixes where maps are small and that costs little."""
 
-    def __init__(self, outputs: int) -> None:
+    def __init__(self, num_joints: int, outputs: int) -> None:
         super().__init__()
         _, eighth, sixteenth, thirty_second = TAP_CHANNELS
         wide, narrow = CONTEXT_CHANNELS
+        self.coarse6 = nn.Conv2d(thirty_second, wide, 1)
+        self.coarse5 = nn.Conv2d(sixteenth, wide, 1)
+        self.coarse4 = nn.Conv2d(eighth, wide, 1)
+        self.coarse3 = nn.Conv2d(FEATURES + num_joints, wide, 1)
         self.lat5 = nn.Conv2d(thirty_second, wide, 1)
         self.mix5 = nn.Sequential(Mixer(wide), Mixer(wide))
         self.lat4 = nn.Conv2d(sixteenth, wide, 1)
@@ -222,11 +253,22 @@ class ContextHead(nn.Module):
         self.out = nn.Conv2d(narrow, outputs, 1)
         self.upsample = _upsample()
 
-    def forward(self, taps: list[Tensor], features: Tensor) -> Tensor:
-        """Map the trunk's taps and (B, 24, H / 4, W / 4) features to (B, outputs, H / 4, W / 4)."""
+    def forward(self, taps: list[Tensor], features: Tensor, coarse: list[Tensor]) -> Tensor:
+        """Map to (B, outputs, H / 4, W / 4).
+
+        Args:
+            taps: the trunk's four, of the image.
+            features: (B, 24, H / 4, W / 4), the pyramid's.
+            coarse: of the half image, at 1/8, 1/16, 1/32 and 1/64.
+        """
         _, eighth, sixteenth, thirty_second = taps
-        merged = self.mix4(F.relu(self.upsample(self.mix5(self.lat5(thirty_second))) + self.lat4(sixteenth)))
-        merged = self.mix3(F.relu(self.upsample(merged) + self.lat3(eighth)))
+        merged = self.lat5(thirty_second) + self.coarse5(coarse[2])
+        coarsest = self.upsample(self.coarse6(coarse[3]))
+        if coarsest.shape != merged.shape:
+            coarsest = coarsest[..., : merged.shape[-2], : merged.shape[-1]]
+        merged = self.mix5(merged + coarsest)
+        merged = self.mix4(F.relu(self.upsample(merged) + self.lat4(sixteenth) + self.coarse4(coarse[1])))
+        merged = self.mix3(F.relu(self.upsample(merged) + self.lat3(eighth) + self.coarse3(coarse[0])))
         merged = self.mix2(F.relu(self.upsample(self.reduce(merged)) + self.lat2(features)))
         maps: Tensor = self.out(merged)
         return maps

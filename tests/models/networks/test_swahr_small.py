@@ -10,10 +10,10 @@ torch = pytest.importorskip("torch")
 
 from heatstream.models.networks.swahr_small import SameConv2d, SwahrSmall  # noqa: E402
 
-MOST_PARAMETERS = 4_800_000
+MOST_PARAMETERS = 4_850_000
 """In FP16 below 10 MB."""
 
-MOST_MACS = 1_100_000_000
+MOST_MACS = 1_350_000_000
 MOST_CONTEXT_MACS = 60_000_000
 """At 256 x 256."""
 
@@ -50,7 +50,7 @@ def _work(module: Any, *inputs: Any) -> int:
     return total
 
 
-@pytest.mark.parametrize(("height", "width"), [(64, 64), (32, 96), (96, 160)])
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (32, 96), (96, 160)])  # halves of 32 and 96 are padded
 def test_maps_are_a_quarter_and_a_half(network: SwahrSmall, height: int, width: int) -> None:
     with torch.inference_mode():
         output = network(torch.rand(2, 3, height, width), scales=True)
