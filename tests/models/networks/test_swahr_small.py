@@ -76,6 +76,14 @@ def test_stride_two_pads_behind_alone() -> None:
     assert layer(picture)[0, 0].tolist() == [[1, 0], [0, 10]]
 
 
+def test_the_narrower_network_is_half_as_much_work() -> None:
+    tiny = SwahrSmall(width=1.0, looks=1).eval()
+    images = torch.zeros(1, 3, 256, 256)
+    assert _work(tiny, images) <= MOST_MACS / 2
+    assert sum(p.numel() for p in tiny.parameters()) <= MOST_PARAMETERS / 2
+    assert tiny(images).tags.shape == (1, 17, 64, 64)
+
+
 def test_other_skeletons_have_other_heads() -> None:
     with torch.inference_mode():
         output = SwahrSmall(14).eval()(torch.rand(1, 3, 32, 32))
