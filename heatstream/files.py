@@ -1,4 +1,4 @@
-"""Writing a file whole or not at all."""
+"""Paths as people write them, and writing a file whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from pathlib import Path
 
 from heatstream.errors import SinkError
 
-__all__ = ["replacing"]
+__all__ = ["expanded", "replacing"]
+
+
+def expanded(path: str | Path) -> Path:
+    """The path with ``~`` as the user's folder; ``~somebody`` that nobody is stays as it is."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from heatstream.errors import InputError
+from heatstream.files import expanded
 
 if TYPE_CHECKING:
     from heatstream.engine_builder.trt.compile import Progress
@@ -160,7 +161,7 @@ def model_path(name_or_file: str | Path) -> Path:
     text = os.fspath(name_or_file)
     looks_like_path = isinstance(name_or_file, Path) or text.endswith(".onnx") or os.sep in text or "/" in text
     if looks_like_path or Path(text).is_file():
-        return Path(text).expanduser()
+        return expanded(text)
     from heatstream import catalog
 
     return catalog.bundled_path(text)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -47,6 +47,7 @@ class StreamResult:
         timing: seconds spent in each stage.
         dropped: how many frames of the source were dropped before this one, since the start.
         picture: file name of a picture; None for frames of a video or camera.
+        image_id: of COCO results, the picture's; None where the frame index is.
         faces: their faces, stamped likewise; None where the pipeline is not a
             :class:`heatstream.runtime.pipelines.faces.FaceCascade`.
     """
@@ -58,6 +59,7 @@ class StreamResult:
     dropped: int
     picture: str | None = None
     faces: Faces | None = None
+    image_id: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +70,7 @@ class _Captured:
 
 
 def stream(
-    source: Source | str | int | Path,
+    source: Source | str | int | Path | Sequence[str | Path],
     pipeline: Finder,
     *,
     frames: int | None = None,
@@ -99,7 +101,7 @@ def stream(
     for name, value in (("frames", frames), ("workers", workers)):
         if value is not None and value < 1:
             raise InputError(f"{name} must be at least 1, got {value}")
-    if isinstance(source, (str, int, Path)):
+    if not isinstance(source, Source):
         from heatstream.runtime.sources import open_source
 
         source = open_source(source)
@@ -230,5 +232,6 @@ def _find_people(captured: _Captured, dropped: int, pipeline: Finder) -> StreamR
         ),
         dropped=dropped,
         picture=frame.picture,
+        image_id=frame.image_id,
         faces=None if faces is None else faces.at(frame_index=frame.index, capture_time=frame.capture_time),
     )

@@ -166,17 +166,18 @@ def test_faces_stand_beside_their_people_in_a_line(picture: str | None, tmp_path
     assert people == json.loads(result(4).poses.to_json())
 
 
-@pytest.mark.parametrize(("picture", "image_id"), [("000000000790.jpg", 790), ("holiday.jpg", 7), (None, 7)])
-def test_coco_entries_carry_the_pictures_number(picture: str | None, image_id: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("picture", "image_id"), [("000000000790.jpg", 790), ("holiday.jpg", None), (None, None)])
+def test_coco_entries_carry_the_pictures_id(picture: str | None, image_id: int | None, tmp_path: Path) -> None:
     path = tmp_path / "out.json"
     path.write_text("old")
     sink = CocoSink(path)
-    sink.write(result(7, picture=picture))
+    sink.write(replace(result(7, picture=picture), image_id=image_id))
     assert path.read_text() == "old"
     sink.close()
     sink.close()
     (entry,) = json.loads(path.read_text())
     assert entry == result(7).poses.to_coco(image_id)[0]
+    assert entry["image_id"] == (7 if image_id is None else image_id)
     assert [entry.name for entry in tmp_path.iterdir()] == ["out.json"]
 
 

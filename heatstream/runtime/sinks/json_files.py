@@ -65,8 +65,8 @@ class JsonLinesSink:
 class CocoSink:
     """All people in one array of COCO keypoint results, ready for pycocotools.
 
-    The file appears whole when the sink is closed. A picture whose name is a number, as COCO's are, gives its
-    people that number as ``image_id``; all others get the frame index.
+    The file appears whole when the sink is closed. Pictures whose names are numbers, as COCO's are, give their
+    people that number as ``image_id``; others the frame index: see :func:`heatstream.runtime.sources.images.image_ids`.
 
     Args:
         path: the file, which is replaced.
@@ -83,8 +83,7 @@ class CocoSink:
 
     def write(self, result: StreamResult) -> None:
         """Remember one frame's people."""
-        stem = Path(result.picture or "").stem
-        self._entries += result.poses.to_coco(int(stem) if stem.isdecimal() else None)
+        self._entries += result.poses.to_coco(result.image_id)
 
     def close(self) -> None:
         """Write the file.
