@@ -23,6 +23,8 @@ TRAIN = [
 # Compiles the kernels, on machines without a GPU too; the second one brings cuda_fp16.h.
 NVRTC = ['nvidia-cuda-nvrtc>=13,<14; sys_platform == "linux"', 'nvidia-cuda-runtime>=13,<14; sys_platform == "linux"']
 
+LINT = ["ruff>=0.11", "mypy>=1.14", "import-linter>=2.6"]
+
 setup(
     name="heatstream",
     version=VERSION.group(1),
@@ -60,15 +62,15 @@ setup(
         "rtx": ["cupy-cuda13x", "tensorrt-rtx-cu13", "nvidia-ml-py", *NVRTC],
         # TensorRT itself comes with JetPack.
         "jetson": ["cupy-cuda12x", "pycuda"],
+        "lint": LINT,
         "test": [
+            *LINT,
             *TRAIN,
             *NVRTC,
             'tensorrt-rtx-cu13>=1.4; sys_platform == "linux" and platform_machine == "x86_64"',
             "scikit-image>=0.22",
             "pytest>=8",
             "hypothesis>=6.100",
-            "ruff>=0.11",
-            "mypy>=1.14",
         ],
     },
     entry_points={"console_scripts": ["heatstream = heatstream.demo.cli:main"]},

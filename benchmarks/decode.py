@@ -36,13 +36,16 @@ def main() -> None:
     parser.add_argument("--people", type=int, nargs="+", default=[0, 1, 5, 15, 30], help="scene sizes")
     parser.add_argument("--runs", type=int, default=15, help="timed runs of each; three more warm up")
     parser.add_argument("--size", type=int, default=256, help="side of the maps in px")
+    parser.add_argument(
+        "--lost", action="store_true", help="the tags of joints that people lack are nowhere on their maps"
+    )
     arguments = parser.parse_args()
 
     table = Table(title=f"decode, {platform.processor() or platform.machine()}, {os.cpu_count()} cores")
     for heading in ("people", "groups", "decode p50 ms", "p10-p90", "plain p50 ms", "p10-p90", "ratio of medians"):
         table.add_column(heading, justify="right")
     for people in track(arguments.people, description="timing", transient=True):
-        scene = make_scene(np.random.default_rng(people), people, size=(arguments.size, arguments.size))
+        scene = make_scene(np.random.default_rng(people), people, size=(arguments.size, arguments.size), hidden_tags=not arguments.lost)
         heatmaps, tags = scene.heatmaps[None], scene.tags[None]
         groups = len(decode_poses(heatmaps, tags)[0])
         ours, plain = [], []

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from heatstream.engine_builder.trt.toolkit import Toolkit, open_toolkit
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 EMULATOR = Path(__file__).resolve().parent / "emulator"
 OWN_GOLDEN = Path(__file__).resolve().parent / "golden"
@@ -93,3 +95,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("not found beside the repository")
         for name, consequence in sorted(_not_found.items()):
             terminalreporter.write_line(f"shared/{name}: {consequence}")
+
+
+@pytest.fixture(scope="session")
+def rtx() -> Toolkit:
+    """The real TensorRT-RTX."""
+    pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx-cu13 has wheels for Linux on x86-64 and for Windows only")
+    return open_toolkit("tensorrt-rtx")

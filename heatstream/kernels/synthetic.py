@@ -42,6 +42,7 @@ def make_scene(
     tag_noise: float = 0.1,
     hidden: float = 0.2,
     background: float = 0.01,
+    hidden_tags: bool = True,
 ) -> Scene:
     """Draw people as Gaussians of random height on a noisy background.
 
@@ -55,6 +56,8 @@ def make_scene(
         tag_noise: standard deviation of a joint's tag around its person's.
         hidden: share of joints that are not drawn.
         background: standard deviation of the heatmaps' noise.
+        hidden_tags: whether a map's background shows the tags of people whose joint is not drawn on it. Without, the
+            tag of a hidden joint is nowhere on its map: the hardest scenes for a search of missing joints.
     """
     height, width = size
     heatmaps = rng.normal(0, background, (joints, height, width)).astype(np.float32)
@@ -71,7 +74,13 @@ def make_scene(
     if people:
         row, column = np.mgrid[:height, :width]
         distance = (column - centers[:, :, 0, None]) ** 2 + (row - centers[:, :, 1, None]) ** 2
-        tags += person_tags[distance.argmin(axis=0)].astype(np.float32)
+        if hidden_tags:
+            tags += person_tags[distance.argmin(axis=0)].astype(np.float32)
+        else:
+            for joint_tags, drawn in zip(tags, present.T, strict=True):
+                nearest = distance[drawn].argmin(axis=0) if drawn.any() else 0
+                shown = person_tags[drawn] if drawn.any() else np.full((1, tag_size), -tag_spacing)  # nobody's
+                joint_tags += shown[nearest].astype(np.float32)
 
     for person, joint in np.argwhere(present):
         x, y = keypoints[person, joint]

@@ -11,7 +11,7 @@ import cv2
 import pytest
 
 from heatstream.catalog import CATALOG
-from heatstream.demo.commands import doctor_checks as checks
+from heatstream.demo import machine_checks as checks
 from heatstream.demo.sample_clip import CLIP_SIZE
 from heatstream.errors import SinkError
 from heatstream.runtime.sinks import Draw

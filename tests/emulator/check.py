@@ -117,9 +117,9 @@ def check_scene(file: Any, scene: str, flags: dict[str, Any], dtype: str) -> Sce
         if determined:
             official = file[f"{scene}_{variant}"]
             official = official if official.ndim == 3 else np.zeros((0, heatmaps.shape[1], 3), np.float32)
-            reference = Poses(official[..., :2], official[..., 2], file[f"{scene}_scores"], skeleton)
+            recorded = Poses(official[..., :2], official[..., 2], file[f"{scene}_scores"], skeleton)
             sensitive = int(flags.get("refine_round_sensitive", 0)) if settings.refine else 0
-            stored.add(found, reference, TOLERANCE_PX[dtype], f"{variant}, the file", may_differ=sensitive)
+            stored.add(found, recorded, TOLERANCE_PX[dtype], f"{variant}, the file", may_differ=sensitive)
     return SceneResult(people, reference, stored)
 
 

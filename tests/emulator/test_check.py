@@ -73,7 +73,7 @@ def test_an_altered_file_is_found_out(
     assert "the reference: " not in printed.replace("reference: px", "")
 
 
-def test_another_twin_is_found_out(
+def test_another_reference_is_found_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Were the kernels to find other people than the reference, the file alone would not be what says so."""

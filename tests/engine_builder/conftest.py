@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from heatstream.engine_builder.trt.gpus import Gpu
-from heatstream.engine_builder.trt.toolkit import Toolkit, open_toolkit
+from heatstream.engine_builder.trt.toolkit import Toolkit
 from tests.demo.conftest import write_model
 from tests.fakes.tensorrt import make_tensorrt
 
@@ -26,13 +26,6 @@ def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def tensorrt() -> Callable[..., Toolkit]:
     """``tensorrt("10.3.0")``: the fake of that version."""
     return lambda version="10.3.0", gpu="Orin": Toolkit("tensorrt", make_tensorrt(version, gpu))
-
-
-@pytest.fixture(scope="session")
-def rtx() -> Toolkit:
-    """The real TensorRT-RTX."""
-    pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx-cu13 has wheels for Linux on x86-64 and for Windows alone")
-    return open_toolkit("tensorrt-rtx")
 
 
 @pytest.fixture

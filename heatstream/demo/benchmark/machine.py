@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from heatstream.demo.benchmark.nvml import gpus
-from heatstream.demo.commands.doctor_checks import processor_name
+from heatstream.demo.machine_checks import processor_name
 from heatstream.runtime.engines.onnx_engine import usable_cores
 from heatstream.version import __version__
 

@@ -14,7 +14,7 @@ def doctor() -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from heatstream.demo.commands.doctor_checks import examine
+    from heatstream.demo.machine_checks import examine
 
     words = {"ok": Text("ok", "green"), "none": Text("not here", "yellow"), "bad": Text("broken", "bold red")}
     findings = examine()

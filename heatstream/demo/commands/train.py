@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from heatstream.model_info import ModelInfo
     from heatstream.models.data.loader import Samples
     from heatstream.models.training.distributed import Processes
-    from heatstream.models.training.recipe import AnyRecipe, LandmarkRecipe, Recipe
     from heatstream.models.training.run_folder import RunFolder
+    from heatstream.models.training.schema import AnyRecipe, LandmarkRecipe, Recipe
     from heatstream.models.training.trainer import TrainResult, Validate
 
 __all__ = ["train"]
@@ -163,7 +163,7 @@ def _validation(
         DatasetError: its labels are wrong; better now than after the first thousand steps.
         InputError: the skeleton cannot be measured.
     """
-    from heatstream.models.training.recipe import LandmarkRecipe
+    from heatstream.models.training.schema import LandmarkRecipe
     from heatstream.models.training.trainer import StoppedError
 
     def checked(done: int, total: int) -> None:

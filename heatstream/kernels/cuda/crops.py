@@ -1,6 +1,6 @@
 """Crops on the GPU: launches the kernel of ``crops.cu``, the reference of :func:`crop_rotated`.
 
-:func:`crops_on_gpu` is what the reference calls for CuPy arrays.
+:func:`crops_on_gpu` is what :func:`heatstream.kernels.crop_rotated` calls for CuPy arrays.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def crop_rotated(
 def crops_on_gpu(
     frame: Array, transforms: Any, input_size: tuple[int, int], mean: Sequence[float], std: Sequence[float]
 ) -> Array:
-    """What :func:`heatstream.kernels.reference.crops.crop_rotated` does for a CuPy array.
+    """What :func:`heatstream.kernels.crop_rotated` does for a CuPy array.
 
     Works on the current stream of the array's device and does not wait. Memory comes from CuPy's pool.
 

@@ -7,7 +7,6 @@ memory is NumPy's and whose kernels run on the CPU.
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -18,7 +17,7 @@ from heatstream.kernels.cuda.compiler import compile_cubin
 from heatstream.kernels.cuda.maps import Array, Kernel
 from heatstream.kernels.cuda.occupancy import kernel_resources
 
-__all__ = ["CupyDevice", "Device", "is_cupy"]
+__all__ = ["CupyDevice", "Device"]
 
 
 class Device(Protocol):
@@ -58,12 +57,6 @@ class CupyDevice:
 
     def clear(self, array: Array, stream: Any) -> None:
         array.data.memset_async(0, array.nbytes, stream)
-
-
-def is_cupy(array: Any) -> bool:
-    """Whether this is CuPy's array; who has one has imported CuPy."""
-    cupy = sys.modules.get("cupy")
-    return cupy is not None and isinstance(array, cupy.ndarray)
 
 
 @functools.cache

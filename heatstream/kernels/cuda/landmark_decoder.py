@@ -5,9 +5,9 @@
     frame, transforms -> crops -> images -> (the network) -> maps -> decode_landmarks -> landmarks in source px
                          cut                                         decode
 
-A :class:`LandmarkDecoder` is made once for a network; :meth:`LandmarkDecoder.cut` and
-:meth:`LandmarkDecoder.decode` put one kernel each on a stream and do nothing else, so that they can be captured into a CUDA graph, with as many faces as there
-is room for: how many are meant comes with the request.
+A :class:`LandmarkDecoder` is made once for a network. Its methods ``cut`` and ``decode`` put one kernel each on a
+stream and do nothing else, so that they can be captured into a CUDA graph for the largest number of faces; how many
+of them count comes with the request.
 """
 
 from __future__ import annotations

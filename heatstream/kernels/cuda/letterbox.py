@@ -1,6 +1,6 @@
 """Letterbox on the GPU: launches the kernel of ``letterbox.cu``, the reference of :mod:`letterbox`.
 
-:func:`letterbox_on_gpu` is what :func:`heatstream.kernels.reference.letterbox` calls for CuPy arrays.
+:func:`letterbox_on_gpu` is what :func:`heatstream.kernels.letterbox` calls for CuPy arrays.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ def normalisation(mean: Sequence[float], std: Sequence[float]) -> NDArray[np.voi
 
 
 def letterbox_on_gpu(frame: Array, geometry: Geometry, mean: Sequence[float], std: Sequence[float]) -> Array:
-    """What :func:`heatstream.kernels.reference.letterbox` does for a CuPy array.
+    """What :func:`heatstream.kernels.letterbox` does for a CuPy array.
 
     Works on the current stream of the array's device and does not wait. Memory comes from CuPy's pool.
 

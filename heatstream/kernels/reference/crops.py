@@ -16,11 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.errors import InputError
-from heatstream.kernels.cuda.crops import crops_on_gpu
-from heatstream.kernels.cuda.device import is_cupy
 from heatstream.kernels.reference.pillow_resize import resize_as_pillow
 
 __all__ = [
+    "check_crops",
     "crop_boxes",
     "crop_rectangles",
     "crop_rotated",
@@ -134,16 +133,12 @@ def crop_rotated(
     source px along the crop's own axes is taken off to reach the source pixel's index. So a landmark's place within
     the crop does not depend on the angle.
 
-    A frame of CuPy's is cut by the CUDA kernel, on the current stream, and gives a CuPy array; the call does not wait.
-    The result is the same up to rounding.
-
     Args:
-        frame: (H, W, 3) uint8, BGR, any strides; NumPy's or CuPy's.
-        transforms: (N, 2, 3), from input px to source px, see :func:`rotated_transforms`. NumPy's, or with a frame of
-            CuPy's either.
+        frame: (H, W, 3) uint8, BGR, any strides.
+        transforms: (N, 2, 3), from input px to source px, see :func:`rotated_transforms`.
         input_size: (height, width) in px.
         mean: of x / 255 per channel, RGB.
-        std: likewise.
+        std: of x / 255 per channel, RGB.
 
     Returns:
         (N, 3, height, width) float32, RGB, (x / 255 - mean) / std.
@@ -151,13 +146,7 @@ def crop_rotated(
     Raises:
         InputError: the frame is not (H, W, 3) uint8, or the transforms not (N, 2, 3) and finite.
     """
-    if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
-        raise InputError(f"a frame must be (H, W, 3) uint8 BGR, got {frame.shape} {frame.dtype}")
-    if transforms.ndim != 3 or transforms.shape[1:] != (2, 3):
-        raise InputError(f"transforms must be (N, 2, 3), one per crop, got {transforms.shape}")
-    if is_cupy(frame):
-        on_gpu: NDArray[np.float32] = crops_on_gpu(frame, transforms, input_size, mean, std)
-        return on_gpu
+    check_crops(frame, transforms)
     transforms = np.asarray(transforms, np.float64)
     if not np.isfinite(transforms).all():
         raise InputError("transforms must be finite numbers")
@@ -169,6 +158,18 @@ def crop_rotated(
     crops *= (1 / (255 * np.asarray(std))).astype(np.float32)[:, None, None]
     crops -= (np.asarray(mean) / np.asarray(std)).astype(np.float32)[:, None, None]
     return crops
+
+
+def check_crops(frame: NDArray[np.uint8], transforms: NDArray[np.floating]) -> None:
+    """Refuse what :func:`crop_rotated` cannot read; arrays of any library.
+
+    Raises:
+        InputError: the frame is not (H, W, 3) uint8, or the transforms not (N, 2, 3).
+    """
+    if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
+        raise InputError(f"a frame must be (H, W, 3) uint8 BGR, got {frame.shape} {frame.dtype}")
+    if transforms.ndim != 3 or transforms.shape[1:] != (2, 3):
+        raise InputError(f"transforms must be (N, 2, 3), one per crop, got {transforms.shape}")
 
 
 def crop_boxes(

@@ -13,8 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.errors import InputError
-from heatstream.kernels.cuda.device import is_cupy
-from heatstream.kernels.cuda.pose_decoder import decode_on_gpu
 from heatstream.kernels.reference.group import group_by_tag
 from heatstream.kernels.reference.pack import NOT_FINITE_WARNING
 from heatstream.kernels.reference.peaks import find_peaks
@@ -24,7 +22,7 @@ from heatstream.kernels.settings import DecodeSettings
 from heatstream.results import Poses
 from heatstream.skeletons import Skeleton
 
-__all__ = ["decode_poses"]
+__all__ = ["check_maps", "decode_poses"]
 
 
 def decode_poses(
@@ -38,13 +36,9 @@ def decode_poses(
     score; a joint may be refined onto another person's joint if no pixel fits the tag better. Where the official
     result is left to chance, ours is defined: see :func:`heatstream.kernels.reference.group.group_by_tag`.
 
-    CuPy arrays are decoded by the CUDA kernels, on the current stream; the call waits for the result. It is the same
-    up to the rounding of sub-pixel positions.
-
     Args:
-        heatmaps: (B, K, H, W) float32, one map per joint, 1 at a certain joint; NumPy's, or CuPy's, which may be
-            float16.
-        tags: (B, K, H, W, T) likewise, T = 1, or 2 with the tags of the mirrored image.
+        heatmaps: (B, K, H, W) float32, one map per joint, 1 at a certain joint.
+        tags: (B, K, H, W, T) float32, T = 1, or 2 with the tags of the mirrored image.
         settings: how to decode; the official defaults when left out.
 
     Returns:
@@ -52,22 +46,26 @@ def decode_poses(
         whose maps hold a NaN or an infinity gives nobody and a RuntimeWarning.
 
     Raises:
-        InputError: the arrays' shapes disagree, no skeleton has K keypoints, or the settings ask for more than the CUDA
-            kernels hold.
+        InputError: the arrays' shapes disagree, or no skeleton has K keypoints.
     """
     settings = settings or DecodeSettings()
-    on_gpu = is_cupy(heatmaps) or is_cupy(tags)
-    if not on_gpu:
-        heatmaps = np.ascontiguousarray(heatmaps, np.float32)
-        tags = np.ascontiguousarray(tags, np.float32)
+    heatmaps = np.ascontiguousarray(heatmaps, np.float32)
+    tags = np.ascontiguousarray(tags, np.float32)
+    skeleton = check_maps(heatmaps, tags, settings)
+    return [_decode_image(*maps, settings, skeleton) for maps in zip(heatmaps, tags, strict=True)]
+
+
+def check_maps(heatmaps: NDArray[np.floating], tags: NDArray[np.floating], settings: DecodeSettings) -> Skeleton:
+    """The skeleton of a batch of maps; arrays of any library.
+
+    Raises:
+        InputError: the arrays' shapes disagree, or no skeleton has K keypoints.
+    """
     if heatmaps.ndim != 4 or 0 in heatmaps.shape[1:]:
         raise InputError(f"heatmaps must have shape (B, K, H, W) and hold pixels, got {heatmaps.shape}")
     if tags.ndim != 5 or tags.shape[:4] != heatmaps.shape or tags.shape[4] < 1:
         raise InputError(f"tags must have shape (B, K, H, W, T) as heatmaps {heatmaps.shape}, got {tags.shape}")
-    skeleton = settings.skeleton_of(heatmaps.shape[1])
-    if on_gpu:
-        return decode_on_gpu(heatmaps, tags, settings, skeleton)
-    return [_decode_image(*maps, settings, skeleton) for maps in zip(heatmaps, tags, strict=True)]
+    return settings.skeleton_of(heatmaps.shape[1])
 
 
 def _decode_image(

@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.errors import InputError
-from heatstream.kernels.cuda.device import is_cupy
 
-__all__ = ["MAX_TOP_K", "decode_landmarks"]
+__all__ = ["MAX_TOP_K", "check_landmarks", "decode_landmarks"]
 
 MAX_TOP_K = 32
 
@@ -25,16 +24,11 @@ def decode_landmarks(
     Pixels are indices, without half a pixel: the first column of a map is x = 0 of the network's input, as H3R's
     training targets have it.
 
-    CuPy arrays are decoded by the CUDA kernel, on the current stream, and give a CuPy array; the call does not wait.
-    The result is the same up to rounding.
-
     Args:
-        maps: (N, L, H, W) float16 or float32, unnormalised scores; of a head with two classes those of class 1. NumPy's
-            or CuPy's.
+        maps: (N, L, H, W) float16 or float32, unnormalised scores; of a head with two classes those of class 1.
         topk: how many activations take part, 1 to 32; equal ones in row-major order.
         stride: input px per map px.
-        to_source: (N, 2, 3) transforms from input px to px of the image that each was cropped from. NumPy's, or with
-            maps of CuPy's either.
+        to_source: (N, 2, 3) transforms from input px to px of the image that each was cropped from.
 
     Returns:
         (N, L, 2) float32, (x, y) in input px, or source px with ``to_source``. A map that holds a NaN or an infinity
@@ -44,11 +38,6 @@ def decode_landmarks(
         InputError: the arrays' shapes disagree, or a map has fewer than ``topk`` pixels.
     """
     check_landmarks(maps, topk, to_source)
-    if is_cupy(maps):
-        from heatstream.kernels.cuda.landmarks import landmarks_on_gpu  # which takes its checks from here
-
-        on_gpu: NDArray[np.float32] = landmarks_on_gpu(maps, topk, stride, to_source)
-        return on_gpu
     images, landmarks, height, width = maps.shape
     scores = np.asarray(maps, np.float32).reshape(-1, height * width)
     finite = np.asarray(np.isfinite(scores).all(axis=1))

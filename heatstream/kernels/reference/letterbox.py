@@ -6,8 +6,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from heatstream.kernels.cuda.device import is_cupy
-from heatstream.kernels.cuda.letterbox import letterbox_on_gpu
 from heatstream.kernels.geometry import Geometry
 
 __all__ = ["letterbox"]
@@ -21,22 +19,17 @@ def letterbox(
 ) -> NDArray[np.float32]:
     """Warp a frame into the network's input and normalise it.
 
-    The warp is bilinear without smoothing and the border is black, as in the reference programs. A frame of CuPy's is
-    warped by the CUDA kernel, on the current stream, and gives a CuPy array; the call does not wait. The grey levels
-    are the same where OpenCV computes as the kernel does: see ``letterbox.cu``.
+    The warp is bilinear without smoothing and the border is black, as in the reference programs.
 
     Args:
-        frame: (H, W, 3) uint8, BGR, any strides; NumPy's or CuPy's.
+        frame: (H, W, 3) uint8, BGR, any strides.
         geometry: where the frame lands.
         mean: of R, G, B, where 1 is full brightness.
-        std: of R, G, B, likewise.
+        std: of R, G, B, in the same unit.
 
     Returns:
         (1, 3, height, width) float32, RGB, ``(value / 255 - mean) / std``; new memory.
     """
-    if is_cupy(frame):
-        on_gpu: NDArray[np.float32] = letterbox_on_gpu(frame, geometry, mean, std)
-        return on_gpu
     height, width = geometry.input_size
     if any(stride <= 0 for stride in frame.strides) or frame.strides[2] != 1 or frame.strides[1] != 3:
         frame = np.ascontiguousarray(frame)  # OpenCV reads rows of any stride, but packed pixels

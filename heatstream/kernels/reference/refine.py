@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["find_missing"]
 
-# Pixels above these are looked at first. They are few, and a pixel below cannot be worth more than that, so that
-# a better one among them is the best of all.
-BRIGHT = (np.float32(0.2), np.float32(0.02))
-FEW = 2
-"""For so many people every pixel is looked at right away: to find the bright ones would cost as much."""
+BLOCK = 8
+"""Side of the blocks into which a map is cut, px."""
+AT_ONCE = 2**15
+"""How many blocks are bounded, and pixels looked at, in one go: arrays of so many numbers stay in the cache."""
+
+FloatArray = NDArray[np.float32]
+IndexArray = NDArray[np.intp]
 
 
 def find_missing(
-    heatmaps: NDArray[np.float32],
-    tags: NDArray[np.float32],
-    missing: NDArray[np.bool_],
-    mean_tags: NDArray[np.float32],
-) -> NDArray[np.intp]:
+    heatmaps: FloatArray, tags: FloatArray, missing: NDArray[np.bool_], mean_tags: FloatArray
+) -> IndexArray:
     """For each person and missing joint the pixel with the largest ``heatmap - round(tag distance)``.
 
     This is the refinement of the official parser (HigherHRNet, Cheng et al. 2020), which looks at every pixel for
-    every person; most searches here end among the bright ones.
+    every person. Here the highest heatmap value and the range of the tags in each block of pixels bound what its best
+    pixel is worth, from below and from above, and only blocks that may hold the best of all are looked into. The
+    bounds are made by the operations that make a pixel's worth. Each of these rounds monotonically, so the bounds hold
+    to the last bit.
 
     Args:
         heatmaps: (K, H, W) float32, finite.
@@ -35,41 +39,132 @@ def find_missing(
         (P, K) flat pixel indices; the first in row-major order where several are equally good; 0 where
         nothing was missing.
     """
-    best = np.zeros(missing.shape, np.intp)
-    for joint in np.flatnonzero(missing.any(axis=0)):
-        heatmap = heatmaps[joint].reshape(-1)
-        planes = tags[joint].reshape(heatmap.size, -1).T  # (T, pixels)
-        people = missing[:, joint].nonzero()[0]
-        for least in BRIGHT if people.size > FEW else ():
-            bright = (heatmap > least).nonzero()[0]
-            if bright.size:
-                worth = _worth(heatmap.take(bright), planes.take(bright, axis=1), mean_tags[people])
-                best[people, joint] = bright.take(worth.argmax(axis=1))
-                people = people[worth.max(axis=1) <= least]
-            if not people.size:
-                break
-        for person in people:  # one at a time, since a whole map fills the cache
-            best[person, joint] = _worth(heatmap, planes, mean_tags[person : person + 1]).argmax()
-    return best
+    found = np.zeros(missing.shape, np.intp)
+    joints = missing.any(axis=0).nonzero()[0]
+    if not joints.size:
+        return found
+    highest = _of_blocks(np.maximum, heatmaps[..., None], joints)[0]
+    lowest_tag, highest_tag = _of_blocks(np.minimum, tags, joints), _of_blocks(np.maximum, tags, joints)
+    row, person = missing[:, joints].T.nonzero()  # joint by joint, so that searches of one map follow each other
+    step = max(AT_ONCE // highest.shape[1], 1)
+    for start in range(0, len(row), step):
+        some, wanted = row[start : start + step], mean_tags[person[start : start + step]]
+        below = lowest_tag[:, some] - wanted.T[..., None]  # (T, searches, blocks)
+        above = wanted.T[..., None] - highest_tag[:, some]
+        at_least = _worth(highest[some], np.minimum(below, above))
+        at_most = _worth(highest[some], np.maximum(np.maximum(below, above, out=below), 0, out=below))
+        found[person[start : start + step], joints[some]] = _search(
+            heatmaps, tags, joints[some], wanted, at_least, at_most
+        )
+    return found
 
 
-def _worth(
-    values: NDArray[np.float32], planes: NDArray[np.float32], wanted: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """(P, n) float32, ``value - round(distance to the wanted tag)``; rounding is half to even.
+def _of_blocks(extreme: np.ufunc, maps: FloatArray, joints: IndexArray) -> FloatArray:
+    """(T, joints, blocks) float32, the extreme in each block of these joints' maps, (K, H, W, T); row by row."""
+    _, height, width, planes = maps.shape
+    down, across, whole = -(-height // BLOCK), -(-width // BLOCK), height // BLOCK
+    rows = np.empty((len(joints), down, across * BLOCK, planes), np.float32)
+    for joint, of_joint in zip(joints, rows, strict=True):
+        full = maps[joint, : whole * BLOCK].reshape(whole, BLOCK, width, planes)
+        extreme.reduce(full, axis=1, out=of_joint[:whole, :width])
+        if whole < down:
+            extreme.reduce(maps[joint, whole * BLOCK :], axis=0, out=of_joint[whole, :width])
+    rows[:, :, width:] = rows[:, :, width - 1 : width]
+    columns = np.ascontiguousarray(rows.reshape(-1, BLOCK * planes).T)  # long rows, which NumPy reduces fast
+    result: FloatArray = extreme.reduce(columns.reshape(BLOCK, planes, len(joints), -1), axis=0)
+    return result
+
+
+def _search(
+    heatmaps: FloatArray,
+    tags: FloatArray,
+    joints: IndexArray,
+    wanted: FloatArray,
+    at_least: FloatArray,
+    at_most: FloatArray,
+) -> IndexArray:
+    """(n,) flat indices of the best pixels of n searches.
 
     Args:
-        values: (n,) heatmap values.
-        planes: (T, n) tags.
-        wanted: (P, T) tags.
+        heatmaps: (K, H, W).
+        tags: (K, H, W, T).
+        joints: (n,) the map in which each search looks.
+        wanted: (n, T) the tag that it looks for.
+        at_least: (n, blocks) what the best pixel of a block is worth at least.
+        at_most: (n, blocks) likewise; overwritten.
     """
-    distance: NDArray[np.float32] = np.subtract(planes[0], wanted[:, :1])
-    np.abs(distance, out=distance)
-    if len(planes) > 1:
-        np.multiply(distance, distance, out=distance)
-        for plane, tag in zip(planes[1:], wanted.T[1:], strict=True):
-            difference = plane - tag[:, None]
-            distance += np.multiply(difference, difference, out=difference)
+    best = np.full(len(joints), -np.inf, np.float32)
+    found = np.zeros(len(joints), np.intp)
+    # The block that promises most and the one that may hold most come first: they leave few others in the race.
+    search = np.tile(np.arange(len(joints)), 2)
+    block = np.concatenate([at_least.argmax(axis=1), at_most.argmax(axis=1)])
+    _look(heatmaps, tags, joints, wanted, search, block, best, found)
+    at_most[search, block] = -np.inf
+    first = _pixels(np.arange(at_most.shape[1]), heatmaps.shape)[:, 0]
+    in_race = at_most > best[:, None]
+    in_race |= (at_most == best[:, None]) & (first < found[:, None])
+    search, block = in_race.nonzero()
+    step = AT_ONCE // BLOCK**2
+    for start in range(0, len(search), step):
+        some = slice(start, start + step)
+        _look(heatmaps, tags, joints, wanted, search[some], block[some], best, found)
+    return found
+
+
+def _look(
+    heatmaps: FloatArray,
+    tags: FloatArray,
+    joints: IndexArray,
+    wanted: FloatArray,
+    search: IndexArray,
+    block: IndexArray,
+    best: FloatArray,
+    found: IndexArray,
+) -> None:
+    """Let each of these searches look into one block; raises ``best`` and ``found`` where there is a better pixel."""
+    pixels = _pixels(block, heatmaps.shape)
+    places = pixels + joints[search, None] * (heatmaps.shape[1] * heatmaps.shape[2])
+    differences = np.empty((tags.shape[3], *places.shape), np.float32)
+    for plane, difference in enumerate(differences):
+        tags.reshape(-1).take(places * len(differences) + plane, out=difference, mode="clip")
+        difference -= wanted[search, plane, None]
+    worth = _worth(heatmaps.reshape(-1).take(places), differences)
+    in_block = worth.argmax(axis=1)[:, None]
+    worth = np.take_along_axis(worth, in_block, axis=1)[:, 0]
+    pixels = np.take_along_axis(pixels, in_block, axis=1)[:, 0]
+    before = best.copy()
+    np.maximum.at(best, search, worth)
+    found[best > before] = np.iinfo(np.intp).max
+    equal = worth == best[search]
+    np.minimum.at(found, search[equal], pixels[equal])
+
+
+def _pixels(block: IndexArray, shape: tuple[int, ...]) -> IndexArray:
+    """(n, BLOCK**2) flat indices of the pixels of these blocks of a (K, H, W) map, row by row.
+
+    In blocks that reach beyond the map, pixels at its border come again.
+    """
+    _, height, width = shape
+    row, column = np.divmod(block, -(-width // BLOCK))
+    rows = np.minimum(row[:, None] * BLOCK + np.arange(BLOCK), height - 1)
+    columns = np.minimum(column[:, None] * BLOCK + np.arange(BLOCK), width - 1)
+    return (rows[:, :, None] * width + columns[:, None]).reshape(len(block), -1)
+
+
+def _worth(values: FloatArray, differences: FloatArray) -> FloatArray:
+    """(n, m) float32, ``value - round(length of the difference)``; rounding is half to even.
+
+    Args:
+        values: (n, m) heatmap values.
+        differences: (T, n, m) between tags and the wanted tag; overwritten.
+    """
+    if len(differences) == 1:
+        distance = np.abs(differences[0], out=differences[0])
+    else:
+        np.multiply(differences, differences, out=differences)
+        distance = differences[0]
+        for square in differences[1:]:
+            distance += square
         np.sqrt(distance, out=distance)
     np.rint(distance, out=distance)
     return np.subtract(values, distance, out=distance)

@@ -9,35 +9,31 @@ into one map instead and needs no chance.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.models.torch_import import Tensor, torch
 
-if TYPE_CHECKING:
-    from heatstream.models.pose.targets import Size
-
 Array = TypeVar("Array", NDArray[np.floating], Tensor)
 """NumPy or torch, the same in and out."""
 
 
 def randomized_rounding(
-    coordinates: Array, size: Size, generator: np.random.Generator | torch.Generator, *, stride: float = 1.0
+    coordinates: Array, size: tuple[int, int], generator: np.random.Generator | torch.Generator, *, stride: float = 1.0
 ) -> Array:
     """Return one map per coordinate with a single 1, drawn so that its expected cell is the coordinate.
 
     Args:
         coordinates: (..., 2) float, x and y in units of which `stride` make one cell; NumPy or torch, any device.
-        size: the maps' side, or (height, width), in cells.
+        size: (height, width) of the maps in cells.
         generator: source of the chance, of either library; every call draws anew.
         stride: coordinate units per cell, such as 4 for input pixels and maps at 1/4.
 
     Returns:
         (..., height, width) float32, of the same library and device. A coordinate between the last cell and the
-        map's edge, (size - 1, size) in cells, falls in the last cell; NaN and anything outside 0..size leaves
-        its map empty.
+        map's edge falls in the last cell; NaN and anything outside the map leaves its map empty.
     """
     points = _as_tensor(coordinates)
     if isinstance(generator, torch.Generator):
@@ -50,7 +46,7 @@ def randomized_rounding(
     return _like(coordinates, _tents(cells, rounded, size))
 
 
-def soft_rounding(coordinates: Array, size: Size, *, stride: float = 1.0) -> Array:
+def soft_rounding(coordinates: Array, size: tuple[int, int], *, stride: float = 1.0) -> Array:
     """Return the expectation of :func:`randomized_rounding`: four cells that hold their probabilities.
 
     Args and result are those of :func:`randomized_rounding`; every map that is not empty sums to 1, and the mean
@@ -60,24 +56,18 @@ def soft_rounding(coordinates: Array, size: Size, *, stride: float = 1.0) -> Arr
     return _like(coordinates, _tents(cells, cells, size))
 
 
-def _tents(cells: Tensor, peaks: Tensor, size: Size) -> Tensor:
+def _tents(cells: Tensor, peaks: Tensor, size: tuple[int, int]) -> Tensor:
     """Return (..., height, width) maps of max(0, 1 - |x - px|) * max(0, 1 - |y - py|), empty where `cells` lie outside.
 
     At a whole-numbered peak that is a single 1; between cells, the share of each neighbour.
     """
-    height, width = height_width(size)
+    height, width = size
     ends = cells.new_tensor((width, height))
     inside = ((cells >= 0) & (cells < ends)).all(dim=-1, keepdim=True)  # NaN compares false
     peaks = torch.where(inside, torch.minimum(peaks, ends - 1), -1.0)  # no cell is nearer than 1 to -1
     across = 1 - (torch.arange(width, device=cells.device) - peaks[..., 0, None]).abs()
     down = 1 - (torch.arange(height, device=cells.device) - peaks[..., 1, None]).abs()
     return down.clamp_min(0).float()[..., :, None] * across.clamp_min(0).float()[..., None, :]
-
-
-def height_width(size: Size) -> tuple[int, int]:
-    """Return a map's (height, width) from its side or from both, whichever kind of whole numbers they are."""
-    height, width = np.broadcast_to(np.asarray(size), 2).tolist()
-    return height, width
 
 
 def _as_tensor(coordinates: NDArray[np.floating] | Tensor) -> Tensor:

@@ -156,7 +156,7 @@ class TrainingSet:
             image=alter(image, self._augment, rng),
             people=all_people,
             extents=all_extents,
-            joints=joint_indices(quarter, self.size // 4, MAX_PEOPLE, True),
+            joints=joint_indices(quarter, (self.size // 4, self.size // 4), MAX_PEOPLE, True),
             region=region,
             labelled=np.logical_and.reduce([view.known_joints for view in views]).astype(np.uint8),
             index=np.int64(self._starts[chosen] + first),

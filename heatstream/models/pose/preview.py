@@ -53,7 +53,7 @@ def _window(sample: Sample, skeleton: Skeleton) -> NDArray[np.uint8]:
     light = np.where(sample.region > 0, np.float32(1), np.float32(DIMMED))
     picture *= cv2.resize(light, (size, size), interpolation=cv2.INTER_NEAREST)[:, :, None]
     half = sample.people * np.array((0.5, 0.5, 1))
-    heat = gaussian_heatmaps(half, size // 2, SIGMA_MAP_PX)[sample.labelled > 0].max(axis=0, initial=0)
+    heat = gaussian_heatmaps(half, (size // 2, size // 2), SIGMA_MAP_PX)[sample.labelled > 0].max(axis=0, initial=0)
     heat = 0.6 * cv2.resize(heat, (size, size))[:, :, None]
     result = (picture * (1 - heat) + np.array(HEAT_BGR, np.float32) * heat).astype(np.uint8)
     for person in sample.people:

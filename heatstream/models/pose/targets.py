@@ -3,8 +3,6 @@
 Both follow HigherHRNet (Cheng et al. 2020, sec. 3.3), which SWAHR trains with: a joint sits in the whole pixel it
 falls in (coordinates are cut, not rounded), people overlap by maximum, not by sum. :func:`draw_heatmaps` draws a
 batch where the network lives; workers and pictures take :func:`gaussian_heatmaps`.
-
-The targets of H3R are in :mod:`heatstream.models.landmarks.targets` and can be had from here too.
 """
 
 from __future__ import annotations
@@ -12,16 +10,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from heatstream.models.landmarks.targets import height_width, randomized_rounding, soft_rounding
 from heatstream.models.torch_import import Tensor, torch
 
-__all__ = ["Size", "draw_heatmaps", "gaussian_heatmaps", "joint_indices", "randomized_rounding", "soft_rounding"]
-
-Size = int | tuple[int, int]
-"""A map's side for square maps, or (height, width)."""
+__all__ = ["draw_heatmaps", "gaussian_heatmaps", "joint_indices"]
 
 
-def draw_heatmaps(people: Tensor, sigmas: Tensor | float, size: Size) -> Tensor:
+def draw_heatmaps(people: Tensor, sigmas: Tensor | float, size: tuple[int, int]) -> Tensor:
     """Return the heatmaps of a batch, drawn on the device of `people`: every joint's patch at once.
 
     The blobs are computed in float64 and rounded once, so that every device draws the reference's values.
@@ -29,14 +23,14 @@ def draw_heatmaps(people: Tensor, sigmas: Tensor | float, size: Size) -> Tensor:
     Args:
         people: (B, P, K, 3) float, x and y in map pixels and the visibility (0 unlabelled).
         sigmas: standard deviation in map pixels, one for all or (B, P, K) float.
-        size: the maps' side, or (height, width), in map pixels.
+        size: (height, width) of the maps in map pixels.
 
     Returns:
         (B, K, height, width) float32 in 0..1, channels last in memory, as the networks' outputs are. Where
         6 * sigma is not even, a blob has no centre pixel and its highest values stay below 1, as in the reference.
         Waits for the device: how many joints there are decides the shapes.
     """
-    height, width = height_width(size)
+    height, width = size
     batch, _, joints, _ = people.shape
     x, y, visibility = people.double().unbind(-1)
     drawn = (visibility > 0) & (x > -1) & (x < width) & (y > -1) & (y < height)  # see _lands_inside
@@ -56,13 +50,13 @@ def draw_heatmaps(people: Tensor, sigmas: Tensor | float, size: Size) -> Tensor:
     return maps.view(batch, height, width, joints).permute(0, 3, 1, 2)
 
 
-def gaussian_heatmaps(people: NDArray[np.floating], size: Size, sigma: float | None) -> NDArray[np.float32]:
+def gaussian_heatmaps(people: NDArray[np.floating], size: tuple[int, int], sigma: float | None) -> NDArray[np.float32]:
     """Return one image's heatmaps: :func:`draw_heatmaps` for NumPy arrays.
 
     Args:
         people: (P, K, 3) float, x and y in map pixels and the visibility (0 unlabelled), or (P, K, 4) with a
             standard deviation per joint in the last column.
-        size: the maps' side, or (height, width), in map pixels.
+        size: (height, width) of the maps in map pixels.
         sigma: standard deviation in map pixels; None takes it from the fourth column of `people`.
 
     Returns:
@@ -73,12 +67,14 @@ def gaussian_heatmaps(people: NDArray[np.floating], size: Size, sigma: float | N
     return np.ascontiguousarray(maps[0].numpy())
 
 
-def joint_indices(people: NDArray[np.floating], size: Size, max_people: int, tag_per_joint: bool) -> NDArray[np.int32]:
+def joint_indices(
+    people: NDArray[np.floating], size: tuple[int, int], max_people: int, tag_per_joint: bool
+) -> NDArray[np.int32]:
     """Return where the tag loss reads each person's tags.
 
     Args:
         people: (P, K, 3 or more) float, x, y in map pixels and the visibility (0 unlabelled).
-        size: the maps' side, or (height, width), in map pixels.
+        size: (height, width) of the maps in map pixels.
         max_people: capacity of the result; people beyond it are left out.
         tag_per_joint: True when every joint has its own tag map, False when all share one.
 
@@ -87,7 +83,7 @@ def joint_indices(people: NDArray[np.floating], size: Size, max_people: int, tag
         with one tag map per joint. A person's labelled joints inside the map come first, in joint order; the
         rest of the rows are 0.
     """
-    height, width = height_width(size)
+    height, width = size
     indices = np.zeros((max_people, people.shape[1], 2), np.int32)
     for row, person in zip(indices, people, strict=False):
         filled = 0
@@ -122,7 +118,3 @@ def _patch_span(centre: Tensor, reach: Tensor, side: int, length: int) -> tuple[
 def _lands_inside(point: NDArray[np.floating], height: int, width: int) -> bool:
     """Say whether a labelled joint falls in the map; -0.9 is cut to pixel 0 and counts, as in the reference."""
     return bool(point[2] > 0 and -1 < point[0] < width and -1 < point[1] < height)
-
-
-def _height_width(size: Size) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else size

@@ -8,7 +8,7 @@ from heatstream.errors import RecipeError
 from heatstream.models.checkpoints import SCALE_HEADS, LoadReport, load_checkpoint
 from heatstream.models.networks.registry import create
 from heatstream.models.torch_import import nn, torch
-from heatstream.models.training.recipe import AnyRecipe, Recipe, TrainSettings
+from heatstream.models.training.schema import AnyRecipe, Recipe, TrainSettings
 
 __all__ = ["build_network", "build_optimiser"]
 

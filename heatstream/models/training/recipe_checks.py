@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from heatstream import skeletons
 from heatstream.errors import DatasetError, RecipeError, UnknownNameError
@@ -13,10 +13,8 @@ from heatstream.models.checkpoints import weights_file
 from heatstream.models.landmarks.settings import APART, FOLDERS_OF_LABELS
 from heatstream.models.networks.registry import NETWORKS
 from heatstream.models.pose.dataset import find_root
+from heatstream.models.training.schema import AnyRecipe
 from heatstream.models.training.toml_dataclass import flatten, nearest, to_table
-
-if TYPE_CHECKING:
-    from heatstream.models.training.recipe import AnyRecipe
 
 __all__ = ["check_files", "check_values"]
 

@@ -21,7 +21,8 @@ from typing import Any, BinaryIO
 
 from heatstream.errors import RecipeError, TrainingError
 from heatstream.models.torch_import import torch
-from heatstream.models.training.recipe import AnyRecipe, differences, parse_recipe, write_recipe
+from heatstream.models.training.recipe import differences, parse_recipe, write_recipe
+from heatstream.models.training.schema import AnyRecipe
 
 __all__ = ["RunFolder"]
 

@@ -26,9 +26,10 @@ from heatstream.models.training.build import build_optimiser, check_precision
 from heatstream.models.training.distributed import Processes
 from heatstream.models.training.ema import WeightEma
 from heatstream.models.training.finite_guard import FiniteCheck
-from heatstream.models.training.recipe import AnyRecipe, write_recipe
+from heatstream.models.training.recipe import write_recipe
 from heatstream.models.training.run_folder import RunFolder
 from heatstream.models.training.schedule import average_decay, learning_rate
+from heatstream.models.training.schema import AnyRecipe
 from heatstream.models.training.tasks import make_criterion, score_of
 
 __all__ = ["Observer", "StoppedError", "TrainMetrics", "TrainResult", "Trainer", "Validate"]

@@ -1,12 +1,14 @@
 """A model file's graph as a torch module: each operator by the torch function that computes the same.
 
 It knows the operators that our exports consist of. Precision lives in the graph, as for TensorRT: an FP16 graph
-computes in FP16 here too. What follows from the size of the images alone is computed once per size, on the host, so
-that a run is nothing but work for the device.
+computes in FP16 here too. What follows from the size of the images alone is computed once per size, on the host, and
+numbers that an operator is called with are read there: a run is nothing but work for the device, waits for nothing and
+can be captured into a CUDA graph.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -18,6 +20,9 @@ __all__ = ["torch_module_from_onnx"]
 
 Values = list[Any]
 Attributes = Mapping[str, Any]
+
+PARAMETERS = {"Clip": (1, 2), "Resize": (1, 2, 3), "Split": (1,), "Squeeze": (1,)}
+"""Which inputs of an operator torch takes as Python's numbers; from a GPU they would have to be waited for."""
 
 
 class Maps(NamedTuple):
@@ -62,14 +67,34 @@ def torch_module_from_onnx(graph: bytes, info: ModelInfo) -> Any:
         for node in model.graph.node
     ]
 
+    def fold(images: Any) -> dict[str, Any]:
+        """All values that are known on the host, by a run that computes no more than shapes."""
+        on_host: dict[str, Any] = {**constants, "": None}
+        shapes = {name: value.to("meta") for name, value in constants.items()}
+        shapes |= {INPUT_NAME: images.to("meta"), "": None}
+        for kind, inputs, outputs, attributes in nodes:
+            known = kind == "Shape" or on_host.keys() >= set(inputs)
+            numbers = PARAMETERS.get(kind, ())
+            arguments = [
+                on_host[name] if (known and kind != "Shape") or index in numbers else shapes[name]
+                for index, name in enumerate(inputs)
+            ]
+            results = dict(zip(outputs, operators[kind](arguments, attributes), strict=True))
+            if known:
+                on_host |= results
+            shapes |= {name: value.to("meta") for name, value in results.items()}
+        return on_host
+
     class OnnxNetwork(torch.nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
             super().__init__()
-            self.numbers = {name: index for index, name in enumerate(constants)}
-            for name, index in self.numbers.items():
+            # A name in the graph may hold what a buffer's name must not.
+            self.weights = {name: f"constant{index}" for index, name in enumerate(constants)}
+            for name, buffer in self.weights.items():
                 if constants[name].is_floating_point():
-                    self.register_buffer(f"constant{index}", constants[name])
-            self.folded: dict[tuple[int, ...], dict[str, Any]] = {}
+                    self.register_buffer(buffer, constants[name])
+            self.folded: dict[tuple[int, ...], tuple[dict[str, Any], dict[str, Any]]] = {}
+            self.folding = threading.Lock()
 
         def forward(self, images: Any) -> Maps:
             quarter, half, tags = self.run(images)
@@ -79,30 +104,35 @@ def torch_module_from_onnx(graph: bytes, info: ModelInfo) -> Any:
             return self.run(images)[0]
 
         def run(self, images: Any) -> Values:
-            shape = tuple(images.shape)
-            first = shape not in self.folded
-            folded = self.folded.setdefault(shape, {})
-            values: dict[str, Any] = {INPUT_NAME: images, "": None}
-            static = set(constants) | {""}
+            on_host, on_device = self.known(images)
+            values: dict[str, Any] = {INPUT_NAME: images, "": None, **on_device}
             for kind, inputs, outputs, attributes in nodes:
-                known = kind == "Shape" or static.issuperset(inputs)
-                if known:
-                    static.update(outputs)
-                if not known or first:
-                    arguments = [self.constant(name) if name in constants else values[name] for name in inputs]
-                    results = operators[kind](arguments, attributes)
-                    values.update(zip(outputs, results, strict=True))
-                    if known:
-                        folded.update(
-                            (name, result.to(images.device) if result.is_floating_point() else result)
-                            for name, result in zip(outputs, results, strict=True)
-                        )
-                if known:
-                    values.update((name, folded[name]) for name in outputs)
+                if on_host.keys() >= set(outputs):
+                    continue
+                numbers = PARAMETERS.get(kind, ())
+                arguments = [
+                    on_host[name] if index in numbers else values[name] if name in values else self.weight(name)
+                    for index, name in enumerate(inputs)
+                ]
+                values.update(zip(outputs, operators[kind](arguments, attributes), strict=True))
             return [values[name] for name in info.outputs]
 
-        def constant(self, name: str) -> Any:
-            return getattr(self, f"constant{self.numbers[name]}", constants[name])
+        def known(self, images: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+            """The graph's constants and what follows from the size of the images: on the host, and on the device."""
+            shape = tuple(images.shape)
+            with self.folding:  # threads may meet a size for the first time together
+                if shape not in self.folded:
+                    on_host = fold(images)
+                    on_device = {
+                        name: value.to(images.device) if value.is_floating_point() else value
+                        for name, value in on_host.items()
+                        if name and name not in constants
+                    }
+                    self.folded[shape] = on_host, on_device
+                return self.folded[shape]
+
+        def weight(self, name: str) -> Any:
+            return getattr(self, self.weights[name], constants[name])
 
     return OnnxNetwork().eval()
 

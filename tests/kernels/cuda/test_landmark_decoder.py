@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from heatstream.errors import InputError
-from heatstream.kernels import Geometry, decode_landmarks, letterbox
+from heatstream.kernels import Geometry, crop_rotated, decode_landmarks, letterbox
 from heatstream.kernels.cuda.landmark_decoder import LandmarkDecoder
 from heatstream.kernels.cuda.letterbox import describe
-from heatstream.kernels.reference.crops import crop_rotated, rotated_transforms
+from heatstream.kernels.reference.crops import rotated_transforms
 from heatstream.model_info import IMAGENET_MEAN, IMAGENET_STD
 
 pytestmark = pytest.mark.emulator

@@ -62,7 +62,7 @@ def make_batch(people: int, images: int = 2, seed: int = 0) -> Any:
     extents = np.zeros((images, PEOPLE), np.float32)
     extents[:, :people] = rng.uniform(8, 2 * SIZE, (images, people))
     quarter = points * (0.25, 0.25, 1)
-    joints = np.stack([joint_indices(image, SIZE // 4, PEOPLE, True) for image in quarter])
+    joints = np.stack([joint_indices(image, (SIZE // 4, SIZE // 4), PEOPLE, True) for image in quarter])
     return Sample(
         image=torch.zeros(images, SIZE, SIZE, 3, dtype=torch.uint8),
         people=torch.from_numpy(points),
@@ -100,7 +100,7 @@ def test_targets_are_drawn_at_both_resolutions() -> None:
     targets = []
     for side in (SIZE // 4, SIZE // 2):
         points = batch.people.numpy() * (side / SIZE, side / SIZE, 1)
-        targets.append(torch.from_numpy(np.stack([gaussian_heatmaps(image, side, 2.0) for image in points])))
+        targets.append(torch.from_numpy(np.stack([gaussian_heatmaps(image, (side, side), 2.0) for image in points])))
     masks = [torch.ones(2, SIZE // 4, SIZE // 4), torch.ones(2, SIZE // 2, SIZE // 2)]
     expected = loss_terms(output, targets, masks, batch.joints, LossSettings())
     for name, value in expected.items():

@@ -19,17 +19,10 @@ from heatstream.models.landmarks.evaluation import evaluate_landmarks  # noqa: E
 from heatstream.models.landmarks.readers import read_faces  # noqa: E402
 from heatstream.models.training.build import build_network  # noqa: E402
 from heatstream.models.training.distributed import Processes  # noqa: E402
-from heatstream.models.training.recipe import (  # noqa: E402
-    AnyRecipe,
-    LandmarkRecipe,
-    Recipe,
-    differences,
-    parse_recipe,
-    read_recipe,
-    write_recipe,
-)
+from heatstream.models.training.recipe import differences, parse_recipe, read_recipe, write_recipe  # noqa: E402
 from heatstream.models.training.recipe_checks import check_files  # noqa: E402
 from heatstream.models.training.run_folder import RunFolder  # noqa: E402
+from heatstream.models.training.schema import AnyRecipe, LandmarkRecipe, Recipe  # noqa: E402
 from heatstream.models.training.tasks import load_samples, make_criterion, score_of  # noqa: E402
 from heatstream.models.training.trainer import Trainer, TrainResult  # noqa: E402
 from heatstream.runtime.engines.torch_engine import TorchEngine  # noqa: E402

@@ -18,8 +18,9 @@ from heatstream.models.pose.criterion import Criterion, LossSettings  # noqa: E4
 from heatstream.models.pose.dataset import TrainingSet, load_training_set  # noqa: E402
 from heatstream.models.training.build import build_network, build_optimiser  # noqa: E402
 from heatstream.models.training.distributed import Processes  # noqa: E402
-from heatstream.models.training.recipe import Recipe, read_recipe  # noqa: E402
+from heatstream.models.training.recipe import read_recipe  # noqa: E402
 from heatstream.models.training.run_folder import RunFolder  # noqa: E402
+from heatstream.models.training.schema import Recipe  # noqa: E402
 from heatstream.models.training.trainer import StoppedError, Trainer, TrainMetrics, TrainResult  # noqa: E402
 from tests.fakes.tiny_recipe import write_recipe_file  # noqa: E402
 

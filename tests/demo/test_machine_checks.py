@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from heatstream.demo.commands import doctor_checks as checks
-from heatstream.demo.commands.doctor_checks import Finding, examine
+from heatstream.demo import machine_checks as checks
+from heatstream.demo.machine_checks import Finding, examine
 from heatstream.engine_builder.trt.gpus import Gpu
 
 
