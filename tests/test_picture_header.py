@@ -134,5 +134,5 @@ def test_heic(tmp_path: Path) -> None:
     assert image.shape == (48, 64, 3)
     np.testing.assert_allclose(image.mean(axis=(0, 1)), (30, 100, 200), atol=4)
     path.write_bytes(path.read_bytes()[:300])
-    with pytest.raises(SourceError, match="is cut off|is not a picture"):
+    with pytest.raises(SourceError, match=r"is cut off|is not a picture"):
         read_picture(path)

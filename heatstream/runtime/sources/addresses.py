@@ -35,7 +35,7 @@ PORTS: Mapping[str, int | None] = MappingProxyType(
 """The protocols that are opened, and their usual ports. FFmpeg knows many more; some of them read any local file."""
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
-HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:@/?#\[\]=&]+)(?::(\d{1,5}))?")
+HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[\w.-]+)(?::(\d{1,5}))?")
 VARIABLE = re.compile(r"\$\{(\w+)\}")
 HIDDEN = "..."
 SUSPICIOUS = re.compile(

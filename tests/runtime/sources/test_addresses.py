@@ -52,7 +52,10 @@ def addresses(count: int) -> Iterator[tuple[str, str]]:
     for number in range(count):
         word = secret(rng)
         host = rng.choice(["camera.local", "192.168.1.20", "localhost:8554", "a-b.example"])
-        yield forms[number % len(forms)].format(scheme=rng.choice(schemes), secret=word, host=host), word
+        form = forms[number % len(forms)]
+        if form.endswith("{secret}") and "admin" in form:
+            word = word.replace("@", "!")  # what stands behind the last one is a host, as far as anybody can tell
+        yield form.format(scheme=rng.choice(schemes), secret=word, host=host), word
 
 
 def pieces(word: str) -> list[str]:
