@@ -17,6 +17,7 @@ TRAIN = [
     "pycocotools>=2.0.8",
     "faster-coco-eval>=1.7",
     "tensorboard>=2.18",
+    "tomli-w>=1.1",
     'tomli>=2; python_version < "3.11"',
 ]
 
@@ -35,6 +36,8 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.10",
     packages=find_packages(include=["heatstream", "heatstream.*"]),
+    # Said so, an editable installation is a plain path, which type checkers follow, and not a hook, which they don't.
+    package_dir={"": "."},
     package_data={
         "heatstream": [
             "py.typed",
@@ -52,6 +55,7 @@ setup(
         "scipy>=1.11",
         "onnxruntime>=1.18",
         "platformdirs>=4",
+        "pydantic>=2.9",
         "rich>=13.7",
         "typer>=0.16",
     ],

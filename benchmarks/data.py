@@ -22,9 +22,8 @@ from rich.progress import Progress
 from rich.table import Table
 
 from heatstream.models.data.loader import loader
-from heatstream.models.pose.augment import AugmentSettings
-from heatstream.models.pose.coco import SetSettings
-from heatstream.models.pose.dataset import DataSettings, TrainingSet, load_training_set
+from heatstream.models.pose.dataset import TrainingSet, load_training_set
+from heatstream.models.settings import AugmentSettings, DataSettings, SetSettings
 from heatstream.models.torch_import import torch
 from heatstream.skeletons import get
 

@@ -38,7 +38,8 @@ from heatstream.demo.benchmark.scenarios import PIPELINE, pose_ways
 from heatstream.demo.benchmark.stub_engines import ResizedEngine, StubPeopleEngine
 from heatstream.kernels import DecodeSettings
 from heatstream.models.torch_import import torch
-from heatstream.runtime.pipelines.pose import Finder, Inferred, Pipeline
+from heatstream.runtime.pipelines.base import PosePipeline
+from heatstream.runtime.pipelines.pose import CpuPosePipeline, NetworkOutput
 from heatstream.skeletons import COCO_17
 
 __all__ = ["Result", "report", "take_turns"]
@@ -91,12 +92,12 @@ def take_turns(
     }
 
 
-def decode_ways(pipeline: Pipeline, people: int, device: str) -> dict[str, RunOptions]:
+def decode_ways(pipeline: CpuPosePipeline, people: int, device: str) -> dict[str, RunOptions]:
     """Post-processing alone, on maps of so many people."""
     crowd = StubPeopleEngine(pipeline.engine, people)
     prepared = pipeline.prepare(np.zeros((512, 512, 3), np.uint8))
     maps = crowd.run(prepared.images[0])
-    inferred = Inferred((maps,), prepared.geometries, prepared.size)
+    inferred = NetworkOutput((maps,), prepared.geometries, prepared.size)
     return {
         "heatstream": lambda seconds: alone(lambda _: pipeline.decode(inferred), seconds),
         "official way": lambda seconds: alone(lambda _: parse_officially(maps, device), seconds),
@@ -109,7 +110,7 @@ def parse_officially(maps: Mapping[str, NDArray[np.float32]], device: str) -> li
     return TorchParser(*arrays, COCO_17.grouping_order, device=device)()
 
 
-def frame_ways(ours: Finder, plain: Pipeline, feed: FrameFeed, device: str) -> dict[str, RunOptions]:
+def frame_ways(ours: PosePipeline, plain: CpuPosePipeline, feed: FrameFeed, device: str) -> dict[str, RunOptions]:
     """Whole frames: our pipeline, and a network with the official post-processing behind it."""
 
     def official(number: int) -> None:
@@ -119,7 +120,7 @@ def frame_ways(ours: Finder, plain: Pipeline, feed: FrameFeed, device: str) -> d
     stream = {way.key: way.run for way in pose_ways(ours, feed, fps=30)}[PIPELINE]
     return {
         OURS: stream,
-        ALONE: lambda seconds: alone(lambda number: ours.find(feed.frames[number % len(feed.frames)]), seconds),
+        ALONE: lambda seconds: alone(lambda number: ours(feed.frames[number % len(feed.frames)]), seconds),
         "the same network, official way": lambda seconds: alone(official, seconds),
     }
 
@@ -246,8 +247,8 @@ def main() -> None:
     frame: dict[str, dict[str, Result]] = {}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        loaded: Pipeline = stack.enter_context(heatstream.load(options.model, "cpu", options.threads))
-        pipeline = Pipeline(ResizedEngine(loaded.engine, (SIDE, SIDE)), SETTINGS)
+        loaded = stack.enter_context(heatstream.load(options.model, "cpu", options.threads))
+        pipeline = CpuPosePipeline(ResizedEngine(loaded.engine, (SIDE, SIDE)), SETTINGS)
         yolo, missing = yolo_ways(feed, SIDE, options.threads, device, folder)
         bar = stack.enter_context(Progress(console=Console(stderr=True), transient=True))
         task = bar.add_task("taking turns", total=None)
@@ -257,14 +258,15 @@ def main() -> None:
             decode[people] = take_turns(decode_ways(pipeline, people, device), **common)
         if on_gpu:
             ours = stack.enter_context(heatstream.load(options.model, device))
-            plain: Pipeline = stack.enter_context(heatstream.load(options.model, device, engine="torch"))
+            torched = stack.enter_context(heatstream.load(options.model, device, engine="torch"))
+            plain = CpuPosePipeline(torched.engine)
             ours.warm_up(*feed.size)
             frame[f"{feed.name}, {ours.engine.name}"] = take_turns(
                 frame_ways(ours, plain, feed, device) | yolo, **common
             )
         else:
             for people in options.people:
-                crowded = Pipeline(StubPeopleEngine(pipeline.engine, people), SETTINGS)
+                crowded = CpuPosePipeline(StubPeopleEngine(pipeline.engine, people), SETTINGS)
                 frame[counted(people)] = take_turns(frame_ways(crowded, crowded, feed, device) | yolo, **common)
     machine, versions = describe_machine(), software()
     header = [

@@ -39,7 +39,7 @@ def main() -> None:
         counts = np.zeros(3, int)  # on the CPU, on the GPU, matched
         frames = 0
         for frame in open_source(wanted.video):
-            expected, found = on_cpu(frame.image), on_gpu(frame.image)
+            expected, found = on_cpu(frame.image).poses, on_gpu(frame.image).poses
             pairs = matched(expected, found)
             counts += len(expected), len(found), len(pairs)
             distances += pairs

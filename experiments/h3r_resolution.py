@@ -29,9 +29,9 @@ from heatstream import skeletons
 from heatstream.kernels import decode_landmarks
 from heatstream.kernels.reference.crops import crop_boxes, crop_rectangles, crop_transforms
 from heatstream.models import create, load_checkpoint
+from heatstream.models.data.root import find_root
 from heatstream.models.landmarks.metrics import face_lengths, nme
 from heatstream.models.landmarks.readers import read_faces
-from heatstream.models.pose.dataset import find_root
 from heatstream.models.torch_import import torch
 from heatstream.models.training.trainer import MEAN, STD
 

@@ -31,11 +31,11 @@ from heatstream.engine_builder.export.model import ExportReport, export_model
 from heatstream.engine_builder.trt.verification import Verification, compare, onnx_runner
 from heatstream.model_info import ModelInfo
 from heatstream.models.checkpoint_network import open_network, sized
-from heatstream.models.pose.dataset import find_root
+from heatstream.models.data.root import find_root
 from heatstream.models.pose.evaluation import evaluate
 from heatstream.pictures import read_picture
 from heatstream.runtime.engines.onnx_engine import OnnxEngine
-from heatstream.runtime.pipelines.pose import Pipeline
+from heatstream.runtime.pipelines.pose import CpuPosePipeline
 from heatstream.runtime.sources.images import list_pictures
 
 NETWORK = "swahr-mobile"
@@ -115,10 +115,17 @@ def drawn(folder: Path, count: int, seed: int, info: ModelInfo) -> Photographs:
 
 def accuracy(path: Path, data: Path, limit: int) -> Mapping[str, float]:
     """AP and AR through the pipeline that `heatstream run` uses."""
-    with Pipeline(OnnxEngine(path)) as pipeline:
-        finder = pipeline.for_throughput()
+    with CpuPosePipeline(OnnxEngine(path)) as pipeline:
+        many = pipeline.for_throughput()
         workers, skeleton = pipeline.engine.parallel_runs, pipeline.info.skeleton
-        found = evaluate(finder, data / "val.json", data / "val", skeleton=skeleton, limit=limit, workers=workers)
+        found = evaluate(
+            lambda frame: many(frame).poses,
+            data / "val.json",
+            data / "val",
+            skeleton=skeleton,
+            limit=limit,
+            workers=workers,
+        )
     return found.metrics
 
 

@@ -17,7 +17,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from heatstream.models.pose.dataset import find_root
+from heatstream.models.data.root import find_root
 
 RECIPE = "recipes/swahr-ablation.toml"
 VARIANTS = {

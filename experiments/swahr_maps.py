@@ -22,7 +22,7 @@ from rich.progress import track
 from heatstream import skeletons
 from heatstream.kernels import Geometry, letterbox
 from heatstream.models.checkpoint_network import open_network, sized
-from heatstream.models.pose.dataset import find_root
+from heatstream.models.data.root import find_root
 from heatstream.models.pose.ground_truth import read_ground_truth
 
 SIZES_PX = (0.0, 64.0, 128.0, np.inf)

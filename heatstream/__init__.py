@@ -4,37 +4,85 @@
 
     import heatstream
 
-    pipeline = heatstream.load("swahr-mobile")
-    for result in heatstream.stream("clip.mp4", pipeline):
-        print(result.poses.to_json())
+    for result in heatstream.stream("clip.mp4", "swahr-mobile"):
+        print(result.to_json())
 
-Importing this package loads no heavy library; each name below does so when it is first used.
+:func:`load` makes a pipeline that finds people, and their faces if it is told to; ``pipeline(frame)`` and every item of
+:func:`stream` are a :class:`Result`. Importing this package loads no heavy library; each name below does so when it is
+first used.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from heatstream.errors import HeatstreamError
 from heatstream.version import __version__
 
 if TYPE_CHECKING:
-    from heatstream.results import Faces, Poses
-    from heatstream.runtime.load import load
-    from heatstream.runtime.stream import stream
+    from heatstream.drawing.result import draw
+    from heatstream.kernels.settings import DecodeSettings
+    from heatstream.model_info import ModelInfo
+    from heatstream.results import Face, Faces, Pose, Poses, Result, StageTimes
+    from heatstream.runtime.engines.base import Engine
+    from heatstream.runtime.load import load, load_landmarks
+    from heatstream.runtime.pipelines.base import PosePipeline
+    from heatstream.runtime.pipelines.landmarks import LandmarkPipeline
+    from heatstream.runtime.sources.base import Frame, Source
+    from heatstream.runtime.stream import Stream, stream
+    from heatstream.runtime.timing import StageStats, StreamSummary
 
-__all__ = ["Faces", "HeatstreamError", "Poses", "__version__", "load", "stream"]
+__all__ = [
+    "DecodeSettings",
+    "Engine",
+    "Face",
+    "Faces",
+    "Frame",
+    "HeatstreamError",
+    "LandmarkPipeline",
+    "ModelInfo",
+    "Pose",
+    "PosePipeline",
+    "Poses",
+    "Result",
+    "Source",
+    "StageStats",
+    "StageTimes",
+    "Stream",
+    "StreamSummary",
+    "__version__",
+    "draw",
+    "load",
+    "load_landmarks",
+    "stream",
+]
 
 _HOMES = {
+    "DecodeSettings": "heatstream.kernels.settings",
+    "Engine": "heatstream.runtime.engines.base",
+    "Face": "heatstream.results",
     "Faces": "heatstream.results",
+    "Frame": "heatstream.runtime.sources.base",
+    "LandmarkPipeline": "heatstream.runtime.pipelines.landmarks",
+    "ModelInfo": "heatstream.model_info",
+    "Pose": "heatstream.results",
+    "PosePipeline": "heatstream.runtime.pipelines.base",
     "Poses": "heatstream.results",
+    "Result": "heatstream.results",
+    "Source": "heatstream.runtime.sources.base",
+    "StageStats": "heatstream.runtime.timing",
+    "StageTimes": "heatstream.results",
+    "Stream": "heatstream.runtime.stream",
+    "StreamSummary": "heatstream.runtime.timing",
+    "draw": "heatstream.drawing.result",
     "load": "heatstream.runtime.load",
+    "load_landmarks": "heatstream.runtime.load",
     "stream": "heatstream.runtime.stream",
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name]), name)

@@ -26,7 +26,8 @@ H3R_BACKBONES: Mapping[str, tuple[str, tuple[int, int]]] = MappingProxyType(
         "w32": ("HRNet-W32", (256, 192)),
     }
 )
-"""What the second part of a landmark network's name stands for, and the (height, width) of its input in px."""
+"""What the second part of a landmark network's name stands for, and the (height, width) of its input in px, as the
+official detectors of WFLW and 300-W have them."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,16 @@ class CatalogEntry:
 
     Attributes:
         name: how it is asked for.
-        description: one line for people.
+        description: one line for a user.
         skeleton: name of its keypoint layout.
         input_size: (height, width) in px that it is exported at unless told otherwise.
         parameters: number of trained values, with what only training needs: scale heads, the background class.
+        weights: where trained weights come from, for a user.
         task: what it finds.
         licence: of the weights.
         bundled: a model file with trained weights comes with the package.
+        other_sizes: (height, width) in px that there are official checkpoints of too. Such a checkpoint does not say
+            what it was trained at; one of ours does.
         project: resample the maps to the input's size before they are decoded, as the official evaluation does.
         decode: decode settings that differ from the official ones, by name.
     """
@@ -51,9 +55,11 @@ class CatalogEntry:
     skeleton: str
     input_size: tuple[int, int]
     parameters: int
+    weights: str
     task: Task = "pose"
     licence: str = OWN_WEIGHTS
     bundled: bool = False
+    other_sizes: tuple[tuple[int, int], ...] = ()
     project: bool = True
     decode: Mapping[str, Any] = field(default_factory=dict)
 
@@ -61,7 +67,7 @@ class CatalogEntry:
         """What an export of this network starts from.
 
         Args:
-            weights: where the weights came from, for people.
+            weights: where the weights of this export came from, for a user.
             licence: of the weights; the one in the catalogue when left out.
         """
         return ModelInfo(
@@ -77,7 +83,13 @@ class CatalogEntry:
         )
 
 
-def _landmarks(name: str, subject: str, skeleton: str, parameters: int) -> CatalogEntry:
+OURS = "in the package, trained by us"
+SWAHR_CHECKPOINTS = "official SWAHR or HigherHRNet checkpoints"
+H3R_CHECKPOINTS = "official H3R checkpoints"
+RECIPE = "your own: there is a recipe"
+
+
+def _landmarks(name: str, subject: str, skeleton: str, parameters: int, weights: str) -> CatalogEntry:
     backbone, input_size = H3R_BACKBONES[name.split("-")[1]]
     return CatalogEntry(
         name=name,
@@ -85,6 +97,7 @@ def _landmarks(name: str, subject: str, skeleton: str, parameters: int) -> Catal
         skeleton=skeleton,
         input_size=input_size,
         parameters=parameters,
+        weights=weights,
         task="landmarks",
         project=False,
         decode={"topk": TOP_K},
@@ -101,14 +114,27 @@ CATALOG: Mapping[str, CatalogEntry] = MappingProxyType(
                 skeleton="coco-17",
                 input_size=(256, 256),
                 parameters=1_493_563,
+                weights=OURS,
                 licence="Apache-2.0",
                 bundled=True,
                 project=False,  # four times the pixels to decode would cost more than the network
                 # Chosen on 150 training photographs; a small network's background is noisier than the official ones'.
                 decode={"detection_threshold": 0.4, "person_threshold": 0.05, "adjust": "h3r"},
             ),
+            CatalogEntry(
+                name="swahr-small",
+                description="on a pose-pretrained MobileNetV2, for CPUs and small boards",
+                skeleton="coco-17",
+                input_size=(256, 256),
+                weights=OWN_WEIGHTS,
+                parameters=4_788_775,
+                project=False,  # four times the pixels to decode would cost more than the network
+                decode={"detection_threshold": 0.3, "person_threshold": 0.05, "adjust": "h3r"},
+            ),
             replace(
-                _landmarks("h3r-mobile-68", "a face, trained here, for CPUs and small boards", "300w-68", 586_608),
+                _landmarks(
+                    "h3r-mobile-68", "a face, trained here, for CPUs and small boards", "300w-68", 586_608, OURS
+                ),
                 licence="non-commercial research, as the 300-W annotations it was trained on",
                 bundled=True,
                 decode={"topk": 7},  # chosen on training faces, where 6 to 12 differ by 0.3 % of the error
@@ -119,6 +145,7 @@ CATALOG: Mapping[str, CatalogEntry] = MappingProxyType(
                 skeleton="coco-17",
                 input_size=(512, 512),
                 parameters=28_649_309,
+                weights=SWAHR_CHECKPOINTS,
             ),
             CatalogEntry(
                 name="swahr-w48",
@@ -126,6 +153,7 @@ CATALOG: Mapping[str, CatalogEntry] = MappingProxyType(
                 skeleton="coco-17",
                 input_size=(640, 640),
                 parameters=63_831_661,
+                weights=SWAHR_CHECKPOINTS,
             ),
             CatalogEntry(
                 name="swahr-w48-crowdpose",
@@ -133,16 +161,20 @@ CATALOG: Mapping[str, CatalogEntry] = MappingProxyType(
                 skeleton="crowdpose-14",
                 input_size=(640, 640),
                 parameters=63_825_814,
+                weights=SWAHR_CHECKPOINTS,
             ),
-            _landmarks("h3r-mobile-wflw98", "a face (WFLW)", "wflw-98", 595_728),
-            _landmarks("h3r-mobile-300w68", "a face (300-W)", "300w-68", 586_608),
-            _landmarks("h3r-w18-wflw98", "a face (WFLW)", "wflw-98", 9_688_620),
-            _landmarks("h3r-w18-300w68", "a face (300-W)", "300w-68", 9_672_420),
-            _landmarks("h3r-w18-cofw29", "a face (COFW)", "cofw-29", 9_651_360),
-            _landmarks("h3r-w18-aflw19", "a face (AFLW)", "aflw-19", 9_645_960),
-            _landmarks("h3r-w18-lapa106", "a face (LaPa)", "lapa-106", 9_692_940),
-            _landmarks("h3r-w32-coco17", "a body (COCO)", "coco-17", 29_553_216),
-            _landmarks("h3r-w32-mpii16", "a body (MPII)", "mpii-16", 29_552_256),
+            replace(
+                _landmarks("h3r-mobile-wflw98", "a face (WFLW)", "wflw-98", 595_728, H3R_CHECKPOINTS),
+                other_sizes=((160, 160), (256, 256)),
+            ),
+            _landmarks("h3r-mobile-300w68", "a face (300-W)", "300w-68", 586_608, H3R_CHECKPOINTS),
+            _landmarks("h3r-w18-wflw98", "a face (WFLW)", "wflw-98", 9_688_620, H3R_CHECKPOINTS),
+            _landmarks("h3r-w18-300w68", "a face (300-W)", "300w-68", 9_672_420, H3R_CHECKPOINTS),
+            _landmarks("h3r-w18-cofw29", "a face (COFW)", "cofw-29", 9_651_360, RECIPE),
+            _landmarks("h3r-w18-aflw19", "a face (AFLW)", "aflw-19", 9_645_960, RECIPE),
+            _landmarks("h3r-w18-lapa106", "a face (LaPa)", "lapa-106", 9_692_940, H3R_CHECKPOINTS),
+            _landmarks("h3r-w32-coco17", "a body (COCO)", "coco-17", 29_553_216, RECIPE),
+            _landmarks("h3r-w32-mpii16", "a body (MPII)", "mpii-16", 29_552_256, RECIPE),
         )
     }
 )

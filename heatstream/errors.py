@@ -18,7 +18,8 @@
     ├── TrainingError              a training cannot go on: a loss that is not finite, a foreign run folder
     └── InputError                 an argument has the wrong shape, dtype or range
 
-Every message says what was wrong, with which file or device, and what to do next, on one line.
+Every message says what was wrong, with which file or device, and what to do next, on one line; the faults of a recipe
+have a line each.
 """
 
 from __future__ import annotations
@@ -132,7 +133,7 @@ class DatasetError(HeatstreamError):
 
 
 class RecipeError(HeatstreamError):
-    """A training recipe has an unknown key, a wrong type or an impossible value."""
+    """A training recipe has unknown keys, wrong types or impossible values: one line for each."""
 
 
 class TrainingError(HeatstreamError):

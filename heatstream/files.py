@@ -1,15 +1,19 @@
-"""Paths as people write them, and writing a file whole or not at all."""
+"""Paths as people write them, and writing a file whole or not at all.
+
+Everything that heatstream leaves behind in one piece is written here.
+"""
 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from heatstream.errors import SinkError
 
-__all__ = ["expanded", "replacing"]
+__all__ = ["expanded", "replacing", "write_whole"]
 
 
 def expanded(path: str | Path) -> Path:
@@ -24,24 +28,45 @@ def expanded(path: str | Path) -> Path:
 def replacing(path: Path) -> Iterator[Path]:
     """Give the path of a temporary file that takes the place of `path` when the block ends well.
 
-    The temporary file is made at once, in the same folder, so that an unwritable place is known before the work.
-    Whatever is raised inside the block, `path` is as it was and the temporary file is gone.
+    The temporary file is made at once, in the same folder, so that an unwritable place is known before the work. Its
+    content is on the disk before it takes the name, so that not even a power cut leaves half a file. Whatever is
+    raised inside the block, `path` is as it was and the temporary file is gone. A link stays a link: what it leads to
+    is replaced.
 
     Raises:
         SinkError: the folder is missing or cannot be written, `path` is a folder, or the disk is full.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        if path.is_dir():
+        target = path.resolve()
+        if target.is_dir():
             raise SinkError(f"cannot write {path}: it is a folder, give the name of a file in it")
-        if not path.parent.is_dir():
-            raise SinkError(f"cannot write {path}: there is no folder {path.parent}, make it first")
+        if not target.parent.is_dir():
+            raise SinkError(f"cannot write {path}: there is no folder {target.parent}, make it first")
+        temporary = target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}.part")
         temporary.touch()
         try:
             yield temporary
-            temporary.replace(path)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
         raise SinkError(f"cannot write {path}: {reason}; choose another place") from error
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that it is there whole, or as it was before; a pipe or a device is written to as it is.
+
+    Raises:
+        SinkError: it cannot be written.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        try:
+            path.write_bytes(data)
+        except OSError as error:
+            raise SinkError(f"cannot write {path}: {(error.strerror or '').lower()}; choose another place") from error
+        return
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)

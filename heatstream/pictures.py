@@ -11,16 +11,11 @@ from numpy.typing import NDArray
 
 from heatstream.errors import HeatstreamError, SourceError
 from heatstream.extras import require
+from heatstream.frames import size_trouble
 from heatstream.picture_header import PictureHeader, read_header
 from heatstream.quiet_opencv import quiet
 
-__all__ = ["MOST_PIXELS", "MOST_SIDE", "read_picture", "size_trouble"]
-
-MOST_PIXELS = 2**27
-"""Of a picture or frame: 134 million, 403 MB of BGR. A phone's 108 million fit; a hostile 30000x30000 does not."""
-
-MOST_SIDE = 32766
-"""Of a picture or frame, in px: the warp of OpenCV 4 addresses pixels with 16 bits."""
+__all__ = ["read_picture"]
 
 
 def read_picture(
@@ -35,7 +30,7 @@ def read_picture(
 
     Raises:
         HeatstreamError: that error: the file is missing, empty, no picture, cut off, or larger than
-            :data:`MOST_PIXELS`.
+            :data:`heatstream.frames.MOST_PIXELS`.
         MissingExtraError: it is a HEIC picture, and pillow-heif is not installed.
     """
     try:
@@ -56,16 +51,6 @@ def read_picture(
         deep = header.kind == "tiff" and "; TIFFs of floating-point values are not read: save it with 8 or 16 bits"
         raise error(f"{path} is not a picture that OpenCV can read: it is of another kind, or damaged{deep or ''}")
     return image, header
-
-
-def size_trouble(height: int, width: int) -> str:
-    """Why a picture or frame of this size in px is refused, as it reads behind its name; empty where it is not."""
-    if height * width > MOST_PIXELS or max(height, width) > MOST_SIDE:
-        return (
-            f"is {width}x{height} px, and at most {MOST_PIXELS:,} px and sides of {MOST_SIDE:,} px are taken: "
-            "make it smaller"
-        )
-    return "" if height > 0 < width else "holds no pixels: save it again"
 
 
 def _decoded(data: bytes, upright: bool) -> NDArray[np.uint8] | None:

@@ -1,38 +1,86 @@
-"""What a frame yields: frozen dataclasses of arrays, checked once when they are made."""
+"""What a frame yields: frozen dataclasses of arrays, checked once when they are made.
+
+::
+
+    Result ─┬─ poses: Poses, of which one person is a Pose
+            ├─ faces: Faces, of which one face is a Face; None where nobody looks for faces
+            └─ timing: StageTimes
+
+All coordinates are (x, y) in pixels of the source image, float32. Pixel centres lie at +0.5, so that the image reaches
+from (0, 0) to (width, height).
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from heatstream import skeletons
-from heatstream.errors import InputError
+from heatstream.errors import InputError, UnknownNameError
 
-__all__ = ["Faces", "Poses"]
+__all__ = ["Face", "Faces", "Pose", "Poses", "Result", "StageTimes"]
 
+Chosen: TypeAlias = "slice | NDArray[np.bool_] | NDArray[np.integer] | Sequence[int] | Sequence[bool]"
+"""Some of several: a slice, a mask, or indices."""
 
-def _untracked() -> NDArray[np.int64]:
-    return np.empty(0, np.int64)
+Some = TypeVar("Some", "Poses", "Faces")
 
 
 @dataclass(frozen=True, eq=False)
-class Poses:
-    """Everyone found in one frame: N people with the K keypoints of one skeleton.
+class Pose:
+    """One person.
 
     Attributes:
-        keypoints: (N, K, 2) float32, (x, y) in pixels, pixel centres at +0.5. What a :class:`Pipeline` returns
-            is in pixels of the source image. A missing keypoint is (0, 0) with score 0.
+        keypoints: (K, 2) float32, (x, y) in px. A missing keypoint is (0, 0) with score 0.
+        keypoint_scores: (K,) float32, 0..1.
+        score: 0..1.
+        skeleton: name of the keypoint layout.
+        id: identity across frames, -1 where nobody tracks.
+    """
+
+    keypoints: NDArray[np.float32]
+    keypoint_scores: NDArray[np.float32]
+    score: float
+    skeleton: str
+    id: int = -1
+
+    def joint(self, name: str) -> NDArray[np.float32]:
+        """(2,) float32, where a keypoint is, for example ``"left_wrist"``; (0, 0) where it is missing.
+
+        Raises:
+            UnknownNameError: the layout has no such keypoint.
+        """
+        point: NDArray[np.float32] = self.keypoints[_index(self.skeleton, name)]
+        return point
+
+    def to_dict(self) -> dict[str, Any]:
+        """Id (None where nobody tracks), score and [x, y, score] * K, ready for JSON."""
+        triples = np.column_stack([self.keypoints, self.keypoint_scores])
+        return {
+            "id": self.id if self.id >= 0 else None,
+            "score": round(self.score, 5),
+            "keypoints": [[round(float(value), 3) for value in point] for point in triples],
+        }
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Poses:
+    """The people in one frame: N of them, with the K keypoints of one skeleton. Pipelines give the surest one first.
+
+    ``len(poses)`` counts them, ``for pose in poses`` goes through them, ``poses[0]`` is a :class:`Pose`, and
+    ``poses[poses.scores > 0.5]``, ``poses[:3]`` or ``poses[[0, 2]]`` are Poses again.
+
+    Attributes:
+        keypoints: (N, K, 2) float32, (x, y) in px. A missing keypoint is (0, 0) with score 0.
         keypoint_scores: (N, K) float32, 0..1, 0 where the keypoint is missing.
         scores: (N,) float32, 0..1, the mean of the keypoint scores as detected (missing ones count as 0).
         skeleton: name of the keypoint layout, one of :data:`heatstream.skeletons.SKELETONS`.
         ids: (N,) int64 identities across frames, -1 where nobody tracks. May be left out.
-        frame_index: number of the frame in its source, from 0.
-        capture_time: when the frame was taken, in seconds: since the epoch for live sources, since the start
-            of the clip for files.
 
     Raises:
         InputError: an array has the wrong number of dimensions, or shapes disagree.
@@ -42,9 +90,7 @@ class Poses:
     keypoint_scores: NDArray[np.float32]
     scores: NDArray[np.float32]
     skeleton: str
-    ids: NDArray[np.int64] = field(default_factory=_untracked)
-    frame_index: int = 0
-    capture_time: float = 0.0
+    ids: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
     def __post_init__(self) -> None:
         count = skeletons.get(self.skeleton).num_keypoints
@@ -66,7 +112,7 @@ class Poses:
         )
 
     @classmethod
-    def empty(cls, skeleton: str, *, frame_index: int = 0, capture_time: float = 0.0) -> Poses:
+    def empty(cls, skeleton: str) -> Poses:
         """Nobody in view."""
         count = skeletons.get(skeleton).num_keypoints
         return cls(
@@ -74,39 +120,66 @@ class Poses:
             keypoint_scores=np.zeros((0, count), np.float32),
             scores=np.zeros(0, np.float32),
             skeleton=skeleton,
-            frame_index=frame_index,
-            capture_time=capture_time,
         )
 
     def __len__(self) -> int:
         return len(self.keypoints)
 
-    def at(self, *, frame_index: int, capture_time: float) -> Poses:
-        """The same people, stamped with the frame they were seen in."""
-        return replace(self, frame_index=frame_index, capture_time=capture_time)
+    def __iter__(self) -> Iterator[Pose]:
+        return map(self._pose, range(len(self)))
+
+    @overload
+    def __getitem__(self, chosen: int | np.integer) -> Pose: ...
+
+    @overload
+    def __getitem__(self, chosen: Chosen) -> Poses: ...
+
+    def __getitem__(self, chosen: int | np.integer | Chosen) -> Pose | Poses:
+        if isinstance(chosen, (int, np.integer)):
+            return self._pose(int(chosen))
+        return _some(self, chosen, "keypoints", "keypoint_scores", "scores", "ids")
+
+    def __repr__(self) -> str:
+        return f"Poses({_counted(len(self), 'person', 'people')} of {self.skeleton}{_listed(self.scores)})"
+
+    def above(self, score: float) -> Poses:
+        """The people whose score is at least this."""
+        return self[self.scores >= score]
+
+    def joint(self, name: str) -> NDArray[np.float32]:
+        """(N, 2) float32, where everyone's keypoint of that name is, for example ``"left_wrist"``; (0, 0) if missing.
+
+        Raises:
+            UnknownNameError: the layout has no such keypoint.
+        """
+        return self.keypoints[:, _index(self.skeleton, name)]
 
     def boxes(self) -> NDArray[np.float32]:
-        """(N, 4) float32, (x0, y0, x1, y1) around each person's keypoints that have a score, in pixels."""
+        """(N, 4) float32, (x0, y0, x1, y1) around each person's keypoints that have a score, in px."""
         seen = (self.keypoint_scores > 0)[:, :, None]
         low = np.where(seen, self.keypoints, np.inf).min(axis=1, initial=np.inf)
         high = np.where(seen, self.keypoints, -np.inf).max(axis=1, initial=-np.inf)
         boxes = np.concatenate([low, high], axis=1)
         return np.where(np.isfinite(boxes), boxes, 0).astype(np.float32)
 
-    def to_coco(self, image_id: int | None = None, category_id: int = 1) -> list[dict[str, Any]]:
+    def to_dict(self) -> dict[str, Any]:
+        """``skeleton`` and ``people``, each as :meth:`Pose.to_dict` gives it, ready for JSON."""
+        return {"skeleton": self.skeleton, "people": [pose.to_dict() for pose in self]}
+
+    def to_coco(self, image_id: int, category_id: int = 1) -> list[dict[str, Any]]:
         """One entry per person in the COCO keypoint results format.
 
         ``keypoints`` is [x, y, score] * K. COCO measures from the centre of the first pixel while our pixel
         centres lie at +0.5; as the published evaluations do, coordinates are written unchanged.
 
         Args:
-            image_id: id of the image; the frame index when left out.
+            image_id: id of the image.
             category_id: COCO's category of a person is 1.
         """
         triples = np.concatenate([self.keypoints, self.keypoint_scores[:, :, None]], axis=2)
         return [
             {
-                "image_id": self.frame_index if image_id is None else image_id,
+                "image_id": image_id,
                 "category_id": category_id,
                 "keypoints": [round(float(value), 4) for value in person.ravel()],
                 "score": round(float(score), 6),
@@ -114,45 +187,72 @@ class Poses:
             for person, score in zip(triples, self.scores, strict=True)
         ]
 
-    def to_json(self) -> str:
-        """One line of JSON: frame, time, skeleton and people, each with id, score and [x, y, score] * K."""
-        triples = np.concatenate([self.keypoints, self.keypoint_scores[:, :, None]], axis=2)
-        return json.dumps(
-            {
-                "frame_index": self.frame_index,
-                "capture_time": round(self.capture_time, 6),
-                "skeleton": self.skeleton,
-                "people": [
-                    {
-                        "id": int(identity) if identity >= 0 else None,
-                        "score": round(float(score), 5),
-                        "keypoints": [[round(float(v), 3) for v in point] for point in person],
-                    }
-                    for person, score, identity in zip(triples, self.scores, self.ids, strict=True)
-                ],
-            }
+    def _pose(self, person: int) -> Pose:
+        return Pose(
+            self.keypoints[person],
+            self.keypoint_scores[person],
+            float(self.scores[person]),
+            self.skeleton,
+            int(self.ids[person]),
         )
 
 
 @dataclass(frozen=True, eq=False)
-class Faces:
-    """The faces looked at in one frame: N sets of the L landmarks of one layout. Bodies in boxes are such sets too.
-
-    Pixel centres lie at whole numbers here, as in H3R's code and in the datasets of landmarks; those of
-    :class:`Poses` lie at +0.5.
+class Face:
+    """One face, or one body that was found in a box.
 
     Attributes:
-        landmarks: (N, L, 2) float32, (x, y) in pixels of the source image.
-        scores: (N,) float32, 0..1: how sure the network is that there is such a face; see
-            :func:`confidence`. What is no face has a low one, and landmarks without
-            meaning.
-        boxes: (N, 4) float32, (x0, y0, x1, y1): the first and the last pixel of the region that was looked at, before
-            it is turned about its middle.
+        landmarks: (L, 2) float32, (x, y) in px.
+        score: 0..1.
+        box: (4,) float32, (x0, y0, x1, y1) in px.
+        angle: radians by which the box is turned about its middle.
+        person: whose face it is, an index into the frame's :class:`Poses`; -1 for a box given by hand.
+        skeleton: name of the landmark layout.
+    """
+
+    landmarks: NDArray[np.float32]
+    score: float
+    box: NDArray[np.float32]
+    angle: float
+    person: int
+    skeleton: str
+
+    def landmark(self, name: str) -> NDArray[np.float32]:
+        """(2,) float32, where a landmark is, for example ``"nose_bridge_0"``.
+
+        Raises:
+            UnknownNameError: the layout has no such landmark.
+        """
+        point: NDArray[np.float32] = self.landmarks[_index(self.skeleton, name)]
+        return point
+
+    def to_dict(self) -> dict[str, Any]:
+        """Person (None for a box given by hand), score, box, angle and [x, y] * L, ready for JSON."""
+        return {
+            "person": self.person if self.person >= 0 else None,
+            "score": round(self.score, 5),
+            "box": [round(float(value), 2) for value in self.box],
+            "angle": round(self.angle, 4),
+            "landmarks": [[round(float(value), 3) for value in point] for point in self.landmarks],
+        }
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Faces:
+    """The faces of one frame: N sets of the L landmarks of one layout. Bodies in boxes are such sets too.
+
+    Those of people come with the surest first, those of given boxes in the order of the boxes. They are counted, gone
+    through and chosen from as :class:`Poses` are.
+
+    Attributes:
+        landmarks: (N, L, 2) float32, (x, y) in px.
+        scores: (N,) float32, 0..1: how sure the network is that there is such a face. Where there is none the score
+            is low and the landmarks mean nothing.
+        boxes: (N, 4) float32, (x0, y0, x1, y1) in px: the region that the network looked at, tight around the face,
+            before it is turned about its middle.
         angles: (N,) float32, radians by which the region is turned, from x towards y: clockwise as one sees it.
         people: (N,) int64, whose face it is: index into the frame's :class:`Poses`; -1 for boxes given by hand.
         skeleton: name of the landmark layout, one of :data:`heatstream.skeletons.SKELETONS`.
-        frame_index: number of the frame in its source, from 0.
-        capture_time: when the frame was taken, as in :class:`Poses`.
 
     Raises:
         InputError: an array has the wrong number of dimensions, or shapes disagree.
@@ -164,8 +264,6 @@ class Faces:
     angles: NDArray[np.float32]
     people: NDArray[np.int64]
     skeleton: str
-    frame_index: int = 0
-    capture_time: float = 0.0
 
     def __post_init__(self) -> None:
         count = skeletons.get(self.skeleton).num_keypoints
@@ -185,7 +283,7 @@ class Faces:
         )
 
     @classmethod
-    def empty(cls, skeleton: str, *, frame_index: int = 0, capture_time: float = 0.0) -> Faces:
+    def empty(cls, skeleton: str) -> Faces:
         """No face in view."""
         return cls(
             landmarks=np.zeros((0, skeletons.get(skeleton).num_keypoints, 2), np.float32),
@@ -194,47 +292,127 @@ class Faces:
             angles=np.zeros(0, np.float32),
             people=np.zeros(0, np.int64),
             skeleton=skeleton,
-            frame_index=frame_index,
-            capture_time=capture_time,
         )
 
     def __len__(self) -> int:
         return len(self.landmarks)
 
-    def __getitem__(self, chosen: NDArray[np.bool_] | NDArray[np.integer] | slice) -> Faces:
-        """Some of the faces: those of a mask, of indices, or of a slice."""
-        arrays = {name: getattr(self, name)[chosen] for name in ("landmarks", "scores", "boxes", "angles", "people")}
-        return replace(self, **arrays)
+    def __iter__(self) -> Iterator[Face]:
+        return map(self._face, range(len(self)))
 
-    def at(self, *, frame_index: int, capture_time: float) -> Faces:
-        """The same faces, stamped with the frame they were seen in."""
-        return replace(self, frame_index=frame_index, capture_time=capture_time)
+    @overload
+    def __getitem__(self, chosen: int | np.integer) -> Face: ...
 
-    def to_json(self) -> str:
-        """One line of JSON: frame, time, skeleton and what :meth:`entries` gives."""
-        return json.dumps(
-            {
-                "frame_index": self.frame_index,
-                "capture_time": round(self.capture_time, 6),
-                "skeleton": self.skeleton,
-                "faces": self.entries(),
-            }
+    @overload
+    def __getitem__(self, chosen: Chosen) -> Faces: ...
+
+    def __getitem__(self, chosen: int | np.integer | Chosen) -> Face | Faces:
+        if isinstance(chosen, (int, np.integer)):
+            return self._face(int(chosen))
+        return _some(self, chosen, "landmarks", "scores", "boxes", "angles", "people")
+
+    def __repr__(self) -> str:
+        return f"Faces({_counted(len(self), 'face', 'faces')} of {self.skeleton}{_listed(self.scores)})"
+
+    def above(self, score: float) -> Faces:
+        """The faces whose score is at least this."""
+        return self[self.scores >= score]
+
+    def landmark(self, name: str) -> NDArray[np.float32]:
+        """(N, 2) float32, where every face's landmark of that name is, for example ``"nose_bridge_0"``.
+
+        Raises:
+            UnknownNameError: the layout has no such landmark.
+        """
+        return self.landmarks[:, _index(self.skeleton, name)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """``skeleton`` and ``faces``, each as :meth:`Face.to_dict` gives it, ready for JSON."""
+        return {"skeleton": self.skeleton, "faces": [face.to_dict() for face in self]}
+
+    def _face(self, face: int) -> Face:
+        return Face(
+            self.landmarks[face],
+            float(self.scores[face]),
+            self.boxes[face],
+            float(self.angles[face]),
+            int(self.people[face]),
+            self.skeleton,
         )
 
-    def entries(self) -> list[dict[str, Any]]:
-        """Of each face the person (null for boxes given by hand), score, box, angle and [x, y] * L, ready for JSON."""
-        return [
-            {
-                "person": int(person) if person >= 0 else None,
-                "score": round(float(score), 5),
-                "box": [round(float(value), 2) for value in box],
-                "angle": round(float(angle), 4),
-                "landmarks": [[round(float(value), 3) for value in point] for point in points],
-            }
-            for points, score, box, angle, person in zip(
-                self.landmarks, self.scores, self.boxes, self.angles, self.people, strict=True
-            )
-        ]
+
+@dataclass(frozen=True)
+class StageTimes:
+    """Where one frame's time went, in seconds.
+
+    Attributes:
+        stages: by name, in the order of the frame's way. On the CPU ``"preprocess"`` brings it to the network's size,
+            ``"network"`` runs the network, ``"decode"`` goes from its maps to people. On a GPU these are one graph:
+            ``"host copy"`` hands the frame over, ``"gpu"`` is all that the GPU does, copies included, ``"unpack"``
+            reads the people. ``"faces"`` follows where faces are looked for.
+        latency: from the moment the frame was there to the moment its result was, waiting included.
+        capture: reading and decompressing it; for live sources also the wait for it. 0 outside of a stream.
+        per_face: ``"faces"`` divided by the heads that were looked at; None where there was none.
+    """
+
+    stages: Mapping[str, float]
+    latency: float
+    capture: float = 0.0
+    per_face: float | None = None
+
+    def named(self) -> dict[str, float]:
+        """All of them by name, in the order of the frame's way."""
+        per_face = {} if self.per_face is None else {"per face": self.per_face}
+        return {"capture": self.capture, **self.stages, **per_face, "latency": self.latency}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Result:
+    """What was found in one frame: what ``pipeline(frame)`` returns, and what a stream gives frame by frame.
+
+    Attributes:
+        poses: the people.
+        timing: where the time went.
+        faces: their faces; None where nobody looks for faces.
+        frame: (H, W, 3) uint8, BGR, the frame itself; (0, 0, 3) for a frame in a GPU's memory.
+        frame_index: number of the frame in its stream, from 0; dropped frames leave gaps.
+        capture_time: when a stream's frame was taken, in seconds: since the epoch for live sources, since the start of
+            the clip for files.
+        dropped: how many frames of the stream were dropped before this one, since its start.
+        picture: file name of a stream's picture; None for frames of a video or camera.
+        image_id: of COCO results, the picture's; None where the frame index is.
+    """
+
+    poses: Poses
+    timing: StageTimes
+    faces: Faces | None = None
+    frame: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 0, 3), np.uint8))
+    frame_index: int = 0
+    capture_time: float = 0.0
+    dropped: int = 0
+    picture: str | None = None
+    image_id: int | None = None
+
+    def __repr__(self) -> str:
+        faces = "" if self.faces is None else f"{self.faces}, "
+        return f"Result(frame {self.frame_index}, {self.poses}, {faces}{self.timing.latency * 1000:.1f} ms)"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON: ``picture`` (if it is one), ``frame_index``, ``capture_time``, ``skeleton`` and ``people``.
+
+        Where faces are looked for, ``face_skeleton`` and ``faces`` follow; a face's ``person`` counts the entries of
+        ``people`` from 0.
+        """
+        entries: dict[str, Any] = {} if self.picture is None else {"picture": self.picture}
+        entries |= {"frame_index": self.frame_index, "capture_time": round(self.capture_time, 6)}
+        entries |= self.poses.to_dict()
+        if self.faces is not None:
+            entries |= {"face_skeleton": self.faces.skeleton, "faces": self.faces.to_dict()["faces"]}
+        return entries
+
+    def to_json(self) -> str:
+        """:meth:`to_dict` on one line."""
+        return json.dumps(self.to_dict())
 
 
 def _set_arrays(result: Poses | Faces, **arrays: tuple[NDArray[Any], tuple[int, ...]]) -> None:
@@ -245,3 +423,30 @@ def _set_arrays(result: Poses | Faces, **arrays: tuple[NDArray[Any], tuple[int, 
                 f"{type(result).__name__}.{name} must have shape {expected} for {result.skeleton}, got {array.shape}"
             )
         object.__setattr__(result, name, array)
+
+
+def _some(result: Some, chosen: Chosen, *names: str) -> Some:
+    """The chosen rows of all arrays of a result."""
+    if not isinstance(chosen, slice):
+        indices = np.asarray(chosen)
+        chosen = indices if indices.size else indices.astype(np.intp)  # an empty list has no type of its own
+    return replace(result, **{name: getattr(result, name)[chosen] for name in names})
+
+
+def _index(skeleton: str, name: str) -> int:
+    names = skeletons.get(skeleton).keypoints
+    if name not in names:
+        raise UnknownNameError.among(names, kind=f"keypoint of {skeleton}", name=name)
+    return names.index(name)
+
+
+def _counted(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
+
+
+def _listed(scores: NDArray[np.float32]) -> str:
+    """The first few scores, for people."""
+    if not len(scores):
+        return ""
+    shown = ", ".join(f"{score:.2f}" for score in scores[:5])
+    return f", scores {shown}{', ...' if len(scores) > 5 else ''}"

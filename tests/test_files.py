@@ -54,3 +54,14 @@ def test_a_full_disk_is_said_plainly(tmp_path: Path) -> None:
     ):
         raise OSError(28, "No space left on device")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    path = tmp_path / "there" / "out.onnx"
+    path.parent.mkdir()
+    link = tmp_path / "link.onnx"
+    link.symlink_to(path)
+    with replacing(link) as temporary:
+        temporary.write_text("new")
+    assert link.is_symlink()
+    assert path.read_text() == "new"

@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 OPTIONAL = (
     *("torch", "torchvision", "onnx", "onnxscript", "cupy", "cupyx", "tensorrt", "tensorrt_rtx"),
-    *("pycuda", "pycocotools", "faster_coco_eval", "skimage", "h5py"),
+    *("pycuda", "pycocotools", "faster_coco_eval", "skimage", "h5py", "tomli_w"),
 )
 
 COMMANDS = ("run", "train", "export", "build", "bench", "models", "doctor", "demo", "eval")

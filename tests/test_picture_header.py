@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
-from heatstream.errors import DatasetError, SourceError
+from heatstream.errors import DatasetError, InputError, SourceError
+from heatstream.frames import MOST_PIXELS, MOST_SIDE, check_frame
 from heatstream.picture_header import jpeg_end, read_header
-from heatstream.pictures import MOST_PIXELS, MOST_SIDE, read_picture
+from heatstream.pictures import read_picture
 
 KINDS = {
     ".jpg": "jpeg",
@@ -97,6 +98,12 @@ def test_huge_sizes_are_refused_before_anything_is_decoded(
     path.write_bytes(data)
     with pytest.raises(SourceError, match=f"at most {MOST_PIXELS:,} px"):
         read_picture(path)
+
+
+def test_huge_frames_are_refused() -> None:
+    for shape in ((30000, 30000, 3), (1, MOST_SIDE + 1, 3)):
+        with pytest.raises(InputError, match="make it smaller"):
+            check_frame(np.broadcast_to(np.uint8(0), shape))
 
 
 def test_the_end_of_a_jpeg_is_its_own(tmp_path: Path) -> None:

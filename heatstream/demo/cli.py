@@ -72,7 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         app(arguments, prog_name="heatstream")
     except HeatstreamError as error:
-        print_message(str(error))
+        for line in str(error).splitlines():  # a recipe's faults have a line each
+            print_message(line)
     except ImportError as error:
         # A core library that is installed but does not load, such as OpenCV on a system without libGL.
         print_message(f"{error}: `heatstream doctor` says how to get it")

@@ -19,10 +19,10 @@ from heatstream.errors import InputError, SinkError
 
 if TYPE_CHECKING:
     from heatstream.demo.drawing.overlay import Overlay
-    from heatstream.runtime.pipelines.faces import PosePipeline
+    from heatstream.results import Result
+    from heatstream.runtime.pipelines.base import PosePipeline
     from heatstream.runtime.sinks import Sink, WindowSink
     from heatstream.runtime.sources import Source
-    from heatstream.runtime.stream import StreamResult
 
 __all__ = ["RunOptions", "run_job"]
 
@@ -105,21 +105,12 @@ def run_job(source: Source, pipeline: PosePipeline, job: RunOptions) -> None:
                 written = [path for path in job.files if path.exists() and path.stat().st_size > 0]
                 print_report(
                     summary,
-                    model=_models(pipeline),
-                    engine=pipeline.engine.name,
+                    title=str(pipeline),
                     reason=pipeline.reason,
                     written=written,
                 )
     if stop.received is not None:
         raise typer.Exit(SIGNAL_EXIT + stop.received)
-
-
-def _models(pipeline: PosePipeline) -> str:
-    """The names of the networks that a pipeline runs."""
-    from heatstream.runtime.pipelines.faces import FaceCascade
-
-    name = pipeline.info.name
-    return f"{name} and {pipeline.landmarks.info.name}" if isinstance(pipeline, FaceCascade) else name
 
 
 def _check_files(files: Sequence[Path], source: Source) -> None:
@@ -163,7 +154,7 @@ def _open_sinks(job: RunOptions, source: Source) -> list[Sink]:
     return sinks
 
 
-def _hold(window: WindowSink, latest: StreamResult, stop: StopSignals) -> None:
+def _hold(window: WindowSink, latest: Result, stop: StopSignals) -> None:
     """Leave the last picture in view until somebody closes the window."""
     while not window.closed and stop.received is None:
         window.write(latest)

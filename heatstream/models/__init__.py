@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from heatstream.models.checkpoints import LoadReport, load_checkpoint
-from heatstream.models.networks.registry import NETWORKS, create
+from heatstream.models.networks.registry import create
 
 if TYPE_CHECKING:
     from heatstream.models.networks.output import SwahrOutput
 
-__all__ = ["NETWORKS", "LoadReport", "SwahrOutput", "create", "load_checkpoint"]
+__all__ = ["LoadReport", "SwahrOutput", "create", "load_checkpoint"]
 
 
 def __getattr__(name: str) -> Any:

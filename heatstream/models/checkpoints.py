@@ -34,7 +34,7 @@ PREFIXES = ("module.", "1.", "_orig_mod.")
 SCALE_HEADS = ("conv_scale_layers.", "quarter_scales.", "half_scales.")
 """Modules that only SWAHR training needs; a HigherHRNet checkpoint has none."""
 
-POSE_HEADS = ("final_layers.", "deconv_layers.", "quarter_", "half_", "heatmap_head.", *SCALE_HEADS)
+POSE_HEADS = ("final_layers.", "deconv_layers.", "quarter_", "half_", "heatmap_head.", "context_head.", *SCALE_HEADS)
 """Modules whose shapes follow the skeleton, and which an ImageNet backbone has not got."""
 
 OTHER_HEADS = (
@@ -72,7 +72,7 @@ class Origin:
     """What a checkpoint of our own training says of itself, under the key ``config``.
 
     Attributes:
-        network: its name, one of :data:`heatstream.models.NETWORKS`.
+        network: its name, one of :data:`heatstream.catalog.CATALOG`.
         skeleton: name of the keypoint layout that it was trained for.
         size: (height, width) of the training windows in px.
     """

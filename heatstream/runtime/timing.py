@@ -1,39 +1,18 @@
-"""How long each stage takes, and what a whole run came to."""
+"""What a whole run came to: frames per second, and how long each stage took."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["StageStats", "StageTimes", "StreamClock", "StreamSummary"]
+from heatstream.results import StageTimes
+
+__all__ = ["StageStats", "StreamClock", "StreamSummary"]
 
 REMEMBERED_FRAMES = 10_000  # percentiles are over the latest frames, so that a run of days needs no more memory
-
-
-@dataclass(frozen=True)
-class StageTimes:
-    """Where one frame's time went, in seconds.
-
-    Attributes:
-        capture: reading and decompressing it; for live sources also the wait for it.
-        preprocess: bringing it to the network's size.
-        engine: the network.
-        decode: from the network's maps to people.
-        landmarks: looking for their faces; None where nobody does.
-        per_face: the same for each of the heads that were looked at; None where there was none.
-        latency: from the moment the frame was there to the moment its people were, waiting included.
-    """
-
-    capture: float
-    preprocess: float
-    engine: float
-    decode: float
-    landmarks: float | None = field(default=None, kw_only=True)
-    per_face: float | None = field(default=None, kw_only=True)
-    latency: float
 
 
 @dataclass(frozen=True)
@@ -58,8 +37,8 @@ class StreamSummary:
         dropped: frames of a live source that nobody had time for.
         seconds: from the start to the latest result.
         fps: frames per second over that time, 0 without frames.
-        stages: by the names of :class:`StageTimes`, over the latest 10 000 frames, of those that have such a time;
-            empty without frames.
+        stages: by the names of :meth:`heatstream.results.StageTimes.named`, over the latest 10 000 frames, of those
+            that have such a time; empty without frames.
         warnings: what went wrong without ending the run, one sentence each.
     """
 
@@ -93,11 +72,14 @@ class StreamClock:
     def summary(self, *, dropped: int = 0, warnings: tuple[str, ...] = ()) -> StreamSummary:
         """What the run came to so far; takes a few milliseconds when many frames are remembered."""
         seconds = self._latest - self._start
+        durations: dict[str, list[float]] = {}
+        # The names of the fullest frame first, so that a time that only some frames have stands in its place.
+        for times in sorted((times.named() for times in self._times), key=len, reverse=True):
+            for name, duration in times.items():
+                durations.setdefault(name, []).append(duration)
         stages = {}
-        for stage in fields(StageTimes):
-            durations = [time for times in self._times if (time := getattr(times, stage.name)) is not None]
-            if durations:
-                p50, p99 = np.percentile(durations, (50, 99))
-                stages[stage.name] = StageStats(float(p50), float(p99))
+        for name, values in durations.items():
+            p50, p99 = np.percentile(values, (50, 99))
+            stages[name] = StageStats(float(p50), float(p99))
         fps = self._frames / seconds if seconds > 0 else 0.0
         return StreamSummary(self._frames, dropped, seconds, fps, stages, warnings)

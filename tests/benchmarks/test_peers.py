@@ -14,7 +14,7 @@ from benchmarks import peers
 from benchmarks.peers import Result, report, take_turns, yolo_ways
 from heatstream.demo.benchmark.frames import FrameFeed
 from heatstream.demo.benchmark.sampling import TimedWindow
-from heatstream.runtime.pipelines.pose import Pipeline
+from heatstream.runtime.pipelines.pose import CpuPosePipeline
 from tests.fakes.runtime import FakeEngine, spot
 
 FEED = FrameFeed("a spot", (spot(64, 96, 40.3, 30.7),))
@@ -45,7 +45,7 @@ def test_ratios_are_taken_within_each_turn() -> None:
 
 
 def test_both_ways_find_the_same_people_on_a_made_up_crowd() -> None:
-    ways = peers.decode_ways(Pipeline(FakeEngine(), peers.SETTINGS), 3, "cpu")
+    ways = peers.decode_ways(CpuPosePipeline(FakeEngine(), peers.SETTINGS), 3, "cpu")
     assert all(way(0).images > 0 for way in ways.values())
     maps = peers.StubPeopleEngine(FakeEngine(), 3).run(np.zeros((1, 3, 256, 256), np.float32))
     (people,) = peers.parse_officially(maps, "cpu")

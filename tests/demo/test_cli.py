@@ -14,9 +14,9 @@ from heatstream.catalog import CATALOG
 from heatstream.demo import machine_checks as checks
 from heatstream.demo.sample_clip import CLIP_SIZE
 from heatstream.errors import SinkError
+from heatstream.results import Result
 from heatstream.runtime.sinks import Draw
 from heatstream.runtime.sources import open_source
-from heatstream.runtime.stream import StreamResult
 from heatstream.version import __version__
 from tests.demo.conftest import SIZE, spot
 from tests.demo.helpers import Command, count_frames, in_a_process, read_lines
@@ -39,7 +39,7 @@ class FakeWindow:
     seen: int = 0
     closed: bool = False
 
-    def write(self, result: StreamResult) -> None:
+    def write(self, result: Result) -> None:
         picture = self.draw(result)
         assert picture.shape == result.frame.shape
         self.seen += 1
@@ -221,7 +221,7 @@ def test_a_window_that_fails_keeps_what_came_before(
     opened = show_windows(monkeypatch, frames_to_see=100)
     lines = tmp_path / "out.jsonl"
 
-    def write(self: FakeWindow, result: StreamResult) -> None:
+    def write(self: FakeWindow, result: Result) -> None:
         self.seen += 1
         if self.seen == 3:
             raise SinkError("the window failed: run with --no-window")

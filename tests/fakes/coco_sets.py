@@ -10,9 +10,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from heatstream.models.pose.augment import AugmentSettings
-from heatstream.models.pose.coco import ImageAnnotation, SetSettings
+from heatstream.models.pose.coco import ImageAnnotation
 from heatstream.models.pose.dataset import TrainingSet
+from heatstream.models.settings import AugmentSettings, SetSettings
 from heatstream.skeletons import COCO_17, Skeleton
 
 PLAIN = AugmentSettings(rotation=0, scale=(1, 1), translation=0, flip=0)

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatstream import skeletons
-from heatstream.results import Poses
+from heatstream.results import Poses, Result, StageTimes
+from heatstream.runtime.pipelines.base import PosePipeline
 from heatstream.runtime.pipelines.face_regions import HEAD
-from heatstream.runtime.pipelines.pose import Found
-from heatstream.runtime.timing import StageTimes
 from tests.fakes.runtime import POINTS, FakeEngine, FakeLandmarkEngine
 
 COLORED = replace(POINTS, input_size=(128, 128), decode={"topk": 9, "face_threshold": 0.5})
@@ -36,7 +35,7 @@ class Head:
     """A head that looks at the camera, or away from it.
 
     Attributes:
-        x, y: middle of the face's box, px with centres at whole numbers.
+        x, y: middle of the face's box, px.
         side: of the box, px.
         angle: of its roll, radians.
         away: seen from behind: no face is to be seen.
@@ -64,7 +63,7 @@ class Head:
 def picture_of(heads: Sequence[Head], *, size: tuple[int, int] = (240, 320)) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 BGR: red tells x on the face, green y, and blue that there is one."""
     frame = np.zeros((*size, 3), np.uint8)
-    rows, columns = np.indices(size)
+    rows, columns = np.indices(size) + 0.5
     for head in heads:
         cosine, sine = np.cos(head.angle), np.sin(head.angle)
         across = ((columns - head.x) * cosine + (rows - head.y) * sine) / head.side
@@ -90,7 +89,7 @@ def poses_of(
     keypoints, scores = np.zeros((len(heads), 17, 2)), np.zeros((len(heads), 17))
     for person, head in enumerate(heads):
         guessed = replace(head, x=head.x + off[0] * head.side, y=head.y + off[1] * head.side, side=head.side * scale)
-        keypoints[person, :5] = guessed.keypoints() + 0.5
+        keypoints[person, :5] = guessed.keypoints()
         scores[person, :5] = score
         scores[person, :3] *= 0.3 if head.away else 1
     return Poses(keypoints, scores, scores.mean(axis=1), "coco-17")
@@ -110,28 +109,27 @@ class ColorEngine(FakeLandmarkEngine):
         return {"landmarks": np.where(blue > 0.9, 6 - 1000 * apart, -6).astype(np.float32)}
 
 
-class FakePoses:
+class FakePoses(PosePipeline):
     """A pose pipeline that knows what it will find: the poses of one call after the other, the last ones ever after."""
 
-    info = FakeEngine().info
-    parallel_runs = 2
-
     def __init__(self, *poses: Poses) -> None:
-        self.engine = FakeEngine()
+        self._engine = FakeEngine()
         self._poses = list(poses)
 
-    def for_throughput(self) -> FakePoses:
-        return self
+    @property
+    def engine(self) -> FakeEngine:
+        return self._engine
 
-    def in_order(self) -> FakePoses:
-        return self
+    @property
+    def reason(self) -> str:
+        return ""
 
-    def find(self, frame: NDArray[np.uint8]) -> Found:
+    def __call__(self, frame: object) -> Result:
         poses = self._poses[0] if len(self._poses) == 1 else self._poses.pop(0)
-        return Found(poses, preprocess=0.001, engine=0.01, decode=0.002)
+        return Result(poses, StageTimes({"preprocess": 0.001, "network": 0.01, "decode": 0.002}, latency=0.013))
+
+    def warm_up(self, height: int, width: int) -> None:
+        """Is always ready."""
 
     def close(self) -> None:
         self.engine.close()
-
-
-NO_TIME = StageTimes(0.0, 0.0, 0.0, 0.0, 0.0)

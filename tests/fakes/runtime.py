@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 
 from heatstream.errors import EngineError
 from heatstream.model_info import ModelInfo
-from heatstream.results import Poses
+from heatstream.results import Poses, Result, StageTimes
 from heatstream.runtime.sources import Frame
-from heatstream.runtime.stream import StreamResult
-from heatstream.runtime.timing import StageTimes
 
 MODELS = Path(__file__).resolve().parent.parent / "runtime" / "models"
 
@@ -190,18 +188,18 @@ def result(
     score: float = 0.5,
     picture: str | None = None,
     time: float = 0.0,
-) -> StreamResult:
+) -> Result:
     """A result with one person whose score is given, on a grey frame."""
     poses = Poses(
         keypoints=np.full((1, 17, 2), 10, np.float32),
         keypoint_scores=np.full((1, 17), score, np.float32),
         scores=np.array([score], np.float32),
         skeleton="coco-17",
-        frame_index=index,
-        capture_time=time,
     )
     frame = np.full((*size, 3), 128, np.uint8)
-    return StreamResult(frame, poses, index, StageTimes(0.0, 0.0, 0.0, 0.0, 0.0), 0, picture)
+    return Result(
+        poses, StageTimes({}, latency=0.0), frame=frame, frame_index=index, capture_time=time, picture=picture
+    )
 
 
 def write_video(path: Path, *, frames: int = 30, codec: str = "MJPG", size: tuple[int, int] = (48, 64)) -> Path:

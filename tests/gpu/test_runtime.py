@@ -12,7 +12,8 @@ import pytest
 import heatstream
 from heatstream import catalog
 from heatstream.errors import MissingExtraError
-from heatstream.runtime.pipelines.pose_gpu import FRAMES_IN_FLIGHT, GpuPipeline
+from heatstream.results import Result
+from heatstream.runtime.pipelines.pose_gpu import FRAMES_IN_FLIGHT, GpuPosePipeline
 from heatstream.runtime.stream import stream
 from tests.demo.conftest import write_model
 from tests.fakes.runtime import FakeSource, spot
@@ -45,7 +46,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", params=ENGINES)
-def pipeline(request: pytest.FixtureRequest, model: Path) -> Iterator[GpuPipeline]:
+def pipeline(request: pytest.FixtureRequest, model: Path) -> Iterator[GpuPosePipeline]:
     """With every engine in turn."""
     if request.param == "torch":
         torch = pytest.importorskip("torch", reason="torch is not installed")
@@ -55,6 +56,7 @@ def pipeline(request: pytest.FixtureRequest, model: Path) -> Iterator[GpuPipelin
         opened = heatstream.load(model, "cuda", engine=request.param)
     except MissingExtraError as error:
         pytest.skip(str(error))
+    assert isinstance(opened, GpuPosePipeline)
     with opened:
         yield opened
 
@@ -63,13 +65,13 @@ def frame(x: float = 100, y: float = 60, size: tuple[int, int] = (128, 192)) -> 
     return spot(*size, x, y, radius=6)
 
 
-def assert_same(found: Any, expected: Any) -> None:
-    assert len(found) == len(expected) == 1
-    np.testing.assert_allclose(found.keypoints, expected.keypoints, atol=PIXELS)
-    np.testing.assert_allclose(found.keypoint_scores, expected.keypoint_scores, atol=0.01)
+def assert_same(found: Result, expected: Result) -> None:
+    assert len(found.poses) == len(expected.poses) == 1
+    np.testing.assert_allclose(found.poses.keypoints, expected.poses.keypoints, atol=PIXELS)
+    np.testing.assert_allclose(found.poses.keypoint_scores, expected.poses.keypoint_scores, atol=0.01)
 
 
-def test_it_finds_what_the_cpu_finds(pipeline: GpuPipeline, model: Path) -> None:
+def test_it_finds_what_the_cpu_finds(pipeline: GpuPosePipeline, model: Path) -> None:
     on_cpu = heatstream.load(model, "cpu")
     for x in (40.3, 80.7, 120.2, 90.6):
         assert_same(pipeline(frame(x)), on_cpu(frame(x)))
@@ -77,7 +79,7 @@ def test_it_finds_what_the_cpu_finds(pipeline: GpuPipeline, model: Path) -> None
         assert_same(pipeline(frame(60.3, 70.4, size)), on_cpu(frame(60.3, 70.4, size)))
 
 
-def test_a_flip_test_finds_what_the_cpu_finds(pipeline: GpuPipeline, model: Path) -> None:
+def test_a_flip_test_finds_what_the_cpu_finds(pipeline: GpuPosePipeline, model: Path) -> None:
     name = {"TensorRT ": "tensorrt", "TensorRT-RTX ": "tensorrt-rtx"}
     engine = next((name[prefix] for prefix in name if pipeline.engine.name.startswith(prefix)), "torch")
     on_cpu = heatstream.load(model, "cpu", flip=True)
@@ -86,12 +88,12 @@ def test_a_flip_test_finds_what_the_cpu_finds(pipeline: GpuPipeline, model: Path
             assert_same(flipping(frame()), on_cpu(frame()))
 
 
-def test_frames_are_replayed_as_graphs(pipeline: GpuPipeline) -> None:
+def test_frames_are_replayed_as_graphs(pipeline: GpuPosePipeline) -> None:
     pipeline.warm_up(128, 192)
     assert pipeline.graph_refusal == ""
 
 
-def test_nothing_is_allocated_after_warm_up(pipeline: GpuPipeline, cupy: Any) -> None:
+def test_nothing_is_allocated_after_warm_up(pipeline: GpuPosePipeline, cupy: Any) -> None:
     pipeline.warm_up(128, 192)
 
     def refuse(size: int) -> None:
@@ -100,12 +102,12 @@ def test_nothing_is_allocated_after_warm_up(pipeline: GpuPipeline, cupy: Any) ->
     free_before, _ = cupy.cuda.Device().mem_info
     with cupy.cuda.using_allocator(refuse):
         for x in range(30, 160, 10):
-            assert len(pipeline(frame(x))) == 1
+            assert len(pipeline(frame(x)).poses) == 1
     assert cupy.cuda.Device().mem_info[0] == free_before
 
 
 @pytest.mark.parametrize("library", ["cupy", "torch", "interface"])
-def test_frames_on_the_device_are_taken_as_they_are(pipeline: GpuPipeline, cupy: Any, library: str) -> None:
+def test_frames_on_the_device_are_taken_as_they_are(pipeline: GpuPosePipeline, cupy: Any, library: str) -> None:
     expected = pipeline(frame())
     on_device: Any = cupy.asarray(frame())
     if library == "torch":
@@ -121,10 +123,10 @@ def test_frames_on_the_device_are_taken_as_they_are(pipeline: GpuPipeline, cupy:
         on_device = Foreign()
     for _ in range(3):
         found = pipeline(on_device)
-        np.testing.assert_array_equal(found.keypoints, expected.keypoints)
+        np.testing.assert_array_equal(found.poses.keypoints, expected.poses.keypoints)
 
 
-def test_a_frame_that_is_still_being_written_is_waited_for(pipeline: GpuPipeline, cupy: Any) -> None:
+def test_a_frame_that_is_still_being_written_is_waited_for(pipeline: GpuPosePipeline, cupy: Any) -> None:
     expected = pipeline(frame())
     source, target = cupy.asarray(frame()), cupy.zeros((128, 192, 3), np.uint8)
     busy = cupy.zeros((4096, 4096), np.float32)
@@ -132,18 +134,18 @@ def test_a_frame_that_is_still_being_written_is_waited_for(pipeline: GpuPipeline
         for _ in range(3):
             busy @ busy  # some milliseconds of work in front of the copy
             cupy.copyto(target, source)
-            np.testing.assert_array_equal(pipeline(target).keypoints, expected.keypoints)
+            np.testing.assert_array_equal(pipeline(target).poses.keypoints, expected.poses.keypoints)
             target.fill(0)
 
 
-def test_a_thousand_frames_of_two_threads_are_the_same(pipeline: GpuPipeline) -> None:
+def test_a_thousand_frames_of_two_threads_are_the_same(pipeline: GpuPosePipeline) -> None:
     """No slot's memory is another's."""
     results = list(stream(FakeSource(1000), pipeline, workers=FRAMES_IN_FLIGHT))
     assert [int(result.frame[0, 0, 0]) for result in results] == [number % 256 for number in range(1000)]
     assert all(len(result.poses) == 0 for result in results)
 
 
-def test_stage_times_add_up(pipeline: GpuPipeline) -> None:
+def test_stage_times_add_up(pipeline: GpuPosePipeline) -> None:
     """Each is a graph of its own, so the whole is at most what they take one after the other."""
     times = {name: float(np.median(values)) for name, values in pipeline.stage_times(frame(), 50).items()}
     whole = times.pop("frame")

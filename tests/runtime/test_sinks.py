@@ -19,7 +19,8 @@ import pytest
 from numpy.typing import NDArray
 
 from heatstream.errors import SinkError
-from heatstream.results import Faces
+from heatstream.files import write_whole
+from heatstream.results import Faces, Result
 from heatstream.runtime.sinks import (
     CocoSink,
     JsonLinesSink,
@@ -28,22 +29,20 @@ from heatstream.runtime.sinks import (
     Sink,
     VideoSink,
     WindowSink,
-    base,
     display_trouble,
     pictures,
     save_sink,
     window,
 )
-from heatstream.runtime.stream import StreamResult
 from tests.fakes.runtime import result
 
 
-def whiten(result: StreamResult) -> NDArray[np.uint8]:
+def whiten(result: Result) -> NDArray[np.uint8]:
     """An overlay: a bright picture."""
     return np.full_like(result.frame, 250)
 
 
-def write_all(target: Sink | Recorder, results: Iterable[StreamResult]) -> None:
+def write_all(target: Sink | Recorder, results: Iterable[Result]) -> None:
     for item in results:
         target.write(item)
 
@@ -105,7 +104,7 @@ def test_a_clock_that_jumps_does_not_stop_or_flood_a_live_video(jump: float, tmp
 def test_the_best_picture_is_kept(name: str, tmp_path: Path) -> None:
     drawn: list[int] = []
 
-    def draw(result: StreamResult) -> NDArray[np.uint8]:
+    def draw(result: Result) -> NDArray[np.uint8]:
         drawn.append(result.frame_index)
         return whiten(result)
 
@@ -139,7 +138,7 @@ def test_each_line_is_on_the_disk_at_once(tmp_path: Path) -> None:
         assert [json.loads(line)["frame_index"] for line in lines] == list(range(number + 1))
     sink.close()
     sink.close()
-    assert json.loads(lines[0]) == json.loads(result(0).poses.to_json())
+    assert json.loads(lines[0]) == result(0).to_dict()
 
 
 def test_a_picture_is_named_in_its_line(tmp_path: Path) -> None:
@@ -160,10 +159,10 @@ def test_faces_stand_beside_their_people_in_a_line(picture: str | None, tmp_path
     sink.close()
     two, none = map(json.loads, (tmp_path / "out.jsonl").read_text().splitlines())
     assert none == {**two, "faces": []}
-    assert (two["face_skeleton"], two["faces"]) == ("300w-68", faces.entries())
+    assert (two["face_skeleton"], two["faces"]) == ("300w-68", faces.to_dict()["faces"])
     people = {name: value for name, value in two.items() if not name.startswith("face")}
     assert people.pop("picture", None) == picture
-    assert people == json.loads(result(4).poses.to_json())
+    assert people == result(4).to_dict()
 
 
 @pytest.mark.parametrize(("picture", "image_id"), [("000000000790.jpg", 790), ("holiday.jpg", None), (None, None)])
@@ -192,7 +191,7 @@ def test_a_link_stays_a_link_and_a_device_a_device(tmp_path: Path) -> None:
     taken: list[bytes] = []
     reader = threading.Thread(target=lambda: taken.append((tmp_path / "pipe").read_bytes()), daemon=True)
     reader.start()
-    base.write_whole(tmp_path / "pipe", b"hello")
+    write_whole(tmp_path / "pipe", b"hello")
     reader.join(10)
     assert taken == [b"hello"]
     assert (tmp_path / "pipe").is_fifo()
@@ -252,7 +251,7 @@ class FullDisk(io.FileIO):
 def test_a_full_disk_leaves_whole_lines(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
     sink = JsonLinesSink(path)
-    length = len(result(0).poses.to_json()) + 1
+    length = len(result(0).to_json()) + 1
     FullDisk.room = 2 * length + length // 2
     sink._file.close()
     sink._file = FullDisk(path, "w")
@@ -311,7 +310,7 @@ class FakeSink:
         self._fail_on = fail_on
         self._gate = gate
 
-    def write(self, item: StreamResult) -> None:
+    def write(self, item: Result) -> None:
         if self._gate is not None:
             self._gate.wait(20)
         if item.frame_index == self._fail_on:

@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 
@@ -20,11 +20,14 @@ from heatstream.demo.benchmark.scenarios import (
     pose_ways,
 )
 from heatstream.demo.benchmark.stub_engines import ResizedEngine, StubPeopleEngine
+from heatstream.engine_builder.trt.model_source import read_model
 from heatstream.errors import InputError
-from heatstream.kernels import Geometry
-from heatstream.runtime.load import load, model_path
+from heatstream.runtime.engines.base import Engine
+from heatstream.runtime.load import load, load_landmarks, model_path
+from heatstream.runtime.pipelines.base import PosePipeline, frame_geometry
 from heatstream.runtime.pipelines.landmarks import LandmarkPipeline
-from heatstream.runtime.pipelines.pose import Pipeline
+from heatstream.runtime.pipelines.pose import CpuPosePipeline
+from heatstream.runtime.pipelines.pose_gpu import GpuPosePipeline
 
 __all__ = ["BenchmarkCase", "CaseConfig", "open_subject"]
 
@@ -70,7 +73,7 @@ class BenchmarkCase:
         first_seconds: of the first frame.
     """
 
-    pipeline: Any
+    pipeline: PosePipeline | LandmarkPipeline
     ways: tuple[Scenario, ...]
     input_size: tuple[int, int]
     sha256: str
@@ -86,13 +89,15 @@ def open_subject(condition: CaseConfig, feed: FrameFeed) -> BenchmarkCase:
     """
     path = model_path(condition.model)
     start = time.perf_counter()
-    loaded: Any = load(condition.model, condition.device, condition.threads, engine=condition.engine)
+    loaded = load_pipeline(path, condition)
     load_seconds = time.perf_counter() - start
     try:
         pipeline = _under(loaded, condition)
-        make = _landmark_ways if isinstance(pipeline, LandmarkPipeline) else _pose_ways
-        input_size = _input_size(pipeline, feed)
-        first, ways = make(pipeline, feed, condition)
+        input_size = frame_geometry(pipeline.info, feed.size).input_size
+        if isinstance(pipeline, LandmarkPipeline):
+            first, ways = _landmark_ways(pipeline, feed, condition)
+        else:
+            first, ways = _pose_ways(pipeline, feed, condition)
         for way in ways:
             way.run(0)  # the first runs are slower: memory is taken, caches and clocks warm up
     except BaseException:
@@ -103,40 +108,38 @@ def open_subject(condition: CaseConfig, feed: FrameFeed) -> BenchmarkCase:
     )
 
 
-def _under(loaded: Any, condition: CaseConfig) -> Any:
+def load_pipeline(path: Path, condition: CaseConfig) -> PosePipeline | LandmarkPipeline:
+    """The pipeline of a model file, whatever it finds."""
+    loader = load_landmarks if read_model(path).info.task == "landmarks" else load
+    return loader(path, condition.device, condition.threads, engine=condition.engine)
+
+
+def _under(loaded: PosePipeline | LandmarkPipeline, condition: CaseConfig) -> PosePipeline | LandmarkPipeline:
     """The pipeline under the condition's size and crowd."""
     if condition.size is None and condition.crowd is None:
         return loaded
     name = loaded.info.name
-    if not isinstance(loaded, Pipeline):
+    if not isinstance(loaded, CpuPosePipeline):
         raise InputError(
             f"--size and --people change what surrounds a pose network on the CPU, and {name} runs as "
             f"{loaded.engine.name}: leave them out, or add --device cpu to a pose model"
         )
-    engine = loaded.engine
+    engine: Engine = loaded.engine
     if condition.size is not None:
         engine = ResizedEngine(engine, condition.size)
     if condition.crowd is not None:
         engine = StubPeopleEngine(engine, condition.crowd)
-    return Pipeline(engine, loaded.settings, flip=loaded.flip, scales=loaded.scales)
+    return CpuPosePipeline(engine, loaded.settings, flip=loaded.flip, scales=loaded.scales)
 
 
-def _input_size(pipeline: Any, feed: FrameFeed) -> tuple[int, int]:
-    info = pipeline.info
-    if info.any_size:
-        return Geometry.reference(feed.size, info.input_size[0]).input_size
-    height, width = info.input_size
-    return height, width
-
-
-def _pose_ways(pipeline: Any, feed: FrameFeed, condition: CaseConfig) -> tuple[float, list[Scenario]]:
+def _pose_ways(pipeline: PosePipeline, feed: FrameFeed, condition: CaseConfig) -> tuple[float, list[Scenario]]:
     pipeline.warm_up(*feed.size)  # on a GPU the engine may have to be built first
-    first = _seconds(lambda: pipeline.find(feed.frames[0]))
-    if hasattr(pipeline, "stage_times"):
+    first = _seconds(lambda: pipeline(feed.frames[0]))
+    if isinstance(pipeline, GpuPosePipeline):
         if condition.batches:
             raise InputError(f"--batch is measured on the CPU alone, not on {pipeline.engine.name}: leave it out")
         ways = [gpu_engine_way(pipeline, feed)]
-    else:
+    elif isinstance(pipeline, CpuPosePipeline):
         images = [pipeline.prepare(frame).images[0] for frame in feed.frames[:PREPARED_IMAGES]]
         ways = engine_ways(pipeline.engine, images, condition.batches)
     return first, [*ways, *pose_ways(pipeline, feed, fps=condition.fps)]

@@ -19,7 +19,7 @@ WIDTH = 1320
 HEADER, BAND, FOOTER = 24, 340, 60
 """Heights px: above the first run, of a run, and below the last one."""
 
-STAGE_COLOURS = {"preprocess": ORANGE, "engine": BLUE, "decode": GREEN}
+STAGE_COLOURS = {"preprocess": ORANGE, "engine": BLUE, "network": BLUE, "gpu": BLUE, "decode": GREEN}
 
 
 def draw(record: Record, path: Path) -> None:

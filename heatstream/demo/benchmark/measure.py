@@ -8,7 +8,6 @@ from contextlib import ExitStack, nullcontext
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from heatstream.demo.benchmark.cases import BenchmarkCase, CaseConfig, open_subject
 from heatstream.demo.benchmark.frames import FrameFeed
@@ -18,7 +17,8 @@ from heatstream.demo.benchmark.record import Camera, Rate, Run, Stage
 from heatstream.demo.benchmark.sampling import TimedWindow
 from heatstream.demo.benchmark.scenarios import CAMERA, FRAME, PIPELINE, Scenario
 from heatstream.demo.benchmark.tegrastats import TegraStats
-from heatstream.runtime.timing import StageTimes
+from heatstream.results import StageTimes
+from heatstream.runtime.pipelines.pose_gpu import GpuPosePipeline
 
 __all__ = ["Measurement", "summed_up"]
 
@@ -31,7 +31,6 @@ MIN_TURNS = 5
 ENOUGH = 3
 """Very slow models end after so many turns, once they have taken twice the time that was asked for."""
 
-STAGES = ("preprocess", "engine", "decode")
 GPU_REPEATS = 50
 PERCENT = np.arange(101)
 
@@ -107,7 +106,7 @@ class Measurement:
             self._feed,
             whole,
             meters=self._meters.readings(),
-            gpu_stages=_gpu_stages(pipeline, self._feed) if hasattr(pipeline, "stage_times") else {},
+            gpu_stages=_gpu_stages(pipeline, self._feed) if isinstance(pipeline, GpuPosePipeline) else {},
         )
 
 
@@ -159,11 +158,13 @@ def _rate(title: str, slices: Sequence[TimedWindow]) -> Rate:
 
 def _stages(turns: Sequence[Sequence[StageTimes]]) -> dict[str, Stage]:
     whole = sum(times.latency for turn in turns for times in turn)
-    return {name: _stage([[getattr(times, name) for times in turn] for turn in turns], whole) for name in STAGES}
+    return {
+        name: _stage([[times.stages[name] for times in turn] for turn in turns], whole) for name in turns[0][0].stages
+    }
 
 
-def _gpu_stages(pipeline: Any, feed: FrameFeed) -> dict[str, Stage]:
-    times: dict[str, NDArray[np.float64]] = pipeline.stage_times(feed.frames[0], GPU_REPEATS)
+def _gpu_stages(pipeline: GpuPosePipeline, feed: FrameFeed) -> dict[str, Stage]:
+    times = pipeline.stage_times(feed.frames[0], GPU_REPEATS)
     whole = float(times["frame"].sum())
     return {name: _stage([values.tolist()], whole) for name, values in times.items()}
 

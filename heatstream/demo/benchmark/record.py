@@ -110,7 +110,7 @@ class Run:
         load_seconds: from the name to a pipeline that is ready.
         first_seconds: of the first frame, which warms everything up.
         rates: by the ways' keys.
-        stages: of one frame at a time, by the names of :class:`heatstream.runtime.timing.StageTimes`.
+        stages: of one frame at a time, by the names of :class:`heatstream.results.StageTimes`.
         camera: behind a camera; None for landmarks.
         meters: memory and power during the stream at full speed, by the meter's name.
         gpu_stages: seconds on the GPU's clock, by the stage's name; empty on a CPU.

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import count
 from threading import Lock
 
-from heatstream.runtime.timing import StageTimes
+from heatstream.results import StageTimes
 
 __all__ = ["MIN_COUNTED", "Counter", "TimedWindow", "alone", "for_throughput"]
 

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +13,12 @@ from numpy.typing import NDArray
 from heatstream.demo.benchmark.frames import FrameFeed
 from heatstream.demo.benchmark.sampling import MIN_COUNTED, Counter, TimedWindow, alone, for_throughput
 from heatstream.errors import InputError
+from heatstream.results import Result, StageTimes
 from heatstream.runtime.engines.base import Engine
+from heatstream.runtime.pipelines.base import PosePipeline
 from heatstream.runtime.pipelines.landmarks import LandmarkPipeline
-from heatstream.runtime.pipelines.pose import Finder, Found
+from heatstream.runtime.pipelines.pose_gpu import GpuPosePipeline
 from heatstream.runtime.stream import stream
-from heatstream.runtime.timing import StageTimes
 
 __all__ = [
     *("CAMERA", "ENGINE", "FACES", "FRAME", "PIPELINE", "THROUGHPUT"),
@@ -88,11 +88,11 @@ def engine_ways(engine: Engine, images: Sequence[NDArray[np.float32]], batches: 
     return ways
 
 
-def gpu_engine_way(pipeline: Any, feed: FrameFeed) -> Scenario:
+def gpu_engine_way(pipeline: GpuPosePipeline, feed: FrameFeed) -> Scenario:
     """The engine alone by the GPU's own clock, for a pipeline that keeps a whole frame there.
 
     Args:
-        pipeline: a :class:`heatstream.runtime.pipelines.pose_gpu.GpuPipeline`.
+        pipeline: keeps whole frames on the GPU.
         feed: the frames.
     """
 
@@ -104,7 +104,7 @@ def gpu_engine_way(pipeline: Any, feed: FrameFeed) -> Scenario:
     return Scenario(ENGINE, "engine, by the GPU's clock", run)
 
 
-def pose_ways(pipeline: Finder, feed: FrameFeed, *, fps: float) -> list[Scenario]:
+def pose_ways(pipeline: PosePipeline, feed: FrameFeed, *, fps: float) -> list[Scenario]:
     """The whole pipeline: one frame after the other, as a stream at full speed, and behind a camera.
 
     Args:
@@ -161,20 +161,17 @@ def _batch_way(engine: Engine, images: Sequence[NDArray[np.float32]], size: int)
     )
 
 
-def _frame_by_frame(pipeline: Finder, feed: FrameFeed, seconds: float) -> TimedWindow:
+def _frame_by_frame(pipeline: PosePipeline, feed: FrameFeed, seconds: float) -> TimedWindow:
     stages: list[StageTimes] = []
 
     def work(number: int) -> None:
-        start = time.perf_counter()
-        found = pipeline.find(feed.frames[number % len(feed.frames)])
-        took = time.perf_counter() - start
-        stages.append(StageTimes(0.0, found.preprocess, found.engine, found.decode, latency=took))
+        stages.append(pipeline(feed.frames[number % len(feed.frames)]).timing)
 
     counted = alone(work, seconds)
     return replace(counted, stages=tuple(stages[1:]))
 
 
-def _closed_loop(pipeline: Finder, feed: FrameFeed, seconds: float) -> TimedWindow:
+def _closed_loop(pipeline: PosePipeline, feed: FrameFeed, seconds: float) -> TimedWindow:
     # As many as may be in flight or wait for the consumer when it starts do not count.
     counting = _Counting(pipeline, Counter(seconds, skip=pipeline.parallel_runs + 1))
     with stream(feed.endless(), counting) as results:
@@ -184,27 +181,44 @@ def _closed_loop(pipeline: Finder, feed: FrameFeed, seconds: float) -> TimedWind
     return replace(counting.counter.slice(), people=counting.people[0])
 
 
-class _Counting:
+class _Counting(PosePipeline):
     """A pipeline whose results are counted where they are found.
 
     The loop that takes them may be late on a busy machine, and finds several waiting then.
     """
 
-    def __init__(self, pipeline: Finder, counter: Counter, people: list[int] | None = None) -> None:
+    def __init__(self, pipeline: PosePipeline, counter: Counter, people: list[int] | None = None) -> None:
         self.counter = counter
         self.people = [0] if people is None else people
-        self.parallel_runs = pipeline.parallel_runs
         self._pipeline = pipeline
         self._lock = threading.Lock()
+
+    @property
+    def engine(self) -> Engine:
+        return self._pipeline.engine
+
+    @property
+    def reason(self) -> str:
+        return self._pipeline.reason
+
+    @property
+    def parallel_runs(self) -> int:
+        return self._pipeline.parallel_runs
+
+    def warm_up(self, height: int, width: int) -> None:
+        self._pipeline.warm_up(height, width)
+
+    def close(self) -> None:
+        self._pipeline.close()
 
     def for_throughput(self) -> _Counting:
         return _Counting(self._pipeline.for_throughput(), self.counter, self.people)
 
-    def in_order(self) -> _Counting:
-        return _Counting(self._pipeline.in_order(), self.counter, self.people)
+    def for_stream(self) -> _Counting:
+        return _Counting(self._pipeline.for_stream(), self.counter, self.people)
 
-    def find(self, frame: Any) -> Found:
-        found = self._pipeline.find(frame)
+    def __call__(self, frame: object) -> Result:
+        found = self._pipeline(frame)
         with self._lock:
             over = self.counter.over
             self.counter.add()
@@ -213,14 +227,14 @@ class _Counting:
         return found
 
 
-def _open_loop(pipeline: Finder, feed: FrameFeed, fps: float, seconds: float) -> TimedWindow:
+def _open_loop(pipeline: PosePipeline, feed: FrameFeed, fps: float, seconds: float) -> TimedWindow:
     counter = Counter(seconds)
     stages: list[StageTimes] = []
     latencies: list[float] = []
     before = dropped = people = 0
     with stream(feed.paced(fps), pipeline) as results:
         for result in results:
-            latency = time.perf_counter() - result.poses.capture_time
+            latency = time.perf_counter() - result.capture_time
             going_on = counter.add()
             if counter.counting:
                 stages.append(result.timing)

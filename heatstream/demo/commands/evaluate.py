@@ -15,8 +15,8 @@ from heatstream.errors import InputError
 if TYPE_CHECKING:
     from heatstream.kernels import DecodeSettings
     from heatstream.model_info import ModelInfo
-    from heatstream.models.landmarks.metrics import Norm
     from heatstream.models.landmarks.readers import LandmarkDataset
+    from heatstream.models.settings import Norm
     from heatstream.runtime.engines.base import Engine
 
 __all__ = ["evaluate"]
@@ -156,7 +156,7 @@ def evaluate(
     from heatstream.demo.evaluation.poses import measure_poses
     from heatstream.demo.evaluation.report import EvaluationReport
     from heatstream.runtime.pipelines.landmarks import LandmarkPipeline
-    from heatstream.runtime.pipelines.pose import Pipeline
+    from heatstream.runtime.pipelines.pose import CpuPosePipeline
 
     factors = _parse_scales(scales)
     if factors != (1.0,) and _is_checkpoint(model):
@@ -187,8 +187,8 @@ def evaluate(
             _refuse(of_boxes, f"is for networks that find landmarks in boxes; {info.name} finds people")
             labels, images = _find_people(info, data, annotations)
             report = EvaluationReport(output, sheet)
-            settings = _changed(Pipeline(engine).settings, adjust, detection_threshold)
-            people = Pipeline(engine, settings, flip=flip, scales=factors)
+            settings = _changed(CpuPosePipeline(engine).settings, adjust, detection_threshold)
+            people = CpuPosePipeline(engine, settings, flip=flip, scales=factors)
             measured = measure_poses(people, labels, images, limit=limit or 0)
     finally:
         engine.close()

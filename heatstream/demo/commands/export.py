@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from heatstream import catalog
 from heatstream.demo.terminal.messages import print_message
 from heatstream.errors import InputError
 from heatstream.models.checkpoint_network import RANDOM, open_network, sized
@@ -97,6 +98,10 @@ def export(
             "see, --calibrate DIR"
         )
     network, info = open_network(name, checkpoint)
+    entry = catalog.get(info.name)
+    if checkpoint is not None and size is None and entry.other_sizes and info.input_size == entry.input_size:
+        sizes = " and ".join(f"{height}x{width}" for height, width in entry.other_sizes)
+        print_message(f"there are official checkpoints of {info.name} for {sizes} too: if this is one, give its --size")
     info = sized(info, size)
     with progress_bar("trying layers in INT8") if calibrate else nullcontext() as progress:
         report = export_model(

@@ -31,7 +31,7 @@ def models() -> None:
             except ModelFileError as error:
                 weights = Text(str(error), "red")
         else:
-            weights = Text(entry.licence, "yellow")
+            weights = Text(f"{entry.weights}: {entry.licence}", "yellow")
         table.add_row(Text(entry.name, "bold"), Text(entry.description))
         table.add_row("", Text(facts))
         table.add_row("", weights)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from heatstream.errors import InputError
-
-if TYPE_CHECKING:
-    from heatstream.model_info import ModelInfo
 
 __all__ = ["run"]
 
@@ -19,11 +17,12 @@ FACE_MODEL = "h3r-mobile-68"
 
 def run(
     source: Annotated[
-        str,
+        list[str],
         typer.Argument(
             metavar="SOURCE",
             help="A camera number (0 is the first), a video, a picture, a folder of pictures, an RTSP or HTTP URL, "
-            "or a GStreamer pipeline that ends in appsink.",
+            "or a GStreamer pipeline that ends in appsink; or several pictures. '${NAME}' in a URL stands for an "
+            "environment variable, so that no list of processes shows a password.",
         ),
     ],
     model: Annotated[
@@ -56,6 +55,24 @@ def run(
     min_score: Annotated[
         float, typer.Option("--min-score", min=0, max=1, help="Draw keypoints of at least this score.")
     ] = 0.2,
+    conf: Annotated[
+        float | None,
+        typer.Option("--conf", min=0, max=1, help="Leave out people of a lower score; by default the model's."),
+    ] = None,
+    max_people: Annotated[
+        int | None, typer.Option("--max-people", min=1, help="Look for so many people; by default the model's, 30.")
+    ] = None,
+    camera_size: Annotated[
+        str | None,
+        typer.Option("--camera-size", metavar="WxH", help="Ask the camera for pictures of 1280x720 px."),
+    ] = None,
+    camera_fps: Annotated[
+        float | None, typer.Option("--camera-fps", min=0.1, help="Ask it for so many pictures per second.")
+    ] = None,
+    camera_format: Annotated[
+        str | None,
+        typer.Option("--camera-format", metavar="CODE", help="Ask it for a format of the cable, such as MJPG or YUYV."),
+    ] = None,
     color_people: Annotated[
         bool, typer.Option("--color-people", help="Give each person a colour, instead of left and right.")
     ] = False,
@@ -75,6 +92,10 @@ def run(
 
         heatstream run photos/ --no-window --coco results.json
 
+        heatstream run 0 --camera-size 1280x720 --camera-fps 60 --camera-format MJPG
+
+        heatstream run 'rtsp://admin:${CAMERA_PASSWORD}@camera.local/stream'
+
         heatstream run rtsp://camera.local/stream --model my-model.onnx
 
         heatstream run clip.mp4 --device cuda --engine tensorrt
@@ -83,7 +104,7 @@ def run(
     from heatstream.demo.run_loop import RunOptions, run_job
     from heatstream.demo.terminal.build_progress import BuildView
     from heatstream.runtime.load import load
-    from heatstream.runtime.sources import open_source
+    from heatstream.runtime.sources import CameraSettings, open_source
 
     job = RunOptions(
         saves=() if save is None else (save,),
@@ -93,11 +114,20 @@ def run(
         frames=frames,
         overlay=Overlay(min_score=min_score, colors="person" if color_people else "side"),
     )
+    settings = {"max_people": max_people, "person_threshold": conf}
+    camera = CameraSettings(None if camera_size is None else _width_height(camera_size), camera_fps, camera_format)
     with BuildView() as view:
-        pipeline = load(model, device, threads, engine=engine, faces=face_model if faces else None, progress=view)
+        pipeline = load(
+            model,
+            device,
+            threads,
+            engine=engine,
+            settings={name: value for name, value in settings.items() if value is not None},
+            faces=face_model if faces else None,
+            progress=view,
+        )
         try:
-            _check_task(pipeline.info)
-            opened = open_source(source)
+            opened = open_source(source, camera=camera)
             if opened.size is not None:
                 pipeline.warm_up(*opened.size)
         except BaseException:
@@ -106,9 +136,9 @@ def run(
     run_job(opened, pipeline, job)
 
 
-def _check_task(info: ModelInfo) -> None:
-    if info.task == "landmarks":
-        raise InputError(
-            f"{info.name} finds landmarks in boxes, not people: leave --model to a pose model and give this one as "
-            "--face-model, with --faces"
-        )
+def _width_height(text: str) -> tuple[int, int]:
+    """(width, height) in px of ``1280x720``."""
+    match = re.fullmatch(r"(\d{1,5})[xX×](\d{1,5})", text.strip(), re.ASCII)
+    if match is None:
+        raise InputError(f"--camera-size {text!r} is not understood: give WIDTHxHEIGHT, such as 1280x720")
+    return int(match[1]), int(match[2])

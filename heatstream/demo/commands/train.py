@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from heatstream.demo.terminal.training_progress import TrainingView
     from heatstream.model_info import ModelInfo
     from heatstream.models.data.loader import Samples
+    from heatstream.models.settings import AnyRecipe, LandmarkRecipe, Recipe
     from heatstream.models.training.distributed import Processes
     from heatstream.models.training.run_folder import RunFolder
-    from heatstream.models.training.schema import AnyRecipe, LandmarkRecipe, Recipe
     from heatstream.models.training.trainer import TrainResult, Validate
 
 __all__ = ["train"]
@@ -163,7 +163,7 @@ def _validation(
         DatasetError: its labels are wrong; better now than after the first thousand steps.
         InputError: the skeleton cannot be measured.
     """
-    from heatstream.models.training.schema import LandmarkRecipe
+    from heatstream.models.settings import LandmarkRecipe
     from heatstream.models.training.trainer import StoppedError
 
     def checked(done: int, total: int) -> None:
@@ -180,10 +180,10 @@ def _pose_validation(recipe: Recipe, processes: Processes, checked: Callable[[in
     settings = recipe.data.validation
     if settings is None:
         return None
-    from heatstream.models.pose.dataset import find_root
+    from heatstream.models.data.root import find_root
     from heatstream.models.pose.evaluation import check_labels, evaluate
     from heatstream.runtime.engines.torch_engine import TorchEngine
-    from heatstream.runtime.pipelines.pose import Pipeline
+    from heatstream.runtime.pipelines.pose import CpuPosePipeline
 
     root = find_root(recipe.data.root)
     labels, images = root / settings.annotations, root / settings.images
@@ -191,8 +191,9 @@ def _pose_validation(recipe: Recipe, processes: Processes, checked: Callable[[in
     info = _info(recipe, (recipe.data.size, recipe.data.size))
 
     def validate(network: nn.Module) -> Mapping[str, float]:
+        pipeline = CpuPosePipeline(TorchEngine(network, info, device=str(processes.device)))
         found = evaluate(
-            Pipeline(TorchEngine(network, info, device=str(processes.device))),
+            lambda frame: pipeline(frame).poses,
             labels,
             images,
             skeleton=recipe.model.skeleton,
@@ -211,9 +212,9 @@ def _landmark_validation(
     if settings is None:
         return None
     from heatstream import skeletons
+    from heatstream.models.data.root import find_root
     from heatstream.models.landmarks.evaluation import evaluate_landmarks
-    from heatstream.models.landmarks.settings import read_examples
-    from heatstream.models.pose.dataset import find_root
+    from heatstream.models.landmarks.readers.formats import read_examples
     from heatstream.runtime.engines.torch_engine import TorchEngine
     from heatstream.runtime.pipelines.landmarks import LandmarkPipeline
 
@@ -224,7 +225,7 @@ def _landmark_validation(
     def validate(network: nn.Module) -> Mapping[str, float]:
         pipeline = LandmarkPipeline(TorchEngine(network, info, device=str(processes.device)))
         found = evaluate_landmarks(
-            lambda frame, boxes: pipeline(frame, boxes).landmarks,
+            lambda frame, boxes: pipeline(frame, boxes + 0.5).landmarks - 0.5,  # labels count pixel centres from 0
             examples,
             skeleton,
             norm=settings.norm,
@@ -248,6 +249,7 @@ def _show_batch(recipe: AnyRecipe, picture: Path) -> None:
     import cv2
 
     from heatstream.errors import SinkError
+    from heatstream.files import write_whole
     from heatstream.models.data.loader import loader
     from heatstream.models.training.recipe import parse_recipe, write_recipe
     from heatstream.models.training.tasks import draw_samples
@@ -257,11 +259,12 @@ def _show_batch(recipe: AnyRecipe, picture: Path) -> None:
     batch = next(loader(training_set, batch=recipe.train.batch, start_step=0, steps=1, workers=0))
     drawn = draw_samples(recipe, batch)
     try:
-        written = cv2.imwrite(str(picture), drawn)
+        done, data = cv2.imencode(picture.suffix, drawn)
     except cv2.error:
-        written = False
-    if not written:
-        raise SinkError(f"cannot write {picture}: give a .png or .jpg in a folder that is there")
+        done = False
+    if not done:
+        raise SinkError(f"{picture} is not named as a picture: end it in .png or .jpg")
+    write_whole(picture, data.tobytes())
     print(picture)
 
 
@@ -286,8 +289,8 @@ def _say_results(recipe: AnyRecipe, folder: RunFolder, outcome: TrainResult) -> 
 
 def _measured_on(recipe: AnyRecipe) -> list[str]:
     """The options of `heatstream eval` that name the set of the validations."""
-    from heatstream.models.landmarks.settings import FOLDERS_OF_LABELS
-    from heatstream.models.pose.dataset import find_root
+    from heatstream.models.data.root import find_root
+    from heatstream.models.landmarks.readers.formats import FOLDERS_OF_LABELS
 
     validation = recipe.data.validation
     assert validation is not None

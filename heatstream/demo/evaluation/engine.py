@@ -82,13 +82,13 @@ def samples_of(engine: Engine, folder: Path, count: int) -> list[Sample]:
 
 def _pose_sample(engine: Engine, frame: NDArray[np.uint8]) -> Sample:
     from heatstream.engine_builder.trt.verification import Sample
-    from heatstream.runtime.pipelines.pose import Inferred, Pipeline
+    from heatstream.runtime.pipelines.pose import CpuPosePipeline, NetworkOutput
 
-    pipeline = Pipeline(engine)
+    pipeline = CpuPosePipeline(engine)
     prepared = pipeline.prepare(frame)
 
     def decode(maps: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
-        poses = pipeline.decode(Inferred((dict(maps),), prepared.geometries, prepared.size))
+        poses = pipeline.decode(NetworkOutput((dict(maps),), prepared.geometries, prepared.size))
         return np.concatenate([poses.keypoints, poses.keypoint_scores[..., None]], axis=-1)
 
     return Sample(prepared.images[0], decode)

@@ -13,8 +13,9 @@ from heatstream.errors import DatasetError
 
 if TYPE_CHECKING:
     from heatstream.models.landmarks.evaluation import ExampleScore
-    from heatstream.models.landmarks.metrics import LandmarkScores, Norm
+    from heatstream.models.landmarks.metrics import LandmarkScores
     from heatstream.models.landmarks.readers import LandmarkAnnotation, LandmarkDataset
+    from heatstream.models.settings import Norm
     from heatstream.runtime.pipelines.landmarks import LandmarkPipeline
 
 __all__ = ["measure_landmarks"]
@@ -140,8 +141,8 @@ def _people(pipeline: LandmarkPipeline, labelled: LandmarkDataset, boxes: Path |
     many = pipeline.for_throughput()
 
     def find(frame: NDArray[np.uint8], places: NDArray[np.float64]) -> tuple[Any, Any]:
-        faces = many(frame, places)
-        return faces.landmarks, faces.scores
+        faces = many(frame, places + 0.5)  # labels of bodies count pixel centres from 0
+        return faces.landmarks - 0.5, faces.scores
 
     with progress_bar("finding keypoints") as progress:
         evaluation = evaluate_in_boxes(
@@ -162,8 +163,9 @@ def _people(pipeline: LandmarkPipeline, labelled: LandmarkDataset, boxes: Path |
 
 
 def _finder(pipeline: LandmarkPipeline) -> Any:
+    """Landmarks in boxes, both in px whose centres lie at whole numbers, as in the labels."""
     many = pipeline.for_throughput()
-    return lambda frame, boxes: many(frame, boxes).landmarks
+    return lambda frame, boxes: many(frame, boxes + 0.5).landmarks - 0.5
 
 
 def _input(pipeline: LandmarkPipeline) -> str:

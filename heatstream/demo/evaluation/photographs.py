@@ -40,9 +40,10 @@ def calibration_photographs(folder: Path, count: int, info: ModelInfo) -> Photog
 def as_fed(frame: NDArray[np.uint8], info: ModelInfo) -> NDArray[np.float32]:
     """A frame, (H, W, 3) uint8 BGR, as the network is fed: (1, 3, height, width) float32."""
     from heatstream.kernels import letterbox
-    from heatstream.runtime.pipelines.pose import frame_geometry
+    from heatstream.runtime.pipelines.base import frame_geometry
 
-    return letterbox(frame, frame_geometry(info, (frame.shape[0], frame.shape[1])), info.mean, info.std)
+    geometry = frame_geometry(info, (frame.shape[0], frame.shape[1]))
+    return letterbox(frame, geometry, info.mean, info.std)
 
 
 def spread_photographs(folder: Path, count: int) -> Iterator[tuple[Path, NDArray[np.uint8]]]:

@@ -11,12 +11,12 @@ from heatstream.demo.evaluation.report import Measured, progress_bar, rounded
 
 if TYPE_CHECKING:
     from heatstream.models.pose.evaluation import Evaluation
-    from heatstream.runtime.pipelines.pose import Pipeline
+    from heatstream.runtime.pipelines.pose import CpuPosePipeline
 
 __all__ = ["measure_poses", "precision_table"]
 
 
-def measure_poses(pipeline: Pipeline, labels: Path, images: Path, *, limit: int) -> Measured:
+def measure_poses(pipeline: CpuPosePipeline, labels: Path, images: Path, *, limit: int) -> Measured:
     """Find the people of every image, and score them.
 
     Raises:
@@ -25,9 +25,10 @@ def measure_poses(pipeline: Pipeline, labels: Path, images: Path, *, limit: int)
     """
     from heatstream.models.pose.evaluation import evaluate
 
+    many = pipeline.for_throughput()
     with progress_bar("finding people") as progress:
         evaluation = evaluate(
-            pipeline.for_throughput(),
+            lambda frame: many(frame).poses,
             labels,
             images,
             skeleton=pipeline.info.skeleton,
@@ -97,7 +98,7 @@ def precision_table(
     )
 
 
-def _input(pipeline: Pipeline) -> str:
+def _input(pipeline: CpuPosePipeline) -> str:
     """How the images were looked at, for people."""
     height, width = pipeline.info.input_size
     parts = [f"short side {height} px" if pipeline.info.any_size else f"{height}x{width} px"]

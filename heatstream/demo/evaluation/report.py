@@ -121,7 +121,7 @@ class EvaluationReport:
             SinkError: a file cannot be written.
             DatasetError: an image that the contact sheet shows is gone.
         """
-        from heatstream.runtime.sinks.base import write_whole
+        from heatstream.files import write_whole
 
         if self._output is not None:
             info, labels = engine.info, measured.labels

@@ -12,27 +12,26 @@ if TYPE_CHECKING:
 __all__ = ["print_report"]
 
 
-def print_report(summary: StreamSummary, *, model: str, engine: str, reason: str, written: Sequence[Path]) -> None:
+def print_report(summary: StreamSummary, *, title: str, reason: str, written: Sequence[Path]) -> None:
     """Print the summary of a run to stdout.
 
     Args:
         summary: what the run came to.
-        model: name of the network.
-        engine: the library and device it ran on.
+        title: the networks, and the library and device they ran on.
         reason: why that one; empty if nobody had to choose.
         written: files that now hold results.
     """
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{model} on {engine}", title_justify="left", min_width=46)
+    table = Table(title=title, title_justify="left", min_width=46)
     table.add_column("")
     table.add_column("p50 ms", justify="right")
     table.add_column("p99 ms", justify="right")
     for name, stage in summary.stages.items():
         if name == "latency":
             table.add_section()
-        table.add_row(name.replace("_", " "), f"{stage.p50 * 1000:.1f}", f"{stage.p99 * 1000:.1f}")
+        table.add_row(name, f"{stage.p50 * 1000:.1f}", f"{stage.p99 * 1000:.1f}")
     console = Console()
     console.print(table)
     for name, value in (

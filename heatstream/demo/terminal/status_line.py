@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from heatstream.runtime.stream import StreamResult
+    from heatstream.results import Result
 
 __all__ = ["StatusLine"]
 
@@ -30,14 +30,14 @@ class StatusLine:
         self._frame_count = frame_count
         self._times: deque[float] = deque(maxlen=FPS_WINDOW)
         self._frames = 0
-        self._latest: StreamResult | None = None
+        self._latest: Result | None = None
         console = Console(stderr=True)
         self._live = Live(
             get_renderable=self._line, console=console, refresh_per_second=UPDATES_PER_SECOND, transient=True
         )
         self._shown = console.is_terminal
 
-    def add(self, result: StreamResult) -> None:
+    def add(self, result: Result) -> None:
         """Take the numbers of the newest result."""
         self._frames += 1
         self._times.append(time.perf_counter())

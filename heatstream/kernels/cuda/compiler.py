@@ -6,17 +6,17 @@ under a key of everything that went into it; a damaged cache file is compiled an
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-import os
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from heatstream.errors import KernelError
+from heatstream.errors import KernelError, SinkError
 from heatstream.extras import require
+from heatstream.files import replacing
 from heatstream.kernels.cuda.nvrtc import nvrtc
 
 __all__ = ["Cubin", "compile_cubin"]
@@ -123,14 +123,7 @@ def _write(path: Path, cubin: Cubin) -> None:
     """Whole or not at all. A folder that cannot be written costs the next start its time, no result."""
     log = cubin.log.encode()
     body = len(log).to_bytes(8, "little") + log + cubin.code
-    try:
+    with contextlib.suppress(OSError, SinkError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.")
-    except OSError:
-        return
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(hashlib.sha256(body).digest() + body)
-        os.replace(part, path)
-    except OSError:
-        Path(part).unlink(missing_ok=True)
+        with replacing(path) as temporary:
+            temporary.write_bytes(hashlib.sha256(body).digest() + body)

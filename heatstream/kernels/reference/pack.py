@@ -88,8 +88,8 @@ def warn_of_crowd(people: int, peaks_overflow: int, max_people: int) -> None:
     """
     if peaks_overflow and people >= max_people:
         warnings.warn(
-            f"more than {max_people} people may be in view, {peaks_overflow} detections were left out: raise max_people "
-            "(--max-people)",
+            f"more than {max_people} people may be in view, {peaks_overflow} detections were left out: raise "
+            "max_people (--max-people)",
             RuntimeWarning,
             stacklevel=3,
         )

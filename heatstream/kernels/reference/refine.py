@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 __all__ = ["find_missing"]
@@ -10,7 +11,9 @@ __all__ = ["find_missing"]
 BLOCK = 8
 """Side of the blocks into which a map is cut, px."""
 AT_ONCE = 2**15
-"""How many blocks are bounded, and pixels looked at, in one go: arrays of so many numbers stay in the cache."""
+"""How many blocks or pixels are valued in one go: arrays of so many numbers stay in the cache."""
+FEW_PX = 2**16
+"""So many pixels are looked at right away: to bound them by blocks would cost as much."""
 
 FloatArray = NDArray[np.float32]
 IndexArray = NDArray[np.intp]
@@ -38,81 +41,120 @@ def find_missing(
         nothing was missing.
     """
     found = np.zeros(missing.shape, np.intp)
-    joints = missing.any(axis=0).nonzero()[0]
-    if not joints.size:
+    person, joint = missing.nonzero()
+    if heatmaps[0].size * len(person) <= FEW_PX:
+        for one in zip(person, joint, strict=True):
+            found[one] = _whole_map(heatmaps[one[1]], tags[one[1]], mean_tags[one[0]])
         return found
-    highest = _of_blocks(np.maximum, heatmaps[..., None], joints)[0]
-    lowest_tag, highest_tag = _of_blocks(np.minimum, tags, joints), _of_blocks(np.maximum, tags, joints)
-    row, person = missing[:, joints].T.nonzero()  # joint by joint, so that searches of one map follow each other
-    step = max(AT_ONCE // highest.shape[1], 1)
+    joints = missing.any(axis=0).nonzero()[0]
+    row, person = missing[:, joints].T.nonzero()  # joint by joint, since searches of one map look at the same blocks
+    maps = _Maps(heatmaps, tags, joints)
+    step = max(AT_ONCE // maps.num_blocks, 1)
     for start in range(0, len(row), step):
-        some, wanted = row[start : start + step], mean_tags[person[start : start + step]]
-        below = lowest_tag[:, some] - wanted.T[..., None]  # (T, searches, blocks)
-        above = wanted.T[..., None] - highest_tag[:, some]
-        at_least = _worth(highest[some], np.minimum(below, above))
-        at_most = _worth(highest[some], np.maximum(np.maximum(below, above, out=below), 0, out=below))
-        found[person[start : start + step], joints[some]] = _search(
-            heatmaps, tags, joints[some], wanted, at_least, at_most
-        )
+        some = slice(start, start + step)
+        found[person[some], joints[row[some]]] = _search(maps, row[some], mean_tags[person[some]].T)
     return found
 
 
+def _whole_map(heatmap: FloatArray, tags: FloatArray, wanted: FloatArray) -> np.intp:
+    """The best pixel of a map, (H, W), and its tags, (H, W, T), for a wanted tag, (T,)."""
+    differences = np.moveaxis(tags - wanted, 2, 0)
+    return np.subtract(heatmap, _rounded_length(differences)).argmax()
+
+
+class _Maps:
+    """The maps of J joints, and what bounds the worth of the pixels in each of their blocks, which are BLOCK px wide.
+
+    Blocks are counted row by row.
+
+    Attributes:
+        values: (K * H * W,) float32, the heatmaps.
+        first_pixel: (J,) where each joint's map begins there.
+        highest: (J, blocks) float32, the highest heatmap value in each block.
+        lowest_tag, highest_tag: (T, J, blocks) float32, the range of its tags.
+        first_own: (blocks,) its first pixel in its map.
+        corner: (blocks,) the first pixel of a window as large as a block that holds it and lies within the map.
+        steps: (pixels,) from the corner of a window to each of its pixels.
+    """
+
+    def __init__(self, heatmaps: FloatArray, tags: FloatArray, joints: IndexArray) -> None:
+        _, height, width = heatmaps.shape
+        num_tags = tags.shape[3]
+        self.values = heatmaps.reshape(-1)
+        self.first_pixel = joints * (height * width)
+        self.highest = _of_blocks(np.maximum, heatmaps[..., None], joints)[0]
+        self.lowest_tag = _of_blocks(np.minimum, tags, joints)
+        self.highest_tag = _of_blocks(np.maximum, tags, joints)
+        self.num_blocks = self.highest.shape[1]
+        row, column = BLOCK * np.stack(np.divmod(np.arange(self.num_blocks), -(-width // BLOCK)))
+        window = min(BLOCK, height), min(BLOCK, width)
+        self.first_own = row * width + column
+        self.corner = np.minimum(row, height - window[0]) * width + np.minimum(column, width - window[1])
+        self.steps = (np.arange(window[0])[:, None] * width + np.arange(window[1])).reshape(-1)
+        lines = tags.reshape(len(tags), height, width * num_tags)
+        self._windows = sliding_window_view(lines, (window[0], window[1] * num_tags), axis=(1, 2))
+        self._width, self._joints = width, joints
+
+    def tags(self, row: IndexArray, block: IndexArray) -> FloatArray:
+        """(n, pixels, T) float32, the tags in the windows of these blocks."""
+        y, x = np.divmod(self.corner[block], self._width)
+        windows: FloatArray = self._windows[self._joints[row], y, x * len(self.lowest_tag)]
+        return windows.reshape(len(row), len(self.steps), -1)
+
+
 def _of_blocks(extreme: np.ufunc, maps: FloatArray, joints: IndexArray) -> FloatArray:
-    """(T, joints, blocks) float32, the extreme in each block of these joints' maps, (K, H, W, T); row by row."""
+    """(T, J, blocks) float32, the extreme in each block of these joints' maps, (K, H, W, T)."""
     _, height, width, planes = maps.shape
-    down, across, whole = -(-height // BLOCK), -(-width // BLOCK), height // BLOCK
-    rows = np.empty((len(joints), down, across * BLOCK, planes), np.float32)
-    for joint, of_joint in zip(joints, rows, strict=True):
+    whole = height // BLOCK
+    columns = np.empty((len(joints), -(-height // BLOCK), -(-width // BLOCK) * BLOCK, planes), np.float32)
+    for joint, of_joint in zip(joints, columns, strict=True):
         full = maps[joint, : whole * BLOCK].reshape(whole, BLOCK, width, planes)
         extreme.reduce(full, axis=1, out=of_joint[:whole, :width])
-        if whole < down:
+        if whole < len(of_joint):
             extreme.reduce(maps[joint, whole * BLOCK :], axis=0, out=of_joint[whole, :width])
-    rows[:, :, width:] = rows[:, :, width - 1 : width]
-    columns = np.ascontiguousarray(rows.reshape(-1, BLOCK * planes).T)  # long rows, which NumPy reduces fast
-    result: FloatArray = extreme.reduce(columns.reshape(BLOCK, planes, len(joints), -1), axis=0)
+    columns[:, :, width:] = columns[:, :, width - 1 : width]  # beyond the map its last column again
+    turned = np.ascontiguousarray(columns.reshape(-1, BLOCK * planes).T)  # long rows, which NumPy reduces fast
+    result: FloatArray = extreme.reduce(turned.reshape(BLOCK, planes, len(joints), -1), axis=0)
     return result
 
 
-def _search(
-    heatmaps: FloatArray,
-    tags: FloatArray,
-    joints: IndexArray,
-    wanted: FloatArray,
-    at_least: FloatArray,
-    at_most: FloatArray,
-) -> IndexArray:
-    """(n,) flat indices of the best pixels of n searches.
+def _search(maps: _Maps, row: IndexArray, wanted: FloatArray) -> IndexArray:
+    """(n,) flat indices of the best pixels: each search is in the map of one of the J joints, for one tag.
 
     Args:
-        heatmaps: (K, H, W).
-        tags: (K, H, W, T).
-        joints: (n,) the map in which each search looks.
-        wanted: (n, T) the tag that it looks for.
-        at_least: (n, blocks) what the best pixel of a block is worth at least.
-        at_most: (n, blocks) likewise; overwritten.
+        maps: the maps.
+        row: (n,) which of the joints.
+        wanted: (T, n) the tags.
     """
-    best = np.full(len(joints), -np.inf, np.float32)
-    found = np.zeros(len(joints), np.intp)
+    highest, lowest_tag, highest_tag = maps.highest[row], maps.lowest_tag[:, row], maps.highest_tag[:, row]
+    tag = wanted[..., None]
+    nearest = np.maximum(tag, lowest_tag)
+    np.minimum(nearest, highest_tag, out=nearest)
+    nearest -= tag
+    at_most = highest - _rounded_length(nearest)
+    highest_tag -= tag
+    np.subtract(tag, lowest_tag, out=lowest_tag)
+    at_least = highest - _rounded_length(np.maximum(lowest_tag, highest_tag, out=lowest_tag))
+
+    best = np.full(len(row), -np.inf, np.float32)
+    found = np.zeros(len(row), np.intp)
     # The block that promises most and the one that may hold most come first: they leave few others in the race.
-    search = np.tile(np.arange(len(joints)), 2)
+    search = np.tile(np.arange(len(row)), 2)
     block = np.concatenate([at_least.argmax(axis=1), at_most.argmax(axis=1)])
-    _look(heatmaps, tags, joints, wanted, search, block, best, found)
+    _look(maps, row, wanted, search, block, best, found)
     at_most[search, block] = -np.inf
-    first = _pixels(np.arange(at_most.shape[1]), heatmaps.shape)[:, 0]
-    in_race = at_most > best[:, None]
-    in_race |= (at_most == best[:, None]) & (first < found[:, None])
-    search, block = in_race.nonzero()
+    search, block = _places(at_most >= best[:, None])
+    needed = (at_most[search, block] > best[search]) | (maps.first_own[block] < found[search])
+    search, block = search[needed], block[needed]
     step = AT_ONCE // BLOCK**2
     for start in range(0, len(search), step):
-        some = slice(start, start + step)
-        _look(heatmaps, tags, joints, wanted, search[some], block[some], best, found)
+        _look(maps, row, wanted, search[start : start + step], block[start : start + step], best, found)
     return found
 
 
 def _look(
-    heatmaps: FloatArray,
-    tags: FloatArray,
-    joints: IndexArray,
+    maps: _Maps,
+    row: IndexArray,
     wanted: FloatArray,
     search: IndexArray,
     block: IndexArray,
@@ -120,49 +162,38 @@ def _look(
     found: IndexArray,
 ) -> None:
     """Let each of these searches look into one block; raises ``best`` and ``found`` where there is a better pixel."""
-    pixels = _pixels(block, heatmaps.shape)
-    places = pixels + joints[search, None] * (heatmaps.shape[1] * heatmaps.shape[2])
-    differences = np.empty((tags.shape[3], *places.shape), np.float32)
+    tags = maps.tags(row[search], block)
+    differences = np.empty((len(wanted), *tags.shape[:2]), np.float32)
     for plane, difference in enumerate(differences):
-        tags.reshape(-1).take(places * len(differences) + plane, out=difference, mode="clip")
-        difference -= wanted[search, plane, None]
-    worth = _worth(heatmaps.reshape(-1).take(places), differences)
-    in_block = worth.argmax(axis=1)[:, None]
-    worth = np.take_along_axis(worth, in_block, axis=1)[:, 0]
-    pixels = np.take_along_axis(pixels, in_block, axis=1)[:, 0]
+        np.subtract(tags[..., plane], wanted[plane, search, None], out=difference)
+    distance = _rounded_length(differences)
+    at_most = maps.highest[row[search], block][:, None] - distance
+    turn, step = _places(at_most >= best[search][:, None])
+    search = search[turn]
+    pixel = maps.corner[block[turn]] + maps.steps[step]
+    worth = maps.values[maps.first_pixel[row[search]] + pixel] - distance[turn, step]
     before = best.copy()
     np.maximum.at(best, search, worth)
-    found[best > before] = np.iinfo(np.intp).max
+    found[best > before] = len(maps.values)
     equal = worth == best[search]
-    np.minimum.at(found, search[equal], pixels[equal])
+    np.minimum.at(found, search[equal], pixel[equal])
 
 
-def _pixels(block: IndexArray, shape: tuple[int, ...]) -> IndexArray:
-    """(n, BLOCK**2) flat indices of the pixels of these blocks of a (K, H, W) map, row by row.
-
-    In blocks that reach beyond the map, pixels at its border come again.
-    """
-    _, height, width = shape
-    row, column = np.divmod(block, -(-width // BLOCK))
-    rows = np.minimum(row[:, None] * BLOCK + np.arange(BLOCK), height - 1)
-    columns = np.minimum(column[:, None] * BLOCK + np.arange(BLOCK), width - 1)
-    return (rows[:, :, None] * width + columns[:, None]).reshape(len(block), -1)
+def _places(table: NDArray[np.bool_]) -> tuple[IndexArray, IndexArray]:
+    """Row and column of every true element; faster than NumPy's nonzero of two axes."""
+    flat = table.reshape(-1).nonzero()[0]
+    row = flat // table.shape[1]
+    return row, flat - row * table.shape[1]
 
 
-def _worth(values: FloatArray, differences: FloatArray) -> FloatArray:
-    """(n, m) float32, ``value - round(length of the difference)``; rounding is half to even.
-
-    Args:
-        values: (n, m) heatmap values.
-        differences: (T, n, m) between tags and the wanted tag; overwritten.
-    """
+def _rounded_length(differences: FloatArray) -> FloatArray:
+    """(...) float32, the lengths of differences between tags, (T, ...), to whole numbers, half to even; overwrites."""
+    length: FloatArray = differences[0]
     if len(differences) == 1:
-        distance = np.abs(differences[0], out=differences[0])
+        np.abs(length, out=length)
     else:
         np.multiply(differences, differences, out=differences)
-        distance = differences[0]
         for square in differences[1:]:
-            distance += square
-        np.sqrt(distance, out=distance)
-    np.rint(distance, out=distance)
-    return np.subtract(values, distance, out=distance)
+            length += square
+        np.sqrt(length, out=length)
+    return np.rint(length, out=length)

@@ -5,31 +5,19 @@ Yu & Tao, "Heatmap Regression via Randomized Rounding", TPAMI 2021.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from heatstream.models.landmarks.targets import randomized_rounding, soft_rounding
 from heatstream.models.pose.losses import location_loss
+from heatstream.models.settings import LandmarkLossSettings
 from heatstream.models.torch_import import Tensor, nn, torch
 
 if TYPE_CHECKING:
     from heatstream.models.landmarks.dataset import LandmarkSample
 
-__all__ = ["LandmarkCriterion", "LandmarkLossSettings"]
-
-
-@dataclass(frozen=True)
-class LandmarkLossSettings:
-    """How the maps to learn are made of coordinates.
-
-    Attributes:
-        rounding: "random", H3R's: up with the probability of the coordinate's fraction; "nearest", the baseline of
-            the paper: to the nearest cell; "soft": the four cells with their probabilities, the mean of "random".
-    """
-
-    rounding: Literal["random", "nearest", "soft"] = "random"
+__all__ = ["LandmarkCriterion"]
 
 
 class LandmarkCriterion:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from heatstream.models.landmarks.settings import LandmarkAugmentSettings
+from heatstream.models.settings import LandmarkAugmentSettings
 
 __all__ = ["Window", "draw_window"]
 

@@ -21,15 +21,11 @@ from heatstream.errors import DatasetError
 from heatstream.kernels.reference.crops import crop_rectangles
 from heatstream.models.data.mixture import Mixture
 from heatstream.models.data.photometric import alter
+from heatstream.models.data.root import find_root
 from heatstream.models.landmarks.crop_sampling import draw_window
 from heatstream.models.landmarks.readers.example import LandmarkAnnotation
-from heatstream.models.landmarks.settings import (
-    LandmarkAugmentSettings,
-    LandmarkDataSettings,
-    LandmarkSetSettings,
-    read_examples,
-)
-from heatstream.models.pose.dataset import find_root
+from heatstream.models.landmarks.readers.formats import read_examples
+from heatstream.models.settings import LandmarkAugmentSettings, LandmarkDataSettings, LandmarkSetSettings
 from heatstream.skeletons import Skeleton
 
 __all__ = ["LandmarkSample", "LandmarkTrainingSet", "load_landmark_set"]

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.errors import DatasetError, InputError
-from heatstream.models.landmarks.metrics import LandmarkScores, Norm, face_lengths, nme, pckh, scores
+from heatstream.models.landmarks.metrics import LandmarkScores, face_lengths, nme, pckh, scores
 from heatstream.models.landmarks.readers.example import LandmarkAnnotation
 from heatstream.models.parallel_map import in_order
+from heatstream.models.settings import Norm
 from heatstream.skeletons import MPII_16, Skeleton
 
 __all__ = [

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.models.pose.coco import ImageAnnotation
+from heatstream.models.settings import AugmentSettings
 
 LARGEST_ZOOM = 2.5
 """Input pixels per source pixel beyond which a small person is only blur."""
@@ -28,38 +29,6 @@ SEAM = (0.35, 0.65)
 
 SEAM_STEP_PX = 4
 """Seams lie between whole pixels of the 1/4 maps."""
-
-
-@dataclass(frozen=True)
-class AugmentSettings:
-    """How far training windows differ from their photos.
-
-    Attributes:
-        rotation: degrees to either side, uniform.
-        scale: the source window's side over the photo's short side, uniform between the two.
-        translation: to either side, uniform, in two-hundredths of the window's side: the reference's 40 moves it by
-            up to a fifth.
-        flip: probability of a left-right flip.
-        zoom_people: probability that the window is scaled by and placed around one of its people instead.
-        colour: probability of other light: gamma, contrast, brightness and colour cast.
-        grey: probability of a picture without colour.
-        blur: probability of a Gaussian blur.
-        jpeg: probability of JPEG artefacts.
-        cutout: probability of covering one to three rectangles; joints beneath stay labelled.
-        mosaic: probability of a window of four photos.
-    """
-
-    rotation: float = 30.0
-    scale: tuple[float, float] = (0.75, 1.5)
-    translation: float = 40.0
-    flip: float = 0.5
-    zoom_people: float = 0.0
-    colour: float = 0.0
-    grey: float = 0.0
-    blur: float = 0.0
-    jpeg: float = 0.0
-    cutout: float = 0.0
-    mosaic: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -21,25 +21,6 @@ from heatstream.skeletons import SKELETONS, Skeleton
 
 
 @dataclass(frozen=True)
-class SetSettings:
-    """One set of a training; relative paths hang under `DataSettings.root`.
-
-    Attributes:
-        annotations: COCO keypoint JSON.
-        images: folder that the JSON's `file_name` entries are relative to.
-        weight: how often each photo of this set is seen, relative to those of a set with weight 1.
-        single_person: photos are crops around one person, and windows are scaled by that person.
-        partial_labels: a joint without a label may be in view, so nothing is learned about it in that image.
-    """
-
-    annotations: str
-    images: str
-    weight: float = 1.0
-    single_person: bool = False
-    partial_labels: bool = False
-
-
-@dataclass(frozen=True)
 class ImageAnnotation:
     """What the JSON says about one photo of P labelled people with K joints.
 

@@ -7,13 +7,13 @@ what it compares the network's output with.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from heatstream.errors import TrainingError
 from heatstream.models.networks.output import SwahrOutput
 from heatstream.models.pose.losses import heatmap_loss, scale_loss, tag_loss
 from heatstream.models.pose.targets import draw_heatmaps
+from heatstream.models.settings import LossSettings
 from heatstream.models.torch_import import Tensor, nn, torch
 
 if TYPE_CHECKING:
@@ -27,38 +27,6 @@ SMALLEST_SIGMA = 0.5
 
 TARGET_VISIBLE = 0.01
 """A pixel whose target exceeds this is always trained on, even inside an ignored region."""
-
-
-@dataclass(frozen=True)
-class LossSettings:
-    """Which losses, and what each weighs; the defaults are the paper's.
-
-    Attributes:
-        scale_adaptive: SAHR: targets are raised to the predicted scale (sec. 3.2).
-        weight_adaptive: WAHR: pixels are weighted by how wrong they are (sec. 3.3); False is plain squared error.
-        sigma: standard deviation of a target in map pixels, at both resolutions.
-        person_sigma: a target's sigma follows its person: sigma * longer side / 256 input px, at least 0.5 map px,
-            not rounded to whole pixels. The scale-aware variant of HigherHRNet, at its defaults, but by the person's
-            size in the network's input, where the reference takes the size in the photo.
-        exact_power: h ** (1 + s) itself instead of its second-order Taylor form.
-        tag_kind: how tags of two people repel: "exp" by exp(-d^2), "max" by the hinge max(0, 1 - |d|).
-        tag_margin: tags are divided by it before their loss, so the hinge asks for tags that far apart.
-        push, pull: weights of the two tag losses.
-        heatmap_weights: weights of the heatmap losses and scale regularisers at 1/4 and at 1/2.
-        scale_weight: further weight of the scale regularisers.
-    """
-
-    scale_adaptive: bool = True
-    weight_adaptive: bool = True
-    sigma: float = 2.0
-    person_sigma: bool = False
-    exact_power: bool = False
-    tag_kind: Literal["exp", "max"] = "exp"
-    tag_margin: float = 1.0
-    push: float = 0.001
-    pull: float = 0.001
-    heatmap_weights: tuple[float, float] = (1.0, 1.0)
-    scale_weight: float = 1.0
 
 
 class Criterion:

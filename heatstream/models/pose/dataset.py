@@ -6,62 +6,25 @@ Heatmaps are not drawn here: the device does that from `Sample.people`, so that 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.progress import Progress
 
-from heatstream.errors import DatasetError
 from heatstream.models.data.mixture import Mixture
 from heatstream.models.data.photometric import alter
-from heatstream.models.pose.augment import AugmentSettings, draw_similarity, draw_tiles
-from heatstream.models.pose.coco import ImageAnnotation, SetSettings, read_photos
+from heatstream.models.data.root import find_root
+from heatstream.models.pose.augment import draw_similarity, draw_tiles
+from heatstream.models.pose.coco import ImageAnnotation, read_photos
 from heatstream.models.pose.crop_window import draw_view, view_people
 from heatstream.models.pose.frame_cache import FrameCache
 from heatstream.models.pose.targets import joint_indices
+from heatstream.models.settings import AugmentSettings, DataSettings, SetSettings
 from heatstream.skeletons import Skeleton
 
 MAX_PEOPLE = 30
 """People per sample, as in the reference; the bodies of any others are ignored."""
-
-
-@dataclass(frozen=True)
-class ValidationSettings:
-    """What a training is validated on; relative paths hang under `DataSettings.root`.
-
-    Attributes:
-        annotations: COCO keypoint JSON.
-        images: folder of its photos.
-        limit: use the first so many images; 0 uses all.
-    """
-
-    annotations: str
-    images: str
-    limit: int = 0
-
-
-@dataclass(frozen=True)
-class DataSettings:
-    """What a training sees.
-
-    Attributes:
-        sets: what it learns from.
-        root: folder of the sets; a relative one is looked for in the current folder and every folder above.
-        size: side S of the training windows in input px, a multiple of 32.
-        workers: processes that make samples; 0 makes them in the training process.
-        cache_gb: memory for decoded photos in 1e9 bytes; the rest is decoded whenever it is shown.
-        validation: what it is measured on; None measures nothing.
-    """
-
-    sets: tuple[SetSettings, ...]
-    root: str = "data"
-    size: int = 256
-    workers: int = 2
-    cache_gb: float = 4.0
-    validation: ValidationSettings | None = None
 
 
 class Sample(NamedTuple):
@@ -181,19 +144,6 @@ def load_training_set(
     result = TrainingSet(sets, size=settings.size, augment=augment, skeleton=skeleton, seed=seed)
     result.frames.preload(settings.cache_gb, progress)
     return result
-
-
-def find_root(root: str) -> Path:
-    """Return the folder of the sets: `root` itself, or where it is found in the current folder or one above.
-
-    Raises:
-        DatasetError: it is nowhere.
-    """
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        if (folder / root).is_dir():
-            return folder / root
-    raise DatasetError(f"no folder {root} in {here} or above it: correct `data.root`")
 
 
 def _ignore(region: NDArray[np.uint8], people: NDArray[np.float64]) -> None:

@@ -8,24 +8,28 @@
     [loss]       what is minimised
     [train]      how long, how fast, in which precision, where results go
 
-:mod:`heatstream.models.training.schema` says what may stand in each.
+:mod:`heatstream.models.settings` says what may stand in each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from heatstream.errors import RecipeError
-from heatstream.models.networks.registry import NETWORKS
-from heatstream.models.training.recipe_checks import check_values
-from heatstream.models.training.schema import AnyRecipe, LandmarkRecipe, Recipe
-from heatstream.models.training.toml_dataclass import flatten, from_table, nearest, to_table
-from heatstream.models.training.toml_file import reader, write_toml
+from pydantic import TypeAdapter, ValidationError
 
-__all__ = ["differences", "parse_recipe", "read_recipe", "write_recipe"]
+from heatstream.catalog import CATALOG
+from heatstream.errors import RecipeError
+from heatstream.extras import require
+from heatstream.models.settings import AnyRecipe, LandmarkRecipe, Recipe
+from heatstream.models.training.recipe_errors import faults, nearest
+
+__all__ = ["differences", "parse_recipe", "read_recipe", "recipe_schema", "write_recipe"]
 
 FREE_KEYS = (
     *("data.root", "data.workers", "data.cache_gb"),
@@ -43,7 +47,7 @@ def read_recipe(path: Path, changes: Sequence[str] = ()) -> AnyRecipe:
         changes: "section.key=value" lines that replace values of the file; see :func:`parse_recipe`.
 
     Raises:
-        RecipeError: the file cannot be read, or what it says cannot be done; the message names the key.
+        RecipeError: the file cannot be read, or what it says cannot be done; one line per fault, each with its key.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -54,7 +58,7 @@ def read_recipe(path: Path, changes: Sequence[str] = ()) -> AnyRecipe:
     try:
         recipe = parse_recipe(text, changes)
     except RecipeError as error:
-        raise RecipeError(f"{path}: {error}") from None
+        raise RecipeError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from None
     if recipe.train.out:
         return recipe
     return replace(recipe, train=replace(recipe.train, out=str(Path("runs") / path.stem)))
@@ -69,34 +73,74 @@ def parse_recipe(text: str, changes: Sequence[str] = ()) -> AnyRecipe:
             text, so that ``model.name=swahr-w32`` needs no quotes.
 
     Raises:
-        RecipeError: it is no TOML, a key is unknown or missing, or a value is of the wrong type or impossible.
+        RecipeError: it is no TOML, or keys are unknown or missing, or values of the wrong type or impossible; one line
+            for each.
     """
-    toml = reader()
+    toml = _toml_reader()
     try:
         table = toml.loads(text)
     except toml.TOMLDecodeError as error:
         raise RecipeError(f"the recipe is no TOML: {error}") from None
     for change in changes:
         _apply(table, change)
-    network = NETWORKS.get(_network_name(table))
-    landmarks = network is not None and network.task == "landmarks"
-    recipe: AnyRecipe = from_table(LandmarkRecipe, table) if landmarks else from_table(Recipe, table)
-    if network is not None and not recipe.model.skeleton:
-        recipe = replace(recipe, model=replace(recipe.model, skeleton=network.skeleton))
-    check_values(recipe)
+    entry = CATALOG.get(_network_name(table))
+    kind = LandmarkRecipe if entry is not None and entry.task == "landmarks" else Recipe
+    try:
+        # As JSON: sections and lists become settings and tuples, and nothing else is converted.
+        recipe: AnyRecipe = TypeAdapter[Any](kind).validate_json(json.dumps(table, default=str))
+    except ValidationError as error:
+        raise RecipeError("\n".join(faults(error, kind))) from None
+    if entry is not None and not recipe.model.skeleton:
+        recipe = replace(recipe, model=replace(recipe.model, skeleton=entry.skeleton))
     return recipe
 
 
 def write_recipe(recipe: AnyRecipe) -> str:
-    """The recipe as TOML, every value written out; :func:`parse_recipe` makes the same recipe of it."""
-    return write_toml(to_table(recipe))
+    """The recipe as TOML, every value written out; :func:`parse_recipe` makes the same recipe of it.
+
+    Raises:
+        MissingExtraError: ``tomli_w`` is not installed.
+    """
+    text: str = require("tomli_w", extra="train", purpose="writing recipes").dumps(_table(recipe))
+    return text
+
+
+def recipe_schema() -> dict[str, Any]:
+    """The JSON Schema of recipes, by which editors complete and check them."""
+    return TypeAdapter(AnyRecipe).json_schema()
 
 
 def differences(one: AnyRecipe, other: AnyRecipe) -> list[str]:
     """The keys, with both values, in which two recipes differ so that they are two trainings."""
-    ours, theirs = dict(flatten(to_table(one))), dict(flatten(to_table(other)))
+    ours, theirs = dict(_flatten(_table(one))), dict(_flatten(_table(other)))
     keys = [key for key in {**ours, **theirs} if key not in FREE_KEYS and ours.get(key) != theirs.get(key)]
     return [f"{key} ({ours.get(key)!r}, there {theirs.get(key)!r})" for key in keys]
+
+
+def _table(recipe: AnyRecipe) -> dict[str, Any]:
+    """Nested tables of plain values, as TOML has them; what is None is left out."""
+    table: dict[str, Any] = TypeAdapter(type(recipe)).dump_python(recipe, mode="json", exclude_none=True)
+    return table
+
+
+def _flatten(table: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value with its dotted key, such as ``("data.sets.0.weight", 1.0)``."""
+    if isinstance(table, Mapping):
+        parts: Iterable[tuple[Any, Any]] = table.items()
+    elif isinstance(table, list) and table and isinstance(table[0], Mapping):
+        parts = enumerate(table)
+    else:
+        yield key, table
+        return
+    for name, value in parts:
+        yield from _flatten(value, f"{key}.{name}" if key else str(name))
+
+
+def _toml_reader() -> ModuleType:
+    """The module with ``loads`` and ``TOMLDecodeError``; the standard library's from Python 3.11 on."""
+    name = "tomllib" if sys.version_info >= (3, 11) else "tomli"
+    module: ModuleType = require(name, extra="train", purpose="reading recipes")
+    return module
 
 
 def _network_name(table: Mapping[str, Any]) -> str:
@@ -141,8 +185,12 @@ def _index(name: str, values: list[Any], key: str) -> int:
 
 
 def _toml_value(text: str) -> Any:
-    toml = reader()
+    toml = _toml_reader()
     try:
         return toml.loads(f"value = {text}")["value"]
     except toml.TOMLDecodeError:
         return text.strip()
+
+
+if __name__ == "__main__":
+    print(json.dumps(recipe_schema(), indent=1))

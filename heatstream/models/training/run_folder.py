@@ -12,17 +12,17 @@
 from __future__ import annotations
 
 import fcntl
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from heatstream.errors import RecipeError, TrainingError
+from heatstream.errors import RecipeError, SinkError, TrainingError
+from heatstream.files import replacing
+from heatstream.models.settings import AnyRecipe
 from heatstream.models.torch_import import torch
 from heatstream.models.training.recipe import differences, parse_recipe, write_recipe
-from heatstream.models.training.schema import AnyRecipe
 
 __all__ = ["RunFolder"]
 
@@ -118,17 +118,10 @@ class RunFolder:
         return dict(state)
 
     def _write(self, path: Path, write: Callable[[BinaryIO], Any]) -> None:
-        temporary = path.with_name(f".{path.name}.part")
         try:
-            try:
-                with temporary.open("wb") as file:
-                    write(file)
-                    file.flush()
-                    os.fsync(file.fileno())
-                temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
-        except (OSError, RuntimeError) as error:  # torch reports some failed writes as a RuntimeError
+            with replacing(path) as temporary, temporary.open("wb") as file:
+                write(file)
+        except (SinkError, RuntimeError) as error:  # torch reports some failed writes as a RuntimeError
             kept = "; the one before is intact" if path.exists() else ""
             raise TrainingError(
                 f"cannot save {path} ({_reason(error)}){kept}: make room there and run the same command again"
@@ -136,6 +129,7 @@ class RunFolder:
 
 
 def _reason(error: BaseException) -> str:
+    error = error.__cause__ if isinstance(error, SinkError) and error.__cause__ is not None else error
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     lines = str(error).splitlines()

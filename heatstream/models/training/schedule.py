@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from heatstream.models.training.schema import TrainSettings
+from heatstream.models.settings import TrainSettings
 
 __all__ = ["average_decay", "learning_rate"]
 

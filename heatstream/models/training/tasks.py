@@ -17,8 +17,8 @@ from heatstream.models.landmarks.preview import draw_landmarks
 from heatstream.models.pose.criterion import Criterion
 from heatstream.models.pose.dataset import load_training_set
 from heatstream.models.pose.preview import draw_batch
+from heatstream.models.settings import AnyRecipe, LandmarkRecipe
 from heatstream.models.torch_import import Tensor, nn
-from heatstream.models.training.schema import AnyRecipe, LandmarkRecipe
 
 __all__ = ["AnyCriterion", "Score", "draw_samples", "load_samples", "make_criterion", "score_of"]
 

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 from heatstream.errors import RecipeError, TrainingError
 from heatstream.models.data.loader import Samples, loader
+from heatstream.models.settings import AnyRecipe
 from heatstream.models.torch_import import Tensor, nn, torch
 from heatstream.models.training.build import build_optimiser, check_precision
 from heatstream.models.training.distributed import Processes
@@ -29,7 +30,6 @@ from heatstream.models.training.finite_guard import FiniteCheck
 from heatstream.models.training.recipe import write_recipe
 from heatstream.models.training.run_folder import RunFolder
 from heatstream.models.training.schedule import average_decay, learning_rate
-from heatstream.models.training.schema import AnyRecipe
 from heatstream.models.training.tasks import make_criterion, score_of
 
 __all__ = ["Observer", "StoppedError", "TrainMetrics", "TrainResult", "Trainer", "Validate"]

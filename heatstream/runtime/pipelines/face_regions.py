@@ -60,8 +60,7 @@ class FaceRegions:
     """Boxes around faces, turned.
 
     Attributes:
-        boxes: (N, 4) float64, x0 y0 x1 y1 of the first and last pixel, before the box is turned about its middle; px
-            whose centres lie at whole numbers.
+        boxes: (N, 4) float64, x0 y0 x1 y1 in px, before the box is turned about its middle.
         angles: (N,) float64 radians, clockwise as one sees it.
         people: (N,) int64, whose face it is.
     """
@@ -114,7 +113,7 @@ def regions_of_poses(poses: Poses, keypoints: list[int]) -> tuple[FaceRegions, N
         seen from behind most are not.
     """
     scores = poses.keypoint_scores[:, keypoints].astype(np.float64)
-    points = poses.keypoints[:, keypoints].astype(np.float64) - 0.5
+    points = poses.keypoints[:, keypoints].astype(np.float64)
     seen = scores > 0
     people = np.flatnonzero((seen.sum(axis=1) >= 3) & (seen[:, :3].sum(axis=1) >= 2))
     scores, points = scores[people], points[people]

@@ -14,18 +14,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from types import TracebackType
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from heatstream import skeletons
-from heatstream.errors import InputError
-from heatstream.model_info import ModelInfo
-from heatstream.results import Faces, Poses
+from heatstream.frames import check_frame
+from heatstream.results import Faces, Poses, Result
 from heatstream.runtime.engines.base import Engine
+from heatstream.runtime.pipelines.base import PosePipeline, describe
 from heatstream.runtime.pipelines.face_regions import (
     FaceRegions,
     eyes_of,
@@ -36,10 +34,9 @@ from heatstream.runtime.pipelines.face_regions import (
 from heatstream.runtime.pipelines.frame_slot import GpuFrame
 from heatstream.runtime.pipelines.landmarks import LandmarkPipeline
 from heatstream.runtime.pipelines.landmarks_gpu import GpuLandmarkPipeline
-from heatstream.runtime.pipelines.pose import Finder, Found
-from heatstream.runtime.pipelines.pose_gpu import GpuPipeline
+from heatstream.runtime.pipelines.pose_gpu import GpuPosePipeline
 
-__all__ = ["FaceCascade", "PosePipeline"]
+__all__ = ["FaceCascade"]
 
 FARTHEST = 0.6
 """Between the middles of a face and of the region that its person's keypoints give, in sides of that region: what is
@@ -65,38 +62,7 @@ or smaller, or is turned by more than this many radians. On faces/val with boxes
 lowers the error by a third and more, and by nothing where the region was better."""
 
 
-class PosePipeline(Finder, Protocol):
-    """A pipeline that finds people, on any device."""
-
-    @property
-    def info(self) -> ModelInfo:
-        """What its model file says of itself."""
-        ...
-
-    @property
-    def engine(self) -> Engine:
-        """Its network."""
-        ...
-
-    @property
-    def reason(self) -> str:
-        """Why it runs where it runs, for people; empty if nobody had to choose."""
-        ...
-
-    def for_throughput(self) -> PosePipeline:
-        """See :class:`heatstream.runtime.pipelines.pose.Finder`."""
-        ...
-
-    def warm_up(self, height: int, width: int) -> None:
-        """Make everything ready for frames of this size in px."""
-        ...
-
-    def close(self) -> None:
-        """Close the engine."""
-        ...
-
-
-class FaceCascade:
+class FaceCascade(PosePipeline):
     """Finds people and the landmarks of their faces in BGR frames of any size.
 
     Args:
@@ -112,10 +78,6 @@ class FaceCascade:
     """
 
     def __init__(self, poses: PosePipeline, landmarks: LandmarkPipeline, *, follow: bool = False) -> None:
-        if landmarks.info.task != "landmarks":
-            raise InputError(
-                f"{landmarks.info.name} finds people, not landmarks of faces: choose a model such as h3r-mobile-68"
-            )
         self.poses = poses
         self.landmarks = landmarks
         self.follow = follow
@@ -123,11 +85,6 @@ class FaceCascade:
         self._layout = skeletons.get(landmarks.info.skeleton)
         eyes_of(self._layout)
         self._before = Faces.empty(self._layout.name)
-
-    @property
-    def info(self) -> ModelInfo:
-        """What the pose model's file says of itself."""
-        return self.poses.info
 
     @property
     def engine(self) -> Engine:
@@ -144,46 +101,42 @@ class FaceCascade:
         """As of the poses, which take most of the time."""
         return self.poses.parallel_runs
 
+    def __str__(self) -> str:
+        return describe(self.engine, self.landmarks.engine)
+
     def for_throughput(self) -> FaceCascade:
         """The same cascade for several frames at once, each of which stands for itself."""
         return FaceCascade(self.poses.for_throughput(), self.landmarks.for_throughput())
 
-    def in_order(self) -> FaceCascade:
+    def for_stream(self) -> FaceCascade:
         """The same cascade for one stream, following faces from its first frame on."""
-        return FaceCascade(self.poses, self.landmarks, follow=True)
+        return FaceCascade(self.poses.for_stream(), self.landmarks, follow=True)
 
-    def __call__(self, frame: Any) -> Found:
-        """The same as :meth:`find`."""
-        return self.find(frame)
+    def __call__(self, frame: object) -> Result:
+        """Find the people in a frame and their faces; see :class:`PosePipeline`.
 
-    def find(self, frame: Any) -> Found:
-        """Find the people in a frame and their faces, with the clock running.
-
-        Where both networks are on a GPU, faces are cut from the frame that is there already.
-
-        Args:
-            frame: (H, W, 3) uint8, BGR; it is only read. On a GPU also what
-                :meth:`heatstream.runtime.pipelines.pose_gpu.GpuPipeline.find` takes.
-
-        Returns:
-            Both, in px of the frame. Who shows no face, a small one, or one that the network is not sure of
-            (:class:`heatstream.runtime.pipelines.landmarks.LandmarkSettings`) has none.
-
-        Raises:
-            InputError: the frame is empty, or not (H, W, 3) uint8.
-            EngineError: a device failed.
+        Who shows no face, a small one, or one that the network is not sure of
+        (:class:`heatstream.runtime.pipelines.landmarks.LandmarkSettings`) has none. Where both networks are on a GPU,
+        faces are cut from the frame that is there already.
         """
-        if isinstance(self.poses, GpuPipeline) and isinstance(self.landmarks, GpuLandmarkPipeline):
-            with self.poses.look(frame) as looked:
-                return self._with_faces(looked.found, looked)
-        return self._with_faces(self.poses.find(frame), frame)
+        if isinstance(self.poses, GpuPosePipeline) and isinstance(self.landmarks, GpuLandmarkPipeline):
+            with self.poses.run_on_device(frame) as found:
+                return self._with_faces(found.result, found)
+        return self._with_faces(self.poses(frame), check_frame(frame))
 
-    def _with_faces(self, found: Found, frame: NDArray[np.uint8] | GpuFrame) -> Found:
+    def _with_faces(self, result: Result, frame: NDArray[np.uint8] | GpuFrame) -> Result:
         start = time.perf_counter()
-        faces, tried = self._find_faces(frame, found.poses)
+        faces, tried = self._find_faces(frame, result.poses)
         if self.follow:
             self._before = faces
-        return replace(found, faces=faces, landmarks=time.perf_counter() - start, faces_tried=tried)
+        took = time.perf_counter() - start
+        timing = replace(
+            result.timing,
+            stages={**result.timing.stages, "faces": took},
+            latency=result.timing.latency + took,
+            per_face=took / tried if tried else None,
+        )
+        return replace(result, faces=faces, timing=timing)
 
     def warm_up(self, height: int, width: int) -> None:
         """Make the poses ready for frames of this size in px."""
@@ -193,14 +146,6 @@ class FaceCascade:
         """Close both engines."""
         self.poses.close()
         self.landmarks.close()
-
-    def __enter__(self) -> FaceCascade:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _find_faces(self, frame: NDArray[np.uint8] | GpuFrame, poses: Poses) -> tuple[Faces, int]:
         """The faces of a frame's people, and how many regions were tried."""
@@ -218,13 +163,14 @@ class FaceCascade:
             second = self._look(frame, _either(lost, expected, around)[again])
             faces = _better(faces, second, np.flatnonzero(again))
             around, good = self._judged(faces, poses, expected)
-        return faces[good & ~_repeated(around, np.where(good, faces.scores, 0))], len(regions)
+        chosen = faces[good & ~_repeated(around, np.where(good, faces.scores, 0))]
+        return chosen[np.argsort(-chosen.scores, kind="stable")], len(regions)
 
     def _judged(self, faces: Faces, poses: Poses, expected: FaceRegions) -> tuple[FaceRegions, NDArray[np.bool_]]:
         """The boxes around the landmarks, and which faces are faces, and their person's."""
         around = landmark_regions(faces.landmarks, faces.people, self._layout)
         eyes = self._keypoints[1:3]
-        points, seen = poses.keypoints[faces.people][:, eyes] - 0.5, poses.keypoint_scores[faces.people][:, eyes] > 0
+        points, seen = poses.keypoints[faces.people][:, eyes], poses.keypoint_scores[faces.people][:, eyes] > 0
         found = np.stack(
             [faces.landmarks[:, indices].mean(axis=1) for indices in reversed(eyes_of(self._layout))], axis=1
         )
@@ -235,7 +181,7 @@ class FaceCascade:
     def _look(self, frame: NDArray[np.uint8] | GpuFrame, regions: FaceRegions) -> Faces:
         if isinstance(frame, GpuFrame):
             assert isinstance(self.landmarks, GpuLandmarkPipeline)
-            faces = self.landmarks.in_frame(frame, regions.boxes, regions.angles)
+            faces = self.landmarks.run_on_frame(frame, regions.boxes, regions.angles)
         else:
             faces = self.landmarks(frame, regions.boxes, regions.angles)
         return replace(faces, people=regions.people)

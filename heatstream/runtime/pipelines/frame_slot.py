@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from heatstream.frames import check_frame
 from heatstream.kernels.cuda.maps import Array
+from heatstream.results import Result, StageTimes
 from heatstream.runtime.gpu.frames import device_frame
 from heatstream.runtime.gpu.pinned_memory import PinnedBuffer
-from heatstream.runtime.pipelines.pose import Found, check_frame, frame_geometry
+from heatstream.runtime.pipelines.base import frame_geometry
 from heatstream.runtime.pipelines.shape_plan import PosePlanConfig, ShapePlan
 
 __all__ = ["FrameSlot", "GpuFrame"]
@@ -27,13 +29,13 @@ class GpuFrame:
     """A frame that was looked at, while it is still on the device; valid until its slot is given back.
 
     Attributes:
-        found: its people.
+        result: its people.
         pixels: (H, W, 3) uint8, BGR, in device memory.
         descriptors: (1, DESCRIPTOR_BYTES) uint8 in device memory: `pixels` as the kernels take a frame.
         stream: CuPy's; further work on the frame belongs on it. The people's work on it is done.
     """
 
-    found: Found
+    result: Result
     pixels: Array
     descriptors: Array
     stream: Any
@@ -56,7 +58,7 @@ class FrameSlot:
         self._frame: Array = work.cuda.cupy.empty(1, np.uint8)
         self._plans: OrderedDict[tuple[int, int], ShapePlan] = OrderedDict()
 
-    def find(self, frame: Any) -> GpuFrame:
+    def run(self, frame: object) -> GpuFrame:
         """Find the people in a frame and wait for them.
 
         Args:
@@ -79,12 +81,15 @@ class FrameSlot:
         with cuda.range("heatstream unpack"):
             poses = plan.people()
         end = time.perf_counter()
-        found = Found(poses, preprocess=taken - start, engine=finished - taken, decode=end - finished)
-        return GpuFrame(found, pixels, plan.descriptors, self._stream)
+        stages = {"host copy": taken - start, "gpu": finished - taken, "unpack": end - finished}
+        result = Result(poses, StageTimes(stages, latency=end - start))
+        if isinstance(frame, np.ndarray):
+            result = replace(result, frame=frame)
+        return GpuFrame(result, pixels, plan.descriptors, self._stream)
 
-    def stage_times(self, frame: Any, repeats: int) -> dict[str, NDArray[np.float64]]:
-        """See :meth:`heatstream.runtime.pipelines.pose_gpu.GpuPipeline.stage_times`."""
-        self.find(frame)  # everything has run once
+    def stage_times(self, frame: object, repeats: int) -> dict[str, NDArray[np.float64]]:
+        """See :meth:`heatstream.runtime.pipelines.pose_gpu.GpuPosePipeline.stage_times`."""
+        self.run(frame)  # everything has run once
         _, upload, plan = self._take(frame)
         launches = {**plan.stages(upload), "frame": lambda: plan.launch(upload)}
         replays = {name: plan.recorded(launch) for name, launch in launches.items()}
@@ -109,7 +114,7 @@ class FrameSlot:
         self._host.close()
         self._frame = None
 
-    def _take(self, frame: Any) -> tuple[Array, int, ShapePlan]:
+    def _take(self, frame: object) -> tuple[Array, int, ShapePlan]:
         """The frame's pixels on the device, how many bytes of them have to be copied there, and who looks at them."""
         if isinstance(frame, self._work.cuda.cupy.ndarray) or not isinstance(frame, np.ndarray):
             pixels, upload = device_frame(frame, self._work.cuda, self._stream, self._arrived), 0

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from heatstream import skeletons
 from heatstream.errors import InputError, ModelFileError
+from heatstream.frames import check_frame
 from heatstream.kernels.reference.crops import (
     crop_boxes,
     crop_rectangles,
@@ -31,9 +32,9 @@ from heatstream.kernels.reference.landmarks import decode_landmarks
 from heatstream.model_info import ModelInfo
 from heatstream.results import Faces
 from heatstream.runtime.engines.base import Engine
-from heatstream.runtime.pipelines.pose import check_frame
+from heatstream.runtime.pipelines.base import describe
 
-__all__ = ["Crops", "LandmarkPipeline", "LandmarkSettings", "confidence"]
+__all__ = ["Crops", "LandmarkPipeline", "LandmarkSettings", "confidence", "official_boxes"]
 
 OUTPUT = "landmarks"
 
@@ -77,7 +78,8 @@ class Crops:
     Attributes:
         images: (N, 3, height, width) float32, RGB, normalised; (2 N, ...) with the mirrored crops behind the plain
             ones in a flip test.
-        transforms: (N, 2, 3) float64, from input px to source px.
+        transforms: (N, 2, 3) float64, from input px to source px, whose centres lie at whole numbers here, as in H3R's
+            code.
         boxes: (N, 4) float32, source px, as they were given.
         angles: (N,) float32, radians, as they were given.
     """
@@ -106,7 +108,9 @@ class LandmarkPipeline:
     def __init__(self, engine: Engine, *, flip: bool = False) -> None:
         info = engine.info
         if info.task != "landmarks":
-            raise InputError(f"{info.name} finds people in a frame, not landmarks in a box: choose a landmark model")
+            raise InputError(
+                f"{info.name} finds people in frames, not landmarks in boxes: choose a model such as h3r-mobile-68"
+            )
         if info.any_size:
             raise InputError(f"{info.name} takes any size: export it with the `--size` that its boxes are brought to")
         self.engine = engine
@@ -118,13 +122,13 @@ class LandmarkPipeline:
         """What the model file says of itself."""
         return self.engine.info
 
-    def __call__(self, frame: NDArray[np.uint8], boxes: ArrayLike, angles: ArrayLike | None = None) -> Faces:
+    def __call__(self, frame: object, boxes: ArrayLike, angles: ArrayLike | None = None) -> Faces:
         """Find the landmarks in every box, in the order of the boxes.
 
         Args:
             frame: (H, W, 3) uint8, BGR, any strides; it is only read.
-            boxes: (N, 4), x0 y0 x1 y1 in px: the first and the last pixel of each box, as detectors give them; tight
-                around the face, or around the body. They may reach beyond the frame. N may be 0.
+            boxes: (N, 4), x0 y0 x1 y1 in px, tight around the landmarks of the face from the brows to the chin, or
+                around the body. They may reach beyond the frame. N may be 0.
             angles: (N,) radians by which boxes are turned about their middles, clockwise as one sees it, so that the
                 line from a face's right eye to its left one lies along the box. When left out all are upright and cut
                 exactly as the official code does it, which takes longer than angles of 0, whose landmarks differ by
@@ -141,10 +145,10 @@ class LandmarkPipeline:
         crops = self.prepare(frame, boxes, angles)
         return self.decode(crops, self.infer(crops))
 
-    def prepare(self, frame: NDArray[np.uint8], boxes: ArrayLike, angles: ArrayLike | None = None) -> Crops:
+    def prepare(self, frame: object, boxes: ArrayLike, angles: ArrayLike | None = None) -> Crops:
         """Cut the boxes out of a frame, and bring them to the network's size; see :meth:`__call__`."""
-        check_frame(frame)
-        regions = _boxes_of(boxes)
+        frame = check_frame(frame)
+        regions = official_boxes(boxes)
         size, mean, std = self.info.input_size, self.info.mean, self.info.std
         turns = np.zeros(regions.shape[:1]) if angles is None else np.asarray(angles, np.float64)
         transforms = rotated_transforms(regions, turns, size)
@@ -156,7 +160,7 @@ class LandmarkPipeline:
             images = crop_rotated(frame, transforms, size, mean, std)
         if self.flip:
             images = np.concatenate([images, images[..., ::-1]])
-        return Crops(images, transforms, regions.astype(np.float32), turns.astype(np.float32))
+        return Crops(images, transforms, (regions + 0.5).astype(np.float32), turns.astype(np.float32))
 
     def infer(self, crops: Crops) -> NDArray[np.float32]:
         """The network's maps of all crops, (N or 2 N, L, height / stride, width / stride) float32.
@@ -196,7 +200,15 @@ class LandmarkPipeline:
         boxes: NDArray[np.floating],
         angles: NDArray[np.floating],
     ) -> Faces:
-        """Faces without people; those that hold NaN are left empty, with a warning."""
+        """Faces without people; those that hold NaN are left empty, with a warning.
+
+        Args:
+            landmarks: (N, L, 2) source px, whose centres lie at whole numbers, as in H3R's code.
+            scores: (N,).
+            boxes: (N, 4) source px, whose centres lie at +0.5.
+            angles: (N,) radians.
+        """
+        landmarks = landmarks + np.float32(0.5)
         broken = ~(np.isfinite(landmarks).all(axis=(1, 2)) & np.isfinite(scores))
         if broken.any():
             text = NOT_FINITE_WARNING.format(count=int(broken.sum()), total=len(broken))
@@ -205,7 +217,7 @@ class LandmarkPipeline:
         return Faces(landmarks, scores, boxes, angles, np.full(len(scores), -1), self.info.skeleton)
 
     def for_throughput(self) -> LandmarkPipeline:
-        """The same pipeline for several frames at once; see :meth:`for_throughput`."""
+        """The same pipeline with an engine for several frames at once."""
         engine = self.engine.for_throughput()
         return self if engine is self.engine else LandmarkPipeline(engine, flip=self.flip)
 
@@ -220,6 +232,12 @@ class LandmarkPipeline:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def __str__(self) -> str:
+        return describe(self.engine)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self})"
 
 
 def confidence(peaks: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -249,12 +267,17 @@ def _settings_of(info: ModelInfo) -> LandmarkSettings:
         ) from None
 
 
-def _boxes_of(boxes: ArrayLike) -> NDArray[np.float64]:
+def official_boxes(boxes: ArrayLike) -> NDArray[np.float64]:
+    """Boxes in px whose centres lie at +0.5 as those of H3R's code, where they lie at whole numbers: (N, 4) float64.
+
+    Raises:
+        InputError: they are no numbers.
+    """
     try:
         array = np.asarray(boxes, np.float64)
     except (TypeError, ValueError):
         raise InputError("boxes must be (N, 4) numbers, x0 y0 x1 y1") from None
-    return array.reshape(0, 4) if array.size == 0 and array.ndim == 1 else array
+    return (array.reshape(0, 4) if array.size == 0 and array.ndim == 1 else array) - 0.5
 
 
 def _check_sizes(rectangles: NDArray[np.float64], frame: NDArray[np.uint8]) -> None:

@@ -28,13 +28,13 @@ from heatstream.runtime.gpu.device import CudaDevice
 from heatstream.runtime.gpu.graphs import GraphRecorder
 from heatstream.runtime.gpu.pinned_memory import PinnedBuffer
 from heatstream.runtime.pipelines.frame_slot import GpuFrame
-from heatstream.runtime.pipelines.landmarks import OUTPUT, LandmarkPipeline, confidence
+from heatstream.runtime.pipelines.landmarks import OUTPUT, LandmarkPipeline, confidence, official_boxes
 
 __all__ = ["GpuLandmarkPipeline"]
 
 
 class GpuLandmarkPipeline(LandmarkPipeline):
-    """Finds landmarks in boxes of a frame that a GPU pipeline holds (:meth:`in_frame`), or of a NumPy frame.
+    """Finds landmarks in boxes of a frame that a GPU pipeline holds (:meth:`run_on_frame`), or of a NumPy frame.
 
     The latter is cut on the CPU as :class:`LandmarkPipeline` does it. Any number of
     threads may call it; faces of one frame are looked at at a time.
@@ -59,11 +59,11 @@ class GpuLandmarkPipeline(LandmarkPipeline):
         self._work: _LandmarkPlan | None = None
         self._closed = False
 
-    def in_frame(self, frame: GpuFrame, boxes: ArrayLike, angles: ArrayLike) -> Faces:
+    def run_on_frame(self, frame: GpuFrame, boxes: ArrayLike, angles: ArrayLike) -> Faces:
         """Find the landmarks in every box of a frame on the device, and wait for them.
 
         Args:
-            frame: of :meth:`heatstream.runtime.pipelines.pose_gpu.GpuPipeline.look`, inside its block.
+            frame: of :meth:`heatstream.runtime.pipelines.pose_gpu.GpuPosePipeline.run_on_device`, inside its block.
             boxes: (N, 4), as :class:`heatstream.runtime.pipelines.landmarks.LandmarkPipeline` takes them.
             angles: (N,) radians, likewise.
 
@@ -74,7 +74,7 @@ class GpuLandmarkPipeline(LandmarkPipeline):
             InputError: a box is empty or not finite, or there is another number of angles.
             EngineError: the device failed, or the pipeline is closed.
         """
-        regions, turns = np.asarray(boxes, np.float64), np.asarray(angles, np.float64)
+        regions, turns = official_boxes(boxes), np.asarray(angles, np.float64)
         transforms = rotated_transforms(regions, turns, self.info.input_size)
         count = self.info.num_keypoints
         landmarks, scores = np.empty((len(transforms), count, 2), np.float32), np.empty(len(transforms), np.float32)
@@ -84,7 +84,7 @@ class GpuLandmarkPipeline(LandmarkPipeline):
                     part = slice(start, start + self._capacity)
                     landmarks[part], peaks = work.run(frame, transforms[part])
                     scores[part] = confidence(peaks)
-        return self._faces(landmarks, scores, regions, turns)
+        return self._faces(landmarks, scores, regions + 0.5, turns)
 
     def close(self) -> None:
         """Give the memory back and close the engine."""

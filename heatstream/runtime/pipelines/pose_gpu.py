@@ -1,33 +1,31 @@
 """The pipeline on a GPU: all steps from the uploaded frame to the packed people in one CUDA graph.
 
 Two frames are in flight, so that one is copied while the other is in the network. It finds what
-:class:`heatstream.runtime.pipelines.pose.Pipeline` finds with the same model file, up to the rounding of FP16.
+:class:`heatstream.runtime.pipelines.pose.CpuPosePipeline` finds with the same model file, up to the rounding of FP16.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from heatstream.errors import EngineError, InputError
+from heatstream.errors import EngineError
 from heatstream.kernels import DecodeSettings
-from heatstream.model_info import ModelInfo
-from heatstream.results import Poses
+from heatstream.results import Result
 from heatstream.runtime.engines.gpu_engine import GpuEngine
 from heatstream.runtime.gpu.device import CudaDevice
 from heatstream.runtime.gpu.graphs import GraphRecorder
+from heatstream.runtime.pipelines.base import PosePipeline, settings_for
 from heatstream.runtime.pipelines.frame_slot import FrameSlot, GpuFrame
-from heatstream.runtime.pipelines.pose import Found, settings_for
 from heatstream.runtime.pipelines.shape_plan import PosePlanConfig
 
-__all__ = ["GpuPipeline"]
+__all__ = ["GpuPosePipeline"]
 
 FRAMES_IN_FLIGHT = 2
 """Frames in flight: one is copied and unpacked while the other is in the network."""
@@ -36,7 +34,7 @@ CLOSE_SECONDS = 5.0
 """How long to wait for frames in flight when the pipeline is closed."""
 
 
-class GpuPipeline:
+class GpuPosePipeline(PosePipeline):
     """Finds the people in BGR frames of any size, on a GPU. Any number of threads may call it.
 
     Nothing is allocated on the device once every slot has seen two frames of a size; :meth:`warm_up` sees to that.
@@ -45,7 +43,7 @@ class GpuPipeline:
         engine: the network; the pipeline closes it.
         cuda: the GPU that it is on.
         settings: how to decode; what the model file recommends when left out.
-        flip: look at the mirrored frame too; see :class:`heatstream.runtime.pipelines.pose.Pipeline`.
+        flip: look at the mirrored frame too; see :class:`heatstream.runtime.pipelines.pose.CpuPosePipeline`.
         reason: why this engine and device, for people.
 
     Raises:
@@ -57,14 +55,12 @@ class GpuPipeline:
         self,
         engine: GpuEngine,
         cuda: CudaDevice,
-        settings: DecodeSettings | None = None,
+        settings: DecodeSettings | Mapping[str, Any] | None = None,
         *,
         flip: bool = False,
         reason: str = "",
     ) -> None:
-        if engine.info.task != "pose":
-            raise InputError(f"{engine.info.name} finds landmarks in a box, not people in a frame: choose a pose model")
-        self.engine = engine
+        self._engine = engine
         self.settings = settings_for(engine.info, settings)
         self.flip = flip
         self._reason = reason
@@ -79,9 +75,9 @@ class GpuPipeline:
                 self._free.put(FrameSlot(work))
 
     @property
-    def info(self) -> ModelInfo:
-        """What the model file says of itself."""
-        return self.engine.info
+    def engine(self) -> GpuEngine:
+        """The network."""
+        return self._engine
 
     @property
     def reason(self) -> str:
@@ -98,52 +94,32 @@ class GpuPipeline:
         """How many frames may be in flight."""
         return FRAMES_IN_FLIGHT
 
-    def for_throughput(self) -> GpuPipeline:
-        """This pipeline itself."""
-        return self
+    def __call__(self, frame: object) -> Result:
+        """Find the people in a frame; see :class:`PosePipeline`.
 
-    def in_order(self) -> GpuPipeline:
-        """This pipeline itself: it remembers nothing of the frame before."""
-        return self
-
-    def __call__(self, frame: Any) -> Poses:
-        """Find the people in a frame; see :meth:`find`."""
-        return self.find(frame).poses
-
-    def find(self, frame: Any) -> Found:
-        """Find the people in a frame and wait for them.
-
-        The times are the host's: taking the frame (and copying it into page-locked memory), waiting for the GPU, which
-        copies, runs the network and decodes, and unpacking the people. :meth:`stage_times` looks into the GPU.
-
-        Args:
-            frame: (H, W, 3) uint8, BGR: a NumPy array of any strides, or on this GPU and taken without a copy: a CuPy
-                array, a torch tensor, a PyCUDA GPUArray, or anything with ``__dlpack__`` or
-                ``__cuda_array_interface__``, rows of any stride.
-
-        Raises:
-            InputError: the frame is none, or lies on another GPU.
-            EngineError: the device failed, or has no memory left.
+        The times are the host's: handing the frame over (which copies it into page-locked memory), waiting for the
+        GPU, which copies, runs the network and decodes, and unpacking the people. :meth:`stage_times` looks into the
+        GPU.
         """
-        with self.look(frame) as looked:
-            return looked.found
+        with self.run_on_device(frame) as found:
+            return found.result
 
     @contextmanager
-    def look(self, frame: Any) -> Iterator[GpuFrame]:
+    def run_on_device(self, frame: object) -> Iterator[GpuFrame]:
         """Find the people in a frame and keep it on the device for a further stage, as long as the block lasts.
 
         Work that the block puts on the frame's stream needs to be waited for by whoever reads its results, not by us:
         the slot's next frame comes after it on the same stream.
 
         Args:
-            frame: as of :meth:`find`.
+            frame: what :class:`PosePipeline` takes.
 
         Raises:
-            InputError: as of :meth:`find`.
-            EngineError: likewise.
+            InputError: the frame is none, or lies on another GPU.
+            EngineError: the device failed, or has no memory left.
         """
         with self._slot() as slot:
-            yield slot.find(frame)
+            yield slot.run(frame)
 
     def warm_up(self, height: int, width: int) -> None:
         """Make everything ready for frames of this size in px: build the engine if need be, allocate, record graphs.
@@ -156,23 +132,23 @@ class GpuPipeline:
         black = np.zeros((height, width, 3), np.uint8)
         with self._warming, self._slot() as one, self._slot() as other:
             for slot in (one, other) * 2:
-                slot.find(black)
+                slot.run(black)
 
-    def stage_times(self, frame: Any, repeats: int = 100) -> dict[str, NDArray[np.float64]]:
+    def stage_times(self, frame: object, repeats: int = 100) -> dict[str, NDArray[np.float64]]:
         """How long the GPU takes for each stage of a frame, by its own clock.
 
         Args:
-            frame: as of :meth:`find`.
+            frame: what :class:`PosePipeline` takes.
             repeats: how often to measure.
 
         Returns:
             (repeats,) float64 seconds of ``"upload"``, ``"preprocess"``, ``"engine"``, ``"decode"`` and ``"download"``,
-            each a graph of its own, and of ``"frame"``, the whole frame as :meth:`find` runs it. Where the engine
-            refuses to be recorded they are launched call by call, and a stage's time holds the host's.
+            each a graph of its own, and of ``"frame"``, the whole frame as a call runs it. Where the engine refuses to
+            be recorded they are launched call by call, and a stage's time holds the host's.
 
         Raises:
-            InputError: as of :meth:`find`.
-            EngineError: likewise.
+            InputError: the frame is none, or lies on another GPU.
+            EngineError: the device failed, or has no memory left.
         """
         with self._slot() as slot:
             return slot.stage_times(frame, repeats)
@@ -192,14 +168,6 @@ class GpuPipeline:
                 slot.close()
             self._free.put(None)  # whoever waits for a slot learns that there is none
             self.engine.close()
-
-    def __enter__(self) -> GpuPipeline:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @contextmanager
     def _slot(self) -> Iterator[FrameSlot]:

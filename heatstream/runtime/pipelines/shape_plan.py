@@ -31,7 +31,7 @@ from heatstream.runtime.engines.gpu_engine import GpuEngine
 from heatstream.runtime.gpu.device import CudaDevice
 from heatstream.runtime.gpu.graphs import GraphRecorder
 from heatstream.runtime.gpu.pinned_memory import PinnedBuffer
-from heatstream.runtime.pipelines.pose import bounded
+from heatstream.runtime.pipelines.base import finished
 
 __all__ = ["PosePlanConfig", "ShapePlan"]
 
@@ -159,7 +159,7 @@ class ShapePlan:
         (poses,) = unpack_poses(
             packed.view(self._chain.packed_dtype)[:, 0], self._work.engine.info.skeleton, as_started=True
         )
-        return bounded(poses)
+        return finished(poses)
 
     def close(self) -> None:
         """Give the page-locked memory back; CuPy's goes with the last reference."""

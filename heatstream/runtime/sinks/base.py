@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 from collections.abc import Callable
@@ -13,18 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.errors import SinkError
-from heatstream.runtime.stream import StreamResult
+from heatstream.results import Result
 
-__all__ = ["Draw", "Sink", "check_writable", "write_trouble", "write_whole"]
+__all__ = ["Draw", "Sink", "check_writable", "write_trouble"]
 
-Draw = Callable[[StreamResult], NDArray[np.uint8]]
+Draw = Callable[[Result], NDArray[np.uint8]]
 """Gives a picture of a result, (H, W, 3) uint8 BGR of the frame's size; the frame stays as it is."""
 
 
 class Sink(Protocol):
     """Takes results one by one. A sink checks when it is made whether it will be able to write."""
 
-    def write(self, result: StreamResult) -> None:
+    def write(self, result: Result) -> None:
         """Take one result.
 
         Raises:
@@ -57,29 +56,6 @@ def check_writable(path: Path) -> None:
         raise write_trouble(path, error) from None
     if not existed:
         path.unlink(missing_ok=True)
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole, or as it was before.
-
-    Raises:
-        SinkError: it cannot be written.
-    """
-    target = path.resolve()
-    try:
-        if target.exists() and not target.is_file():
-            target.write_bytes(data)  # a pipe or a device must not be replaced
-            return
-        partial = target.with_name(f"{target.name}.{os.getpid()}.part")
-        try:
-            partial.write_bytes(data)
-            os.replace(partial, target)
-        except OSError:
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise write_trouble(path, error) from None
 
 
 def write_trouble(path: Path, error: OSError) -> SinkError:

@@ -7,17 +7,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from heatstream.runtime.sinks.base import check_writable, write_trouble, write_whole
-from heatstream.runtime.stream import StreamResult
+from heatstream.files import write_whole
+from heatstream.results import Result
+from heatstream.runtime.sinks.base import check_writable, write_trouble
 
 __all__ = ["CocoSink", "JsonLinesSink"]
 
 
 class JsonLinesSink:
-    """One line of JSON per frame, as :meth:`heatstream.results.Poses.to_json` gives it; of a picture also its name.
-
-    Where faces are looked for, ``face_skeleton`` and ``faces`` follow, the latter as of
-    :meth:`heatstream.results.Faces.entries`: ``person`` counts the entries of ``people`` from 0.
+    """One line of JSON per frame, as :meth:`heatstream.results.Result.to_json` gives it.
 
     Every line is handed to the system whole and at once, so a run that is killed leaves complete lines.
 
@@ -36,13 +34,13 @@ class JsonLinesSink:
         except OSError as error:
             raise write_trouble(path, error) from None
 
-    def write(self, result: StreamResult) -> None:
+    def write(self, result: Result) -> None:
         """Write one line.
 
         Raises:
             SinkError: the disk is full or gone.
         """
-        line = _line(result).encode() + b"\n"
+        line = result.to_json().encode() + b"\n"
         start = self._file.tell() if self._file.seekable() else None
         try:
             written = self._file.write(line)
@@ -81,9 +79,9 @@ class CocoSink:
         self._closed = False
         check_writable(path)
 
-    def write(self, result: StreamResult) -> None:
+    def write(self, result: Result) -> None:
         """Remember one frame's people."""
-        self._entries += result.poses.to_coco(result.image_id)
+        self._entries += result.poses.to_coco(result.frame_index if result.image_id is None else result.image_id)
 
     def close(self) -> None:
         """Write the file.
@@ -95,11 +93,3 @@ class CocoSink:
             return
         self._closed = True
         write_whole(self._path, json.dumps(self._entries).encode())
-
-
-def _line(result: StreamResult) -> str:
-    line = result.poses.to_json()
-    if result.faces is not None:
-        faces = {"face_skeleton": result.faces.skeleton, "faces": result.faces.entries()}
-        line = f"{line[:-1]}, {json.dumps(faces)[1:]}"
-    return line if result.picture is None else f'{{"picture": {json.dumps(result.picture)}, {line[1:]}'

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.errors import SinkError
-from heatstream.runtime.sinks.base import Draw, Sink, check_writable, write_trouble, write_whole
+from heatstream.files import write_whole
+from heatstream.results import Result
+from heatstream.runtime.sinks.base import Draw, Sink, check_writable, write_trouble
 from heatstream.runtime.sources.opencv import quiet
-from heatstream.runtime.stream import StreamResult
 
 __all__ = ["PictureSink", "VideoSink", "save_sink"]
 
@@ -75,7 +76,7 @@ class VideoSink:
             raise SinkError(f"{path} is not named as a video: use one of {', '.join(VIDEO_CODECS)}")
         check_writable(path)
 
-    def write(self, result: StreamResult) -> None:
+    def write(self, result: Result) -> None:
         """Draw and write one frame.
 
         Raises:
@@ -83,11 +84,11 @@ class VideoSink:
         """
         if self._writer is None:
             self._size = (result.frame.shape[0], result.frame.shape[1])
-            self._start = result.poses.capture_time
+            self._start = result.capture_time
             self._writer = self._begin()
         if self._written % FRAMES_BETWEEN_CHECKS == 0:
             self._check_room()
-        copies = self._copies(result.poses.capture_time) if self._live else 1
+        copies = self._copies(result.capture_time) if self._live else 1
         if not copies:
             return
         picture = _fitted(self._draw(result), self._size)
@@ -151,10 +152,10 @@ class PictureSink:
     def __init__(self, path: Path, draw: Draw) -> None:
         self._path = path
         self._draw = draw
-        self._best: StreamResult | None = None
+        self._best: Result | None = None
         check_writable(path)
 
-    def write(self, result: StreamResult) -> None:
+    def write(self, result: Result) -> None:
         """Keep the frame if it is the best so far."""
         if self._best is None or _worth(result) > _worth(self._best):
             self._best = result
@@ -174,7 +175,7 @@ class PictureSink:
         write_whole(self._path, data.tobytes())
 
 
-def _worth(result: StreamResult) -> float:
+def _worth(result: Result) -> float:
     return float(np.square(result.poses.scores).sum())
 
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from types import TracebackType
 
 from heatstream.errors import HeatstreamError
+from heatstream.results import Result
 from heatstream.runtime.sinks.base import Sink
-from heatstream.runtime.stream import StreamResult
 
 __all__ = ["Recorder"]
 
@@ -28,14 +28,14 @@ class Recorder:
 
     def __init__(self, sinks: Sequence[Sink]) -> None:
         self._sinks = tuple(sinks)
-        self._results: queue.Queue[StreamResult | None] = queue.Queue(WAITING_RESULTS)
+        self._results: queue.Queue[Result | None] = queue.Queue(WAITING_RESULTS)
         self._error: BaseException | None = None
         self._reported = False
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="heatstream-record", daemon=True)
         self._thread.start()
 
-    def write(self, result: StreamResult) -> None:
+    def write(self, result: Result) -> None:
         """Hand in a result; waits while the sinks are far behind.
 
         Raises:

@@ -9,8 +9,8 @@ import sys
 import cv2
 
 from heatstream.errors import SinkError
+from heatstream.results import Result
 from heatstream.runtime.sinks.base import Draw
-from heatstream.runtime.stream import StreamResult
 
 __all__ = ["WindowSink", "display_trouble"]
 
@@ -64,7 +64,7 @@ class WindowSink:
         self._shown = False
         self.closed = False
 
-    def write(self, result: StreamResult) -> None:
+    def write(self, result: Result) -> None:
         """Show one frame and look at the keyboard.
 
         Raises:

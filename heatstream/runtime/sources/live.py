@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.errors import InputError, SourceError
-from heatstream.pictures import MOST_SIDE, size_trouble
+from heatstream.frames import MOST_SIDE, size_trouble
 from heatstream.runtime.sources import opencv
 from heatstream.runtime.sources.addresses import PORTS, Address
 from heatstream.runtime.sources.base import OPEN_SECONDS, Frame, Source, within

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.errors import SourceError
-from heatstream.pictures import size_trouble
+from heatstream.frames import size_trouble
 from heatstream.runtime.sources import opencv
 from heatstream.runtime.sources.base import OPEN_SECONDS, Frame, within
 

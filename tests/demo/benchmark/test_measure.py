@@ -21,8 +21,10 @@ from heatstream.demo.benchmark.record import Run
 from heatstream.demo.benchmark.scenarios import CAMERA, ENGINE, FRAME, PIPELINE, THROUGHPUT, pose_ways
 from heatstream.demo.benchmark.stub_engines import ResizedEngine, StubPeopleEngine
 from heatstream.errors import EngineError, InputError, SourceError
+from heatstream.results import Result
 from heatstream.runtime.pipelines.landmarks import LandmarkPipeline
-from heatstream.runtime.pipelines.pose import Found, Pipeline
+from heatstream.runtime.pipelines.pose import CpuPosePipeline
+from heatstream.runtime.pipelines.pose_gpu import GpuPosePipeline
 from tests.fakes.runtime import POINTS, SPOTS, FakeEngine, FakeLandmarkEngine, spot
 
 FEED = FrameFeed("a spot", (spot(64, 96, 40.3, 30.7), spot(64, 96, 50.3, 30.7)))
@@ -31,11 +33,11 @@ FEED = FrameFeed("a spot", (spot(64, 96, 40.3, 30.7), spot(64, 96, 50.3, 30.7)))
 @pytest.fixture
 def loaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     """What ``load`` gives; the test puts a pipeline under ``"pipeline"``."""
-    holder: dict[str, Any] = {"pipeline": Pipeline(FakeEngine())}
+    holder: dict[str, Any] = {"pipeline": CpuPosePipeline(FakeEngine())}
     path = tmp_path / "model.onnx"
     path.write_bytes(b"a model")
     monkeypatch.setattr(measure, "ENOUGH", measure.MIN_TURNS)  # however busy the machine is
-    monkeypatch.setattr(subjects, "load", lambda *_, **__: holder["pipeline"])
+    monkeypatch.setattr(subjects, "load_pipeline", lambda *_: holder["pipeline"])
     monkeypatch.setattr(subjects, "model_path", lambda _: path)
     return holder
 
@@ -55,7 +57,7 @@ def test_every_way_has_its_turns(loaded: dict[str, Any]) -> None:
     assert all(min(rate.fps) > 0 for rate in run.rates.values())
     assert (run.model, run.task, run.input_size, run.frame_size) == ("spots", "pose", (64, 128), (64, 96))
     assert run.people == 1.0
-    assert list(run.stages) == ["preprocess", "engine", "decode"]
+    assert list(run.stages) == ["preprocess", "network", "decode"]
     assert sum(stage.share for stage in run.stages.values()) == pytest.approx(1, abs=0.2)
     assert run.camera is not None
     assert run.camera.quantiles[50] == run.camera.latency["p50"]
@@ -82,7 +84,7 @@ def test_a_failure_is_raised_and_the_model_closed(loaded: dict[str, Any]) -> Non
         def run(self, images: Any) -> Any:
             raise EngineError("the device fell off")
 
-    loaded["pipeline"] = Pipeline(Broken())
+    loaded["pipeline"] = CpuPosePipeline(Broken())
     with pytest.raises(EngineError, match="fell off"):
         Measurement(CaseConfig("spots"), FEED, seconds=0.1)
     assert loaded["pipeline"].engine.closed
@@ -112,15 +114,15 @@ def test_what_cannot_be_measured_is_refused(
     loaded: dict[str, Any], info: Any, condition: CaseConfig, words: str
 ) -> None:
     engine = FakeLandmarkEngine(info) if info is POINTS else FakeEngine(info)
-    loaded["pipeline"] = LandmarkPipeline(engine) if info is POINTS else Pipeline(engine)
+    loaded["pipeline"] = LandmarkPipeline(engine) if info is POINTS else CpuPosePipeline(engine)
     with pytest.raises(InputError, match=words):
         Measurement(condition, FEED, seconds=0.1)
     assert engine.closed
 
 
 def test_a_pipeline_on_the_gpu_tells_of_its_engine_by_its_own_clock(loaded: dict[str, Any]) -> None:
-    class OnTheGpu(Pipeline):
-        def stage_times(self, frame: Any, repeats: int) -> dict[str, Any]:
+    class OnTheGpu(CpuPosePipeline, GpuPosePipeline):  # which does the work on the CPU
+        def stage_times(self, frame: object, repeats: int) -> dict[str, Any]:
             return {name: np.full(repeats, ms / 1e3) for name, ms in (("engine", 4.0), ("decode", 0.5), ("frame", 5.0))}
 
     loaded["pipeline"] = OnTheGpu(FakeEngine())
@@ -134,11 +136,11 @@ def test_a_pipeline_on_the_gpu_tells_of_its_engine_by_its_own_clock(loaded: dict
 
 def test_a_crowd_takes_the_place_of_what_the_network_found() -> None:
     engine = FakeEngine(SPOTS)
-    crowded = Pipeline(StubPeopleEngine(engine, 6))
-    found = [len(crowded(FEED.frames[0])) for _ in range(3)]
+    crowded = CpuPosePipeline(StubPeopleEngine(engine, 6))
+    found = [len(crowded(FEED.frames[0]).poses) for _ in range(3)]
     assert all(4 <= count <= 9 for count in found)  # joints that lie on each other may part or join a person
     assert engine.runs == 3
-    assert len(Pipeline(StubPeopleEngine(engine, 0))(FEED.frames[0])) == 0
+    assert len(CpuPosePipeline(StubPeopleEngine(engine, 0))(FEED.frames[0]).poses) == 0
 
 
 def test_a_crowd_is_the_callers_own_memory() -> None:
@@ -150,7 +152,7 @@ def test_a_crowd_is_the_callers_own_memory() -> None:
 
 
 def test_a_size_holds_for_frames_of_every_shape() -> None:
-    sized = Pipeline(ResizedEngine(FakeEngine(), (128, 192)))
+    sized = CpuPosePipeline(ResizedEngine(FakeEngine(), (128, 192)))
     assert sized.prepare(FEED.frames[0]).images[0].shape == (1, 3, 128, 192)
     assert sized.for_throughput().prepare(FEED.frames[0]).images[0].shape == (1, 3, 128, 192)
     with pytest.raises(InputError, match="points takes images of 64x64 px alone: leave --size out"):
@@ -160,10 +162,10 @@ def test_a_size_holds_for_frames_of_every_shape() -> None:
 def test_latency_counts_from_when_the_frame_was_due() -> None:
     """A frame that waits for a busy pipeline is late, also when a newer one took its place."""
 
-    class Slow(Pipeline):
-        def find(self, frame: Any) -> Found:
+    class Slow(CpuPosePipeline):
+        def __call__(self, frame: object) -> Result:
             time.sleep(0.05)
-            return super().find(frame)
+            return super().__call__(frame)
 
     (_, _, camera) = pose_ways(Slow(FakeEngine()), FEED, fps=100)
     counted = camera.run(0.5)

@@ -14,7 +14,7 @@ import pytest
 from heatstream.model_info import ModelInfo
 from heatstream.models.pose.evaluation import evaluate
 from heatstream.runtime.engines.onnx_engine import OnnxEngine
-from heatstream.runtime.pipelines.pose import Pipeline
+from heatstream.runtime.pipelines.pose import CpuPosePipeline
 from tests.demo.conftest import SIZE, spot
 from tests.demo.helpers import Command
 from tests.fakes.labelled_photos import make_set
@@ -116,7 +116,7 @@ def test_torch_and_its_exports_have_the_same_ap(spots: Path, tmp_path: Path) -> 
     export_model(network, info, tmp_path / "fp16.onnx", precision="fp16")
 
     def precision_of(engine: Any) -> float:
-        with Pipeline(engine) as pipeline:
+        with CpuPosePipeline(engine) as pipeline:
             result = evaluate(pipeline, spots / "val.json", spots / "val", skeleton="coco-17")
         return result.metrics["AP"]
 

@@ -49,7 +49,7 @@ def test_the_table_tells_frames_speed_stages_and_files(
     assert words[words.index("frames") + 1] == "7"
     assert float(words[words.index("FPS") + 1]) > 0
     assert words[words.index("written") + 1] == str(lines)
-    for stage in ("capture", "preprocess", "engine", "decode", "latency"):
+    for stage in ("capture", "preprocess", "network", "decode", "latency"):
         assert stage in words
     assert "dropped frames" in ended.out
 
@@ -64,13 +64,13 @@ def test_faces_stand_in_every_line_and_their_cost_in_the_table(
     with_faces = read_lines(lines)
     # The tiny network sees all of a body in one spot, and a face of no size is none.
     assert [(line.pop("face_skeleton"), line.pop("faces")) for line in with_faces] == [("300w-68", [])] * 5
-    assert "landmarks" in ended.out.split()
-    assert "tiny and points" in ended.out
+    assert "faces" in ended.out.split()
+    assert "tiny (short side 128 px) and points (64x64 px) on ONNX Runtime" in " ".join(ended.out.split())
     assert count_frames(video) == 5
 
     without = heatstream(*run)
     assert without.code == 0
-    assert "landmarks" not in without.out.split()
+    assert "faces" not in without.out.split()
     assert read_lines(lines) == with_faces
 
 

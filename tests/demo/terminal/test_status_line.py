@@ -12,15 +12,12 @@ from rich.console import Console
 
 from heatstream.demo.terminal import status_line as status_module
 from heatstream.demo.terminal.status_line import StatusLine
-from heatstream.results import Faces, Poses
-from heatstream.runtime.stream import StreamResult
-from heatstream.runtime.timing import StageTimes
+from heatstream.results import Faces, Poses, Result, StageTimes
 
 
-def result(people: int, *, latency: float = 0.05, dropped: int = 0) -> StreamResult:
+def result(people: int, *, latency: float = 0.05, dropped: int = 0) -> Result:
     poses = Poses(np.zeros((people, 17, 2)), np.ones((people, 17)), np.ones(people), "coco-17")
-    times = StageTimes(capture=0.001, preprocess=0.002, engine=0.03, decode=0.004, latency=latency)
-    return StreamResult(np.zeros((4, 4, 3), np.uint8), poses, 0, times, dropped)
+    return Result(poses, StageTimes({"network": 0.03}, latency=latency), dropped=dropped)
 
 
 class Clock:

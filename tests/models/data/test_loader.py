@@ -15,8 +15,8 @@ pytest.importorskip("torch")
 
 from heatstream.errors import DatasetError
 from heatstream.models.data.loader import loader
-from heatstream.models.pose.augment import AugmentSettings
 from heatstream.models.pose.dataset import Sample, TrainingSet
+from heatstream.models.settings import AugmentSettings
 from heatstream.models.torch_import import torch
 from tests.fakes.coco_sets import random_set
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from heatstream.models.data.photometric import alter
-from heatstream.models.pose.augment import AugmentSettings
+from heatstream.models.settings import AugmentSettings
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
 SWITCHES = ("colour", "grey", "blur", "jpeg", "cutout")

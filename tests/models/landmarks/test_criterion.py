@@ -10,8 +10,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch comes with the extra train")
 
 from heatstream.kernels import decode_landmarks  # noqa: E402
-from heatstream.models.landmarks.criterion import LandmarkCriterion, LandmarkLossSettings  # noqa: E402
+from heatstream.models.landmarks.criterion import LandmarkCriterion  # noqa: E402
 from heatstream.models.landmarks.dataset import LandmarkSample  # noqa: E402
+from heatstream.models.settings import LandmarkLossSettings  # noqa: E402
 
 SIDE, CELLS = 64, 16
 

@@ -9,7 +9,7 @@ import pytest
 
 from heatstream.kernels.reference.crops import crop_rectangles, crop_transforms
 from heatstream.models.landmarks.crop_sampling import Window, draw_window
-from heatstream.models.landmarks.settings import LandmarkAugmentSettings
+from heatstream.models.settings import LandmarkAugmentSettings
 
 STILL = LandmarkAugmentSettings(rotation=0, scale=(1, 1), translation=0, flip=0)
 BOX = np.array([[13.0, 20.5, 76.0, 70.25]])

@@ -14,7 +14,7 @@ from heatstream.models.landmarks.dataset import LandmarkSample, LandmarkTraining
 from heatstream.models.landmarks.preview import draw_landmarks
 from heatstream.models.landmarks.readers import read_faces
 from heatstream.models.landmarks.readers.example import LandmarkAnnotation
-from heatstream.models.landmarks.settings import LandmarkAugmentSettings, LandmarkSetSettings
+from heatstream.models.settings import LandmarkAugmentSettings, LandmarkSetSettings
 from heatstream.skeletons import AFLW_19
 from tests.fakes.tiny_faces_recipe import write_faces
 

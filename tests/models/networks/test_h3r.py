@@ -11,14 +11,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from heatstream import models, skeletons  # noqa: E402
+from heatstream import catalog, models, skeletons  # noqa: E402
 from heatstream.errors import CheckpointError  # noqa: E402
 from heatstream.models.networks.h3r import H3R  # noqa: E402
-from heatstream.models.networks.registry import NETWORKS  # noqa: E402
 from tests.models.networks.check_h3r import check_file  # noqa: E402
 
 OFFICIAL = {"h3r-w18-wflw98", "h3r-w18-300w68", "h3r-mobile-wflw98", "h3r-mobile-300w68"}
-OTHERS = sorted(name for name, network in NETWORKS.items() if network.task == "landmarks" and name not in OFFICIAL)
+OTHERS = sorted(name for name, entry in catalog.CATALOG.items() if entry.task == "landmarks" and name not in OFFICIAL)
 
 NETWORKS_CHECKED = ("mobilenetv2_wflw98", "mobilenetv2_300w68", "hrnet18_wflw98", "hrnet18_300w68")
 REFERENCES = (
@@ -50,7 +49,7 @@ def test_further_heads_have_their_skeletons_maps(name: str) -> None:
     size = (64, 96)
     with torch.inference_mode():
         logits = models.create(name).eval()(torch.zeros(1, 3, *size))
-    assert logits.shape == (1, 2, skeletons.get(NETWORKS[name].skeleton).num_keypoints, 16, 24)
+    assert logits.shape == (1, 2, skeletons.get(catalog.get(name).skeleton).num_keypoints, 16, 24)
 
 
 @pytest.mark.parametrize("width", [8, None])

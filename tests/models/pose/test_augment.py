@@ -5,14 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from heatstream.models.pose.augment import (
-    LARGEST_ZOOM,
-    PERSON_SHARE,
-    AugmentSettings,
-    Tile,
-    draw_similarity,
-    draw_tiles,
-)
+from heatstream.models.pose.augment import LARGEST_ZOOM, PERSON_SHARE, Tile, draw_similarity, draw_tiles
+from heatstream.models.settings import AugmentSettings
 from tests.fakes.coco_sets import PLAIN, made_photo, person
 
 WINDOW = Tile(0, 0, 256, 256)

@@ -12,9 +12,10 @@ torch = pytest.importorskip("torch")
 
 from heatstream.errors import TrainingError  # noqa: E402
 from heatstream.models.networks.output import SwahrOutput  # noqa: E402
-from heatstream.models.pose.criterion import Criterion, LossSettings, draw_mask, loss_terms, person_sigmas  # noqa: E402
+from heatstream.models.pose.criterion import Criterion, draw_mask, loss_terms, person_sigmas  # noqa: E402
 from heatstream.models.pose.dataset import Sample  # noqa: E402
 from heatstream.models.pose.targets import gaussian_heatmaps, joint_indices  # noqa: E402
+from heatstream.models.settings import LossSettings  # noqa: E402
 
 GoldenFile = Callable[[str], Any]
 

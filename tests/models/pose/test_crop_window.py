@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from heatstream.models.pose.augment import AugmentSettings, Similarity, Tile, draw_similarity
+from heatstream.models.pose.augment import Similarity, Tile, draw_similarity
 from heatstream.models.pose.crop_window import draw_view, view_people
+from heatstream.models.settings import AugmentSettings
 from heatstream.skeletons import COCO_17
 from tests.fakes.coco_sets import PLAIN, made_photo, person
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from heatstream.errors import DatasetError
-from heatstream.models.pose.augment import AugmentSettings
-from heatstream.models.pose.coco import SetSettings
-from heatstream.models.pose.dataset import MAX_PEOPLE, DataSettings, TrainingSet, find_root, load_training_set
+from heatstream.models.data.root import find_root
+from heatstream.models.pose.dataset import MAX_PEOPLE, TrainingSet, load_training_set
+from heatstream.models.settings import AugmentSettings, DataSettings, SetSettings
 from heatstream.skeletons import COCO_17
 from tests.fakes.coco_sets import PLAIN, annotation, made_photo, person, random_set, write_set
 

@@ -17,12 +17,12 @@ from heatstream.errors import RecipeError  # noqa: E402
 from heatstream.models.checkpoints import read_origin  # noqa: E402
 from heatstream.models.landmarks.evaluation import evaluate_landmarks  # noqa: E402
 from heatstream.models.landmarks.readers import read_faces  # noqa: E402
+from heatstream.models.settings import AnyRecipe, LandmarkRecipe, Recipe  # noqa: E402
 from heatstream.models.training.build import build_network  # noqa: E402
 from heatstream.models.training.distributed import Processes  # noqa: E402
 from heatstream.models.training.recipe import differences, parse_recipe, read_recipe, write_recipe  # noqa: E402
 from heatstream.models.training.recipe_checks import check_files  # noqa: E402
 from heatstream.models.training.run_folder import RunFolder  # noqa: E402
-from heatstream.models.training.schema import AnyRecipe, LandmarkRecipe, Recipe  # noqa: E402
 from heatstream.models.training.tasks import load_samples, make_criterion, score_of  # noqa: E402
 from heatstream.models.training.trainer import Trainer, TrainResult  # noqa: E402
 from heatstream.runtime.engines.torch_engine import TorchEngine  # noqa: E402

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from heatstream.errors import RecipeError
-from heatstream.models.training.recipe import differences, parse_recipe, read_recipe, write_recipe
+from heatstream.models.training.recipe import differences, parse_recipe, read_recipe, recipe_schema, write_recipe
 from heatstream.models.training.recipe_checks import check_files
 from tests.fakes.tiny_recipe import RECIPE, write_recipe_file
 
@@ -102,18 +103,18 @@ def test_set_reaches_into_a_set() -> None:
         ("model.skeleton=coco", ["model.skeleton", "did you mean 'coco-17'?"]),
         ("train.steps=0", ["train.steps = 0", "above 0"]),
         ("train.batch=-4", ["train.batch = -4", "above 0"]),
-        (f"train.seed={2**63}", ["train.seed", "a whole number"]),
-        (f"train.rate={10**400}", ["train.rate", "a number"]),
-        ("train.rate=nan", ["train.rate = nan", "above 0"]),
-        ("train.rate=inf", ["train.rate = inf", "above 0"]),
+        (f"train.seed={2**63}", ["train.seed", "below 9223372036854775808"]),
+        (f"train.rate={10**400}", ["train.rate", "a finite number"]),
+        ("train.rate=nan", ["train.rate = nan", "a finite number"]),
+        ("train.rate=inf", ["train.rate = inf", "a finite number"]),
         ("train.ema=1.0", ["train.ema = 1.0", "below 1"]),
         ("train.milestones=[0.9, 0.5]", ["train.milestones", "rising"]),
-        ("train.schedule=step", ["train.milestones", "empty"]),
+        ("train.schedule=step", ["train: ", "needs milestones"]),
         ("train.device=gpu", ["train.device = 'gpu'", "cuda"]),
-        ("data.size=100", ["data.size = 100", "multiples of 32"]),
+        ("data.size=100", ["data.size = 100", "a multiple of 32"]),
         ("data.sets.0.weight=0", ["data.sets.0.weight = 0", "above 0"]),
-        ("data.sets=[]", ["data.sets", "empty"]),
-        ("augment.flip=1.5", ["augment.flip = 1.5", "from 0 to 1"]),
+        ("data.sets=[]", ["data.sets = []", "one [[data.sets]] section or more"]),
+        ("augment.flip=1.5", ["augment.flip = 1.5", "1 or less"]),
         ("augment.scale=[2, 1]", ["augment.scale", "the smaller first"]),
         ("loss.heatmap_weights=[0, 0]", ["loss.heatmap_weights", "not both 0"]),
     ],
@@ -125,6 +126,26 @@ def test_what_cannot_be_is_one_line_that_names_the_key(change: str, words: list[
     assert "\n" not in message
     for word in words:
         assert word in message
+
+
+def test_every_fault_is_told_at_once() -> None:
+    changes = [
+        "train.stpes=3",
+        "train.rate=-1",
+        "model.name=swahr-mobil",
+        "augment.scale=[2, 1]",
+        "data.sets.0.images=3",
+    ]
+    with pytest.raises(RecipeError) as raised:
+        parse_recipe(RECIPE, changes)
+    keys = [line.replace("there is no key ", "").split()[0].strip(":") for line in str(raised.value).splitlines()]
+    assert sorted(keys) == ["augment.scale", "data.sets.0.images", "model.name", "train.rate", "train.stpes"]
+
+
+def test_the_schema_for_editors_is_that_of_the_recipes() -> None:
+    """After a change of the settings, make it anew: see the assertion."""
+    written = json.loads((RECIPES[0].parent / "recipe.schema.json").read_text())
+    assert written == recipe_schema(), "run: python -m heatstream.models.training.recipe > recipes/recipe.schema.json"
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from heatstream.models.settings import TrainSettings
 from heatstream.models.training.schedule import average_decay, learning_rate
-from heatstream.models.training.schema import TrainSettings
 
 
 def settings(schedule: str, *, warmup: int = 0, milestones: tuple[float, ...] = ()) -> TrainSettings:

@@ -14,13 +14,13 @@ torch = pytest.importorskip("torch", reason="torch comes with the extra train")
 from heatstream import skeletons  # noqa: E402
 from heatstream.errors import RecipeError, TrainingError  # noqa: E402
 from heatstream.models import create, load_checkpoint  # noqa: E402
-from heatstream.models.pose.criterion import Criterion, LossSettings  # noqa: E402
+from heatstream.models.pose.criterion import Criterion  # noqa: E402
 from heatstream.models.pose.dataset import TrainingSet, load_training_set  # noqa: E402
+from heatstream.models.settings import LossSettings, Recipe  # noqa: E402
 from heatstream.models.training.build import build_network, build_optimiser  # noqa: E402
 from heatstream.models.training.distributed import Processes  # noqa: E402
 from heatstream.models.training.recipe import read_recipe  # noqa: E402
 from heatstream.models.training.run_folder import RunFolder  # noqa: E402
-from heatstream.models.training.schema import Recipe  # noqa: E402
 from heatstream.models.training.trainer import StoppedError, Trainer, TrainMetrics, TrainResult  # noqa: E402
 from tests.fakes.tiny_recipe import write_recipe_file  # noqa: E402
 

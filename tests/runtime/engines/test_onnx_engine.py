@@ -11,6 +11,7 @@ import pytest
 import heatstream
 from heatstream.errors import EngineError, HeatstreamError, InputError, ModelFileError, UnknownNameError
 from heatstream.runtime.engines.onnx_engine import OnnxEngine, usable_cores
+from heatstream.runtime.pipelines.pose import CpuPosePipeline
 from tests.fakes.runtime import MODELS, FakeEngine, spot
 
 
@@ -110,8 +111,9 @@ def test_a_file_that_cannot_serve_is_one_line(
 @pytest.mark.parametrize("name", ["spots.onnx", "spots_64x128.onnx"])
 def test_a_file_alone_is_enough(name: str) -> None:
     with heatstream.load(str(MODELS / name), threads=1) as pipeline:
+        assert isinstance(pipeline, CpuPosePipeline)
         assert pipeline.settings.max_people == 5
-        poses = pipeline(spot(96, 128, 40, 60, radius=8))
+        poses = pipeline(spot(96, 128, 40, 60, radius=8)).poses
     assert len(poses) == 1
     np.testing.assert_allclose(poses.keypoints[0], np.tile((40, 60), (17, 1)), atol=3)
 
@@ -134,7 +136,7 @@ def test_what_cannot_be_loaded(
 
 def test_loading_for_a_flip_and_multi_scale_test() -> None:
     with heatstream.load(MODELS / "spots.onnx", flip=True, scales=(1, 2)) as pipeline:
-        (person,) = pipeline(spot(64, 64, 21, 41)).keypoints
+        (person,) = pipeline(spot(64, 64, 21, 41)).poses.keypoints
     np.testing.assert_allclose(person, np.tile((21, 41), (17, 1)), atol=3.0)
     with pytest.raises(InputError, match="spots takes images of 64x128 px alone"):
         heatstream.load(MODELS / "spots_64x128.onnx", scales=(1, 2))

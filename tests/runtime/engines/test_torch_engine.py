@@ -10,7 +10,7 @@ import pytest
 
 from heatstream.errors import EngineError, InputError
 from heatstream.model_info import ModelInfo
-from heatstream.runtime.pipelines.pose import Pipeline
+from heatstream.runtime.pipelines.pose import CpuPosePipeline
 from tests.fakes.runtime import SPOTS, FakeEngine, spot
 
 torch = pytest.importorskip("torch", reason="torch comes with the extra train")
@@ -67,13 +67,13 @@ def test_a_network_of_landmarks_gives_its_one_map_and_finds_no_people() -> None:
     engine = TorchEngine(Marks(), info)
     maps = engine.run(np.ones((2, 3, 64, 128), np.float32))
     assert {name: values.shape for name, values in maps.items()} == {"landmarks": (2, 17, 16, 32)}
-    with pytest.raises(InputError, match="finds landmarks in a box, not people in a frame: choose a pose model"):
-        Pipeline(engine)
+    with pytest.raises(InputError, match="finds landmarks in boxes, not people in frames: choose a pose model"):
+        CpuPosePipeline(engine)
 
 
 def test_a_frame_is_looked_at_once_for_both_sides_of_the_mirror() -> None:
     network = Spots()
-    poses = Pipeline(TorchEngine(network, SPOTS), flip=True)(spot(64, 128, 90, 30))
+    poses = CpuPosePipeline(TorchEngine(network, SPOTS), flip=True)(spot(64, 128, 90, 30)).poses
     assert len(network.called) == 1
     np.testing.assert_allclose(poses.keypoints[0, 0], (90, 30), atol=2.0)
 
@@ -82,7 +82,7 @@ def test_a_diverged_network_finds_nobody_and_says_so() -> None:
     network = Spots()
     torch.nn.init.constant_(network.gain, float("nan"))
     with pytest.warns(RuntimeWarning, match="NaN or infinite"):
-        poses = Pipeline(TorchEngine(network, SPOTS))(spot(48, 64, 30, 20))
+        poses = CpuPosePipeline(TorchEngine(network, SPOTS))(spot(48, 64, 30, 20)).poses
     assert len(poses) == 0
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from heatstream.runtime.gpu.device import CudaDevice
 from heatstream.runtime.gpu.pinned_memory import PinnedBuffer
-from heatstream.runtime.pipelines.pose_gpu import GpuPipeline
+from heatstream.runtime.pipelines.pose_gpu import GpuPosePipeline
 from tests.fakes.cupy import make_cupy
 from tests.fakes.gpu import FakeGpu, make_gpu
 from tests.fakes.runtime import spot
@@ -114,8 +114,8 @@ def test_a_frame_in_mapped_memory_is_not_copied(gpu: FakeGpu, monkeypatch: pytes
 
     monkeypatch.setattr(gpu.cupy.cuda.MemoryPointer, "copy_from_host_async", copy_small_things)
     cuda = CudaDevice(0)
-    with GpuPipeline(gpu.engine(cuda), cuda) as pipeline:
+    with GpuPosePipeline(gpu.engine(cuda), cuda) as pipeline:
         pipeline.warm_up(90, 150)
         for size in ((90, 150), (70, 50)):  # other sizes need no other graph
-            assert len(pipeline(spot(*size, 30, 33, radius=8))) == 1
+            assert len(pipeline(spot(*size, 30, 33, radius=8)).poses) == 1
     assert gpu.graphs["capture"] == 2

@@ -39,8 +39,8 @@ def test_a_frontal_face_is_where_its_keypoints_say(angle: float, hidden: list[in
 def test_a_head_that_turns_keeps_its_size_and_middle(turn: float) -> None:
     cosine, sine = np.cos(np.radians(turn)), np.sin(np.radians(turn))
     poses = poses_of([Head(0, 0, 1)])
-    poses.keypoints[0, :5, 0] = 100.5 + 60 * (HEAD[:, 0] * cosine + HEAD[:, 2] * sine)
-    poses.keypoints[0, :5, 1] = 80.5 + 60 * HEAD[:, 1]
+    poses.keypoints[0, :5, 0] = 100 + 60 * (HEAD[:, 0] * cosine + HEAD[:, 2] * sine)
+    poses.keypoints[0, :5, 1] = 80 + 60 * HEAD[:, 1]
     regions, _ = regions_of_poses(poses, KEYPOINTS)
     np.testing.assert_allclose(regions.centers[0], (100, 80), atol=6)
     assert regions.sides[0] == pytest.approx(60, rel=0.1)

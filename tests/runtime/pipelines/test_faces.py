@@ -12,7 +12,7 @@ from heatstream.errors import EngineError, InputError
 from heatstream.results import Faces, Poses
 from heatstream.runtime.pipelines.faces import FaceCascade
 from heatstream.runtime.pipelines.landmarks import LandmarkPipeline
-from heatstream.runtime.pipelines.pose import Pipeline
+from heatstream.runtime.pipelines.pose import CpuPosePipeline
 from heatstream.runtime.stream import stream
 from tests.fakes.face_scenes import COLORED, ColorEngine, FakePoses, Head, picture_of, poses_of
 from tests.fakes.runtime import POINTS, FakeEngine, FakeLandmarkEngine, FakeSource
@@ -28,9 +28,10 @@ def cascade_of(*poses: Poses, follow: bool = False) -> tuple[FaceCascade, ColorE
 
 
 def faces_of(cascade: FaceCascade, frame: NDArray[np.uint8]) -> Faces:
-    faces = cascade.find(frame).faces
+    faces = cascade(frame).faces
     assert faces is not None
-    return faces
+    assert faces.scores.tolist() == sorted(faces.scores, reverse=True)
+    return faces[np.argsort(faces.people)]
 
 
 def assert_on(faces: Faces, heads: list[Head]) -> None:
@@ -43,15 +44,14 @@ def assert_on(faces: Faces, heads: list[Head]) -> None:
 def test_every_person_gets_their_own_face_and_backs_of_heads_none() -> None:
     heads = [AWAY, HERE, THERE]
     cascade, engine = cascade_of(poses_of(heads))
-    found = cascade(picture_of(heads))
-    assert found.faces is not None
-    assert_on(found.faces, [HERE, THERE])
-    assert found.faces.people.tolist() == [1, 2]
-    np.testing.assert_allclose(found.faces.angles, (0.2, -0.3), atol=0.1)
-    assert (found.faces.scores > 0.9).all()
+    faces = faces_of(cascade, picture_of(heads))
+    assert_on(faces, [HERE, THERE])
+    assert faces.people.tolist() == [1, 2]
+    np.testing.assert_allclose(faces.angles, (0.2, -0.3), atol=0.1)
+    assert (faces.scores > 0.9).all()
     assert engine.batches == [2], "both faces in one batch, and the keypoints were right"
-    assert found.faces_tried == 2
-    assert found.landmarks > 0
+    found = cascade(picture_of(heads))
+    assert found.timing.stages["faces"] == 2 * (found.timing.per_face or 0) > 0
 
 
 def test_a_back_with_sure_keypoints_is_looked_at_once_and_left_out() -> None:
@@ -71,8 +71,13 @@ def test_poor_keypoints_are_made_good_by_a_second_look(off: tuple[float, float],
 
 def test_nobody_needs_no_look() -> None:
     cascade, engine = cascade_of(poses_of([]))
-    found = cascade.find(picture_of([]))
-    assert (found.faces is not None, len(found.faces or ()), found.faces_tried, engine.batches) == (True, 0, 0, [])
+    found = cascade(picture_of([]))
+    assert (found.faces is not None, len(found.faces or ()), found.timing.per_face, engine.batches) == (
+        True,
+        0,
+        None,
+        [],
+    )
 
 
 def test_a_person_found_twice_has_one_face() -> None:
@@ -178,11 +183,11 @@ def test_frames_in_any_order_stand_for_themselves() -> None:
     cascade, _ = cascade_of(poses_of([HERE]), unsure, follow=True)
     faces_of(cascade, picture_of([HERE]))
     assert len(faces_of(cascade.for_throughput(), picture_of([HERE]))) == 0
-    assert len(faces_of(cascade.in_order(), picture_of([HERE]))) == 0, "a stream of its own has no past"
+    assert len(faces_of(cascade.for_stream(), picture_of([HERE]))) == 0, "a stream of its own has no past"
 
 
 @pytest.mark.parametrize("live", [False, True])
-def test_a_stream_gives_stamped_faces_and_their_cost(live: bool) -> None:
+def test_a_stream_gives_faces_and_their_cost(live: bool) -> None:
     heads = [Head(32, 24, 28)]
 
     class Scene(FakeSource):
@@ -196,16 +201,13 @@ def test_a_stream_gives_stamped_faces_and_their_cost(live: bool) -> None:
         summary = results.summary()
     assert [len(result.faces or ()) for result in given] == [1] * len(given)
     for result in given:
-        assert result.faces is not None
-        assert result.faces.frame_index == result.frame_index
-        assert result.faces.capture_time == result.poses.capture_time
-        assert result.timing.per_face == result.timing.landmarks is not None
-    assert list(summary.stages)[-3:] == ["landmarks", "per_face", "latency"]
+        assert result.timing.per_face == result.timing.stages["faces"]
+    assert list(summary.stages)[-3:] == ["faces", "per face", "latency"]
 
 
 def test_a_stream_of_people_alone_has_no_faces() -> None:
-    (result,) = stream(FakeSource(1), Pipeline(FakeEngine()))
-    assert (result.faces, result.timing.landmarks, result.timing.per_face) == (None, None, None)
+    (result,) = stream(FakeSource(1), CpuPosePipeline(FakeEngine()))
+    assert (result.faces, result.timing.per_face, "faces" in result.timing.stages) == (None, None, False)
 
 
 def test_networks_that_do_not_fit_are_refused() -> None:
@@ -213,7 +215,7 @@ def test_networks_that_do_not_fit_are_refused() -> None:
     with pytest.raises(InputError, match="no layout of faces"):
         FaceCascade(FakePoses(poses_of([])), bodies)
     crowd = FakePoses(poses_of([]))
-    crowd.info = replace(crowd.info, skeleton="crowdpose-14")
+    crowd.engine.info = replace(crowd.info, skeleton="crowdpose-14")
     with pytest.raises(InputError, match="no nose, eyes and ears"):
         FaceCascade(crowd, LandmarkPipeline(FakeLandmarkEngine(COLORED)))
 
@@ -221,9 +223,10 @@ def test_networks_that_do_not_fit_are_refused() -> None:
 def test_leaving_the_cascade_closes_both_engines() -> None:
     cascade, engine = cascade_of(poses_of([HERE]))
     with cascade:
-        assert cascade.info.name == "spots"
+        assert str(cascade) == "spots (short side 64 px) and points (128x128 px) on fake"
         assert cascade.engine.name == "fake"
     assert engine.closed
-    assert cascade.engine.closed  # type: ignore[attr-defined]
+    assert isinstance(cascade.engine, FakeEngine)
+    assert cascade.engine.closed
     with pytest.raises(EngineError, match="closed"):
-        cascade.find(picture_of([HERE]))
+        cascade(picture_of([HERE]))

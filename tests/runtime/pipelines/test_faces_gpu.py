@@ -7,6 +7,7 @@ import pytest
 
 from heatstream.engine_builder.trt.gpus import local_gpu
 from heatstream.runtime.load import load
+from heatstream.runtime.pipelines.faces import FaceCascade
 from heatstream.runtime.pipelines.landmarks_gpu import GpuLandmarkPipeline
 
 pytestmark = [
@@ -22,11 +23,12 @@ def test_faces_are_those_of_the_cpu(engine: str) -> None:
     skimage = pytest.importorskip("skimage", reason="scikit-image, with the photograph, comes with the extra demo")
     astronaut = np.ascontiguousarray(skimage.data.astronaut()[:, :, ::-1])
     with load("swahr-mobile", "cpu", faces="h3r-mobile-68") as on_cpu:
-        expected = on_cpu.find(astronaut).faces
+        expected = on_cpu(astronaut).faces
     with load("swahr-mobile", "cuda", engine=engine, faces="h3r-mobile-68") as on_gpu:
+        assert isinstance(on_gpu, FaceCascade)
         assert isinstance(on_gpu.landmarks, GpuLandmarkPipeline)
         for _ in range(3):  # call by call, then by graphs
-            faces = on_gpu.find(astronaut).faces
+            faces = on_gpu(astronaut).faces
             assert faces is not None
             assert expected is not None
             assert len(faces) == len(expected) == 1

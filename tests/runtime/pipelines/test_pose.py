@@ -11,7 +11,8 @@ import pytest
 
 from heatstream.errors import InputError, ModelFileError
 from heatstream.kernels import DecodeSettings, Geometry
-from heatstream.runtime.pipelines.pose import Pipeline, Prepared
+from heatstream.results import StageTimes
+from heatstream.runtime.pipelines.pose import CpuPosePipeline, NetworkInput
 from heatstream.skeletons import COCO_17
 from tests.fakes.runtime import SPOTS, FakeEngine, spot
 
@@ -32,7 +33,7 @@ FIXED = replace(SPOTS, any_size=False, input_size=(128, 192))
 )
 def test_a_spot_is_found_where_it_is(info: Any, size: tuple[int, int], place: tuple[float, float]) -> None:
     frame = spot(*size, *place, radius=max(size) // 20)
-    poses = Pipeline(FakeEngine(info))(frame)
+    poses = CpuPosePipeline(FakeEngine(info))(frame).poses
     assert len(poses) == 1
     # Half a map pixel at each of the two resolutions, in source px, plus the quarter-pixel rounding.
     tolerance = 3.0 * max(1.0, max(size) / 128)
@@ -40,16 +41,16 @@ def test_a_spot_is_found_where_it_is(info: Any, size: tuple[int, int], place: tu
 
 
 def test_the_three_steps_are_the_call() -> None:
-    pipeline = Pipeline(FakeEngine())
+    pipeline = CpuPosePipeline(FakeEngine())
     frame = spot(48, 64, 30, 20)
     poses = pipeline.decode(pipeline.infer(pipeline.prepare(frame)))
-    np.testing.assert_array_equal(poses.keypoints, pipeline(frame).keypoints)
+    np.testing.assert_array_equal(poses.keypoints, pipeline(frame).poses.keypoints)
 
 
-def test_find_times_each_step_where_it_is_spent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_times_each_step_where_it_is_spent(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
     monkeypatch.setattr("heatstream.runtime.pipelines.pose.time.perf_counter", lambda: clock[0])
-    pipeline = Pipeline(FakeEngine())
+    pipeline = CpuPosePipeline(FakeEngine())
     for name, seconds in (("prepare", 1.0), ("infer", 20.0), ("decode", 300.0)):
         step = getattr(pipeline, name)
 
@@ -58,9 +59,12 @@ def test_find_times_each_step_where_it_is_spent(monkeypatch: pytest.MonkeyPatch)
             return step(value)
 
         monkeypatch.setattr(pipeline, name, slow)
-    found = pipeline.find(spot(48, 64, 30, 20))
-    assert (found.preprocess, found.engine, found.decode) == (1.0, 20.0, 300.0)
-    assert len(found.poses) == 1
+    frame = spot(48, 64, 30, 20)
+    result = pipeline(frame)
+    assert result.timing == StageTimes({"preprocess": 1.0, "network": 20.0, "decode": 300.0}, latency=321.0)
+    assert len(result.poses) == 1
+    assert result.frame is frame
+    assert result.faces is None
 
 
 def test_missing_keypoints_stay_at_zero() -> None:
@@ -74,14 +78,14 @@ def test_missing_keypoints_stay_at_zero() -> None:
         return maps
 
     engine.run = one_joint  # type: ignore[method-assign]
-    poses = Pipeline(engine)(spot(300, 200, 100, 200, radius=15))
+    poses = CpuPosePipeline(engine)(spot(300, 200, 100, 200, radius=15)).poses
     assert len(poses) == 1
     assert poses.keypoint_scores[0, 0] > 0.5
     assert not poses.keypoints[0, 1:].any()
 
 
 def test_scores_are_at_most_one_whatever_the_maps_hold() -> None:
-    pipeline = Pipeline(FakeEngine(replace(SPOTS, std=(0.5, 0.5, 0.5))))  # the spot's heatmaps reach 2
+    pipeline = CpuPosePipeline(FakeEngine(replace(SPOTS, std=(0.5, 0.5, 0.5))))  # the spot's heatmaps reach 2
     inferred = pipeline.infer(pipeline.prepare(spot(64, 64, 21, 41)))
     assert max(maps["heatmaps_half"].max() for maps in inferred.maps) > 1.5
     (person,) = pipeline.decode(inferred).keypoint_scores
@@ -89,13 +93,27 @@ def test_scores_are_at_most_one_whatever_the_maps_hold() -> None:
     np.testing.assert_array_equal(pipeline.decode(inferred).scores, 1)
 
 
+def test_the_surest_person_comes_first() -> None:
+    frame = np.maximum(spot(128, 256, 40, 60) // 2, spot(128, 256, 200, 60))
+    frame = np.maximum(frame, spot(128, 256, 120, 60) // 4 * 3)
+    poses = CpuPosePipeline(FakeEngine())(frame).poses
+    assert poses.joint("nose")[:, 0] == pytest.approx([200, 120, 40], abs=8)
+    assert poses.scores.tolist() == sorted(poses.scores, reverse=True)
+
+
+def test_it_says_what_it_is() -> None:
+    info = replace(SPOTS, any_size=False, input_size=(64, 128))
+    assert repr(CpuPosePipeline(FakeEngine())) == "CpuPosePipeline(spots (short side 64 px) on fake)"
+    assert str(CpuPosePipeline(FakeEngine(info))) == "spots (64x128 px) on fake"
+
+
 def test_a_strided_frame_is_read_as_it_looks() -> None:
     wide = spot(48, 128, 60, 20)
-    pipeline = Pipeline(FakeEngine())
+    pipeline = CpuPosePipeline(FakeEngine())
     view, mirrored = wide[:, ::2], wide[:, ::-1]
     for frame in (view, mirrored):
-        expected = pipeline(np.ascontiguousarray(frame))
-        np.testing.assert_array_equal(pipeline(frame).keypoints, expected.keypoints)
+        expected = pipeline(np.ascontiguousarray(frame)).poses
+        np.testing.assert_array_equal(pipeline(frame).poses.keypoints, expected.keypoints)
         assert len(expected) == 1
 
 
@@ -112,36 +130,36 @@ def test_a_strided_frame_is_read_as_it_looks() -> None:
 )
 def test_other_things_than_frames_are_refused(frame: Any) -> None:
     with pytest.raises(InputError, match="a frame must"):
-        Pipeline(FakeEngine())(frame)
+        CpuPosePipeline(FakeEngine())(frame)
 
 
 @pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf])
 def test_broken_maps_give_nobody_and_one_warning(poison: float) -> None:
-    pipeline = Pipeline(FakeEngine(poison=poison))
+    pipeline = CpuPosePipeline(FakeEngine(poison=poison))
     with pytest.warns(RuntimeWarning, match="NaN or infinite") as caught:
-        poses = pipeline(spot(48, 64, 30, 20))
+        poses = pipeline(spot(48, 64, 30, 20)).poses
     assert len(poses) == 0
     assert len(caught) == 1
 
 
 def test_settings_come_from_the_file_unless_given() -> None:
     info = replace(SPOTS, decode={"max_people": 7, "adjust": "none"})
-    from_file = Pipeline(FakeEngine(info)).settings
+    from_file = CpuPosePipeline(FakeEngine(info)).settings
     assert (from_file.max_people, from_file.adjust, from_file.skeleton) == (7, "none", "coco-17")
-    given = Pipeline(FakeEngine(info), DecodeSettings(max_people=3)).settings
+    given = CpuPosePipeline(FakeEngine(info), DecodeSettings(max_people=3)).settings
     assert (given.max_people, given.adjust, given.skeleton) == (3, "quarter", "coco-17")
 
 
 def test_settings_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ModelFileError, match="decode settings of another version"):
-        Pipeline(FakeEngine(replace(SPOTS, decode={"colour": "red"})))
+        CpuPosePipeline(FakeEngine(replace(SPOTS, decode={"colour": "red"})))
     with pytest.raises(InputError, match="crowdpose-14"):
-        Pipeline(FakeEngine(), DecodeSettings(skeleton="crowdpose-14"))
+        CpuPosePipeline(FakeEngine(), DecodeSettings(skeleton="crowdpose-14"))
 
 
 def test_leaving_the_pipeline_closes_the_engine() -> None:
     engine = FakeEngine()
-    with Pipeline(engine) as pipeline:
+    with CpuPosePipeline(engine) as pipeline:
         assert pipeline.info is SPOTS
     assert engine.closed
 
@@ -155,12 +173,12 @@ ANY_NUMBER = replace(SPOTS, batch=None)
 def test_mirrored_and_in_several_sizes_a_spot_is_where_it_is(info: Any, scales: tuple[float, ...]) -> None:
     if scales != (1.0,) and not info.any_size:
         with pytest.raises(InputError, match="--size any"):
-            Pipeline(FakeEngine(info), scales=scales)
+            CpuPosePipeline(FakeEngine(info), scales=scales)
         return
     engine = FakeEngine(info)
-    pipeline = Pipeline(engine, flip=True, scales=scales)
+    pipeline = CpuPosePipeline(engine, flip=True, scales=scales)
     frame = spot(140, 260, 91, 53, radius=12)
-    poses = pipeline.for_throughput()(frame)
+    poses = pipeline.for_throughput()(frame).poses
     assert engine.runs == len(scales) * (1 if info.batch is None else 2)
     assert len(poses) == 1
     np.testing.assert_allclose(poses.keypoints[0], np.tile((91, 53), (17, 1)), atol=6.0)
@@ -177,10 +195,10 @@ def test_the_mirrored_frame_speaks_of_the_other_side() -> None:
                 maps[name][:, [joint for joint in range(17) if joint != left]] = 0
             return maps
 
-    pipeline = Pipeline(LeftWrist(ANY_NUMBER), DecodeSettings(refine=False), flip=True)
+    pipeline = CpuPosePipeline(LeftWrist(ANY_NUMBER), DecodeSettings(refine=False), flip=True)
     frame = spot(64, 128, 90, 30)
-    poses = pipeline(frame)
-    scores = Pipeline(LeftWrist(ANY_NUMBER), DecodeSettings(refine=False))(frame).keypoint_scores
+    poses = pipeline(frame).poses
+    scores = CpuPosePipeline(LeftWrist(ANY_NUMBER), DecodeSettings(refine=False))(frame).poses.keypoint_scores
     np.testing.assert_allclose(poses.keypoint_scores[0, [left, right]], scores[0, left] / 2, rtol=1e-3)
     np.testing.assert_allclose(poses.keypoints[0, [left, right]], [(90, 30)] * 2, atol=2.0)
 
@@ -199,7 +217,7 @@ def test_the_mirrored_frame_speaks_of_the_other_side() -> None:
 )
 def test_scales_that_cannot_be_are_refused(scales: tuple[float, ...], words: str) -> None:
     with pytest.raises(InputError, match=words):
-        Pipeline(FakeEngine(), scales=scales)
+        CpuPosePipeline(FakeEngine(), scales=scales)
 
 
 @pytest.fixture(scope="module")
@@ -241,10 +259,12 @@ def test_flip_and_scales_equal_the_reference(
     file = golden("swahr_multiscale_w32.npz")
     images = [file[f"input_{scale}"] for scale in ("2", "1", "0.5")]
     both = tuple(np.concatenate([image, image[..., ::-1]]) for image in images)
-    pipeline = Pipeline(
+    pipeline = CpuPosePipeline(
         Unchecked(reference_network, replace(ANY_NUMBER, project=project)), flip=True, scales=(0.5, 1, 2)
     )
-    heatmaps, tags = pipeline.merge(pipeline.infer(Prepared(both, (Geometry.reference((64, 128), 64),) * 3, (64, 128))))
+    heatmaps, tags = pipeline.merge(
+        pipeline.infer(NetworkInput(both, (Geometry.reference((64, 128), 64),) * 3, (64, 128)))
+    )
     name = "proj" if project else "noproj"
     for actual, expected in (
         (heatmaps[..., 1::8, :], file[f"{name}_final_heatmaps_rows"]),
@@ -257,8 +277,8 @@ def test_the_smallest_scale_decides_what_is_rounded() -> None:
     """As officially: 100x150 px at 64 px short side are 96 px long, rounded up to 128, and larger scales follow."""
     info = replace(SPOTS, input_size=(128, 128))
     frame = np.zeros((100, 150, 3), np.uint8)
-    prepared = Pipeline(FakeEngine(info), scales=(1, 2, 0.5)).prepare(frame)
+    prepared = CpuPosePipeline(FakeEngine(info), scales=(1, 2, 0.5)).prepare(frame)
     assert [image.shape[2:] for image in prepared.images] == [(256, 512), (128, 256), (64, 128)]
     assert prepared.size == (128, 256)
-    (image,) = Pipeline(FakeEngine(info)).prepare(frame).images
+    (image,) = CpuPosePipeline(FakeEngine(info)).prepare(frame).images
     assert image.shape == (1, 3, 128, 192)

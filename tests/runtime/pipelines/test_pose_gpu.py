@@ -12,13 +12,14 @@ import pytest
 
 from heatstream.errors import EngineError, InputError
 from heatstream.kernels import DecodeSettings
+from heatstream.results import Result
 from heatstream.runtime.engines.onnx_engine import OnnxEngine
 from heatstream.runtime.engines.onnx_to_torch import torch_module_from_onnx
 from heatstream.runtime.engines.per_size import PerSizeEngine
 from heatstream.runtime.engines.torch_engine import TorchEngine, TorchRun
 from heatstream.runtime.gpu.device import CudaDevice
-from heatstream.runtime.pipelines.pose import Pipeline
-from heatstream.runtime.pipelines.pose_gpu import FRAMES_IN_FLIGHT, GpuPipeline
+from heatstream.runtime.pipelines.pose import CpuPosePipeline
+from heatstream.runtime.pipelines.pose_gpu import FRAMES_IN_FLIGHT, GpuPosePipeline
 from heatstream.runtime.stream import stream
 from tests.fakes.gpu import SPOTS_MODEL, FakeGpu
 from tests.fakes.runtime import MODELS, FakeSource, spot
@@ -28,20 +29,20 @@ pytestmark = pytest.mark.emulator
 ARRAYS = ("keypoints", "keypoint_scores", "scores")
 
 
-def open_pipeline(gpu: FakeGpu, **options: Any) -> GpuPipeline:
+def open_pipeline(gpu: FakeGpu, **options: Any) -> GpuPosePipeline:
     cuda = CudaDevice(0)
-    return GpuPipeline(gpu.engine(cuda), cuda, **options)
+    return GpuPosePipeline(gpu.engine(cuda), cuda, **options)
 
 
 def frame(x: float = 70, size: tuple[int, int] = (90, 150)) -> np.ndarray[Any, Any]:
     return spot(*size, x, 33, radius=8)
 
 
-def assert_same(found: Any, expected: Any) -> None:
-    assert len(found) == len(expected) > 0
+def assert_same(found: Result, expected: Result) -> None:
+    assert len(found.poses) == len(expected.poses) > 0
     for name in ARRAYS:
-        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), atol=1e-4, err_msg=name)
-    assert found.skeleton == expected.skeleton
+        np.testing.assert_allclose(getattr(found.poses, name), getattr(expected.poses, name), atol=1e-4, err_msg=name)
+    assert found.poses.skeleton == expected.poses.skeleton
 
 
 # ---- The same people -----------------------------------------------------------------------------------------------
@@ -50,14 +51,14 @@ def assert_same(found: Any, expected: Any) -> None:
 @pytest.mark.parametrize("flip", [False, True])
 def test_it_finds_what_the_cpu_finds_in_frames_of_all_sizes(gpu: FakeGpu, flip: bool) -> None:
     """Plain launches at first, then graphs; larger frames than before, smaller ones, other ways up, strided ones."""
-    pipeline, on_cpu = open_pipeline(gpu, flip=flip), Pipeline(OnnxEngine(SPOTS_MODEL, 1), flip=flip)
+    pipeline, on_cpu = open_pipeline(gpu, flip=flip), CpuPosePipeline(OnnxEngine(SPOTS_MODEL, 1), flip=flip)
     tall = frame(20, (70, 50))
     frames = [frame(70), frame(40), frame(100), tall, tall, tall, frame(71), frame(60)[:, ::-1], frame(60, (90, 300))]
     for picture in frames:
         assert_same(pipeline(picture), on_cpu(picture))
     assert gpu.graphs["replay"] > 3
     empty = np.zeros((90, 150, 3), np.uint8)
-    assert len(pipeline(empty)) == len(on_cpu(empty)) == 0
+    assert len(pipeline(empty).poses) == len(on_cpu(empty).poses) == 0
     pipeline.close()
 
 
@@ -71,7 +72,7 @@ def test_frames_of_a_stream_keep_their_order_two_at_a_time(gpu: FakeGpu) -> None
 
 def test_settings_of_the_caller_are_used(gpu: FakeGpu) -> None:
     with open_pipeline(gpu, settings=DecodeSettings(detection_threshold=2.0)) as pipeline:
-        assert len(pipeline(frame())) == 0
+        assert len(pipeline(frame()).poses) == 0
 
 
 def test_broken_maps_give_nobody_and_a_warning(gpu: FakeGpu) -> None:
@@ -81,7 +82,7 @@ def test_broken_maps_give_nobody_and_a_warning(gpu: FakeGpu) -> None:
         plan._run.enqueue = lambda: plan._run.outputs["tags"].view(np.ndarray).fill(np.nan)
         plan.forget()
         with pytest.warns(RuntimeWarning, match="NaN or infinite"):
-            assert len(pipeline(frame())) == 0
+            assert len(pipeline(frame()).poses) == 0
 
 
 @pytest.mark.parametrize("engine", ["torch", "any size"])
@@ -98,7 +99,7 @@ def test_other_engines_find_the_same(gpu: FakeGpu, monkeypatch: pytest.MonkeyPat
     else:
         expected = OnnxEngine(any_size, 1)
         opened = PerSizeEngine(expected.info, "TensorRT", lambda size: gpu.engine(cuda, any_size, size=size))
-    pipeline, on_cpu = GpuPipeline(opened, cuda), Pipeline(expected)
+    pipeline, on_cpu = GpuPosePipeline(opened, cuda), CpuPosePipeline(expected)
     for picture in (frame(70), frame(40), frame(20, (70, 50)), frame(40)):
         assert_same(pipeline(picture), on_cpu(picture))
     assert gpu.graphs == {"capture": 1, "replay": 1}
@@ -225,7 +226,7 @@ def test_a_frame_that_is_still_being_written_is_waited_for(gpu: FakeGpu) -> None
         picture, writer = gpu.cupy.asarray(np.zeros_like(frame())), gpu.cupy.cuda.Stream(non_blocking=True)
         with writer:
             gpu.cupy.copyto(picture, gpu.cupy.asarray(frame()))
-            assert len(pipeline(picture)) == 1
+            assert len(pipeline(picture).poses) == 1
 
 
 @pytest.mark.parametrize(
@@ -250,13 +251,13 @@ def test_what_is_no_frame_is_refused(gpu: FakeGpu, make: Any, message: str) -> N
 def test_a_further_stage_runs_on_the_frame_that_is_on_the_device(gpu: FakeGpu) -> None:
     with open_pipeline(gpu) as pipeline:
         copy = gpu.cupy.empty((90, 150, 3), np.uint8)
-        with pipeline.look(frame()) as looked:
+        with pipeline.run_on_device(frame()) as looked:
             assert pipeline._free.qsize() == FRAMES_IN_FLIGHT - 1
             with looked.stream:
                 gpu.cupy.copyto(copy, looked.pixels)
             looked.stream.synchronize()
         np.testing.assert_array_equal(np.asarray(copy), frame())
-        assert_same(looked.found.poses, pipeline(frame()))
+        assert_same(looked.result, pipeline(frame()))
         assert pipeline._free.qsize() == FRAMES_IN_FLIGHT
 
 
@@ -328,16 +329,16 @@ def test_landmark_networks_find_no_people(gpu: FakeGpu, tmp_path: Path) -> None:
         class info:  # noqa: N801
             name, task = "marks", "landmarks"
 
-    with pytest.raises(InputError, match="marks finds landmarks in a box"):
-        GpuPipeline(Marks(), CudaDevice(0))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="marks finds landmarks in boxes"):
+        GpuPosePipeline(Marks(), CudaDevice(0))  # type: ignore[arg-type]
 
 
 def test_few_input_sizes_are_kept_ready(gpu: FakeGpu) -> None:
     """A model of any size that meets frames of many aspects: the oldest makes room, and comes back when needed."""
     cuda, model = CudaDevice(0), MODELS / "spots.onnx"
-    on_cpu = Pipeline(OnnxEngine(model, 1))
+    on_cpu = CpuPosePipeline(OnnxEngine(model, 1))
     engine = PerSizeEngine(on_cpu.info, "TensorRT", lambda size: gpu.engine(cuda, model, size=size))
-    with GpuPipeline(engine, cuda) as pipeline:
+    with GpuPosePipeline(engine, cuda) as pipeline:
         for width in (64, 128, 192, 256, 320, 64):
             picture = frame(30, (64, width))
             assert_same(pipeline(picture), on_cpu(picture))

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from heatstream.errors import DatasetError
-from heatstream.models.landmarks.metrics import Norm
 from heatstream.models.landmarks.readers.aflw import read_aflw, read_aflw_csv
 from heatstream.models.landmarks.readers.coco import read_coco
 from heatstream.models.landmarks.readers.cofw import read_cofw
@@ -23,6 +22,7 @@ from heatstream.models.landmarks.readers.mpii_release import read_mpii_release
 from heatstream.models.landmarks.readers.parsing import mat_names, read_json
 from heatstream.models.landmarks.readers.w300 import has_usual_test, read_300w
 from heatstream.models.landmarks.readers.wflw import read_wflw
+from heatstream.models.settings import Norm
 from heatstream.skeletons import (
     AFLW_19,
     COCO_17,

@@ -7,11 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from heatstream import skeletons
-from heatstream.demo.drawing.face_overlay import draw_faces, without_face_keypoints
-from heatstream.demo.drawing.overlay import Overlay
+from heatstream.drawing.faces import draw_faces, without_face_keypoints
 from heatstream.results import Faces, Poses
-from heatstream.runtime.stream import StreamResult
-from heatstream.runtime.timing import StageTimes
 
 FACE_LAYOUTS = ("300w-68", "wflw-98", "cofw-29", "aflw-19", "lapa-106")
 
@@ -44,12 +41,12 @@ def test_a_contour_joins_its_landmarks_and_stays_within_its_part() -> None:
     assert not frame[40:60, 40:80].any(), "nothing joins the mouth to the rest"
 
 
-@pytest.mark.parametrize("y", [50.0, 50.25, 50.5])
-def test_pixel_centres_lie_at_whole_numbers_and_places_between_count(y: float) -> None:
+@pytest.mark.parametrize("y", [50.5, 50.75, 51.0])
+def test_pixel_centres_lie_at_halves_and_places_between_count(y: float) -> None:
     frame = canvas()
     draw_faces(frame, faces_at(np.stack([np.linspace(50, 70, 68), np.full(68, y)], axis=1)))
     light = frame[:, 60].sum(axis=1, dtype=float)
-    assert np.average(np.arange(200), weights=light) == pytest.approx(y, abs=0.15)
+    assert np.average(np.arange(200) + 0.5, weights=light) == pytest.approx(y, abs=0.15)
 
 
 @pytest.mark.parametrize("skeleton", FACE_LAYOUTS)
@@ -82,15 +79,3 @@ def test_the_keypoints_of_a_drawn_face_give_way_to_it() -> None:
     assert not left.keypoint_scores[1, :5].any()
     assert left.keypoint_scores[1, 5:].all()
     assert poses.keypoint_scores.all()
-
-
-def test_the_overlay_draws_faces_where_they_are_looked_for() -> None:
-    poses = Poses(np.full((1, 17, 2), 50), np.ones((1, 17)), np.ones(1), "coco-17")
-    times = StageTimes(0.0, 0.0, 0.0, 0.0, 0.0)
-    frame = canvas()
-    found = (None, Faces.empty("300w-68"), faces_at(ring(200, 100, 40), people=[0]))
-    without, nobody, one = (Overlay()(StreamResult(frame, poses, 0, times, 0, faces=faces)) for faces in found)
-    assert not frame.any()
-    assert (without == nobody).all()
-    assert not without[:, 150:].any()
-    assert one[:, 150:].any()

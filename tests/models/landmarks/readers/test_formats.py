@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from heatstream.errors import DatasetError
-from heatstream.models.landmarks import settings
+from heatstream.models.landmarks.readers import formats
 from heatstream.models.landmarks.readers.example import LandmarkAnnotation
-from heatstream.models.landmarks.settings import Format, LandmarkSetSettings, read_examples
+from heatstream.models.landmarks.readers.formats import read_examples
+from heatstream.models.settings import Format, LandmarkSetSettings
 from heatstream.skeletons import COFW_29, W300_68, Skeleton
 
 READERS = {
@@ -47,7 +48,7 @@ def test_a_format_has_its_reader(kind: Format, monkeypatch: pytest.MonkeyPatch) 
 
     for name in READERS:
         other = lambda *_: pytest.fail("another set's reader was called")  # noqa: E731
-        monkeypatch.setattr(settings, f"read_{name}", read if name == kind else other)
+        monkeypatch.setattr(formats, f"read_{name}", read if name == kind else other)
     found = read_examples(LandmarkSetSettings(kind, "labels", "photos", "test"), Path("root"), W300_68)
     assert len(found) == 1
     assert called == [READERS[kind]]
@@ -60,6 +61,6 @@ def test_a_format_has_its_reader(kind: Format, monkeypatch: pytest.MonkeyPatch) 
 def test_another_number_of_landmarks_is_refused(
     skeleton: Skeleton, counts: list[int], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settings, "read_lapa", lambda _: [example(count) for count in counts])
+    monkeypatch.setattr(formats, "read_lapa", lambda _: [example(count) for count in counts])
     with pytest.raises(DatasetError, match=words):
         read_examples(LandmarkSetSettings("lapa", "train"), Path("root"), skeleton)

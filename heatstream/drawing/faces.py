@@ -32,7 +32,7 @@ _SHIFT = 4  # fractional bits of the coordinates handed to OpenCV
 _FACE_PER_WIDTH = 110.0  # px of a face's height per px of its lines
 _LARGEST_WIDTH = 4
 _DOTS_FROM = 150.0  # px of a face's height; below, dots would hide the contours
-_OUTLINE_FROM = 45.0  # likewise for the dark rim of the lines
+_OUTLINE_FROM = 45.0  # px of a face's height; below, the dark rim of the lines would hide it
 
 
 def draw_faces(frame: NDArray[np.uint8], faces: Faces) -> None:
@@ -43,7 +43,8 @@ def draw_faces(frame: NDArray[np.uint8], faces: Faces) -> None:
         faces: in pixels of this frame.
     """
     for landmarks in faces.landmarks:
-        _draw_face(frame, np.clip(landmarks, -10_000, 20_000), faces.skeleton)
+        # OpenCV counts pixel centres from 0, heatstream from 0.5. Far outside points would overflow its integers.
+        _draw_face(frame, np.clip(landmarks - 0.5, -10_000, 20_000), faces.skeleton)
 
 
 def without_face_keypoints(poses: Poses, faces: Faces) -> Poses:

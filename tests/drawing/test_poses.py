@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from heatstream import skeletons
-from heatstream.demo.drawing.overlay import draw_poses, draw_text
+from heatstream.drawing import draw_poses, draw_text
 from heatstream.errors import InputError
 from heatstream.results import Poses
 

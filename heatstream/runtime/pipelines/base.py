@@ -1,0 +1,174 @@
+"""What every pose pipeline is, and what those of all devices share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from types import TracebackType
+from typing import Any, TypeVar
+
+import numpy as np
+
+from heatstream.errors import InputError, ModelFileError, UnknownNameError
+from heatstream.kernels import DecodeSettings, Geometry
+from heatstream.model_info import ModelInfo
+from heatstream.results import Poses, Result
+from heatstream.runtime.engines.base import Engine
+
+__all__ = ["PosePipeline", "describe", "finished", "frame_geometry", "settings_for"]
+
+Self = TypeVar("Self", bound="PosePipeline")
+
+
+class PosePipeline(ABC):
+    """Finds the people in BGR frames of any size, on any device; some find their faces too.
+
+    :func:`heatstream.load` makes one. Close it, or use it in a ``with`` statement.
+    """
+
+    @property
+    @abstractmethod
+    def engine(self) -> Engine:
+        """The network that finds people."""
+
+    @property
+    @abstractmethod
+    def reason(self) -> str:
+        """Why it runs where it runs, for people; empty where nobody had to choose."""
+
+    @property
+    def info(self) -> ModelInfo:
+        """What the model file says of itself."""
+        return self.engine.info
+
+    @property
+    def parallel_runs(self) -> int:
+        """How many calls may overlap, from different threads, and gain by it; 1 if none may."""
+        return self.engine.parallel_runs
+
+    @abstractmethod
+    def __call__(self, frame: object) -> Result:
+        """Find the people in a frame, and wait for them.
+
+        Args:
+            frame: (H, W, 3) uint8, BGR: a NumPy array of any strides, which is only read. A pipeline on a GPU also
+                takes frames in its memory without a copy: a CuPy array, a torch tensor, a PyCUDA GPUArray, or anything
+                with ``__dlpack__`` or ``__cuda_array_interface__``, rows of any stride.
+
+        Returns:
+            The people in px of the frame, the surest one first.
+
+        Raises:
+            InputError: the frame is empty, is not (H, W, 3) uint8, or lies where this pipeline does not reach.
+            EngineError: the device failed, has no memory left, or the pipeline is closed.
+        """
+
+    def for_throughput(self) -> PosePipeline:
+        """The same pipeline for :attr:`parallel_runs` overlapping calls: most frames per second, not least latency.
+
+        It may be this one itself, and is closed with it.
+        """
+        return self
+
+    def for_stream(self) -> PosePipeline:
+        """The same pipeline for the frames of one stream, one after the other and from one thread.
+
+        It is this one itself unless the pipeline remembers something of the frame before.
+        """
+        return self
+
+    @abstractmethod
+    def warm_up(self, height: int, width: int) -> None:
+        """Make everything ready for frames of this size in px; without it the first frames may take that time.
+
+        Raises:
+            EngineError: the device failed, has no memory left, or an engine could not be built.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give the memory back and close the engine."""
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __str__(self) -> str:
+        return describe(self.engine)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self})"
+
+
+def describe(*engines: Engine) -> str:
+    """Models, input sizes, library and device, for people."""
+    models = []
+    for info in (engine.info for engine in engines):
+        height, width = info.input_size
+        size = f"short side {height} px" if info.any_size else f"{height}x{width} px"
+        models.append(f"{info.name} ({size})")
+    libraries = dict.fromkeys(engine.name for engine in engines)
+    return f"{' and '.join(models)} on {' and '.join(libraries)}"
+
+
+def settings_for(info: ModelInfo, settings: DecodeSettings | Mapping[str, Any] | None) -> DecodeSettings:
+    """How to decode a network's maps: as the model file recommends, unless other settings are given.
+
+    Some settings by their names take the place of the model file's; :class:`DecodeSettings` takes that of all.
+
+    Raises:
+        ModelFileError: the model file's decode settings cannot be used.
+        InputError: the network finds landmarks, or the settings ask for another skeleton than the network's.
+    """
+    if info.task != "pose":
+        raise InputError(
+            f"{info.name} finds landmarks in boxes, not people in frames: choose a pose model such as "
+            "swahr-mobile, and this one for its faces (faces=, or --faces --face-model)"
+        )
+    if settings is None or isinstance(settings, Mapping):
+        changed = settings or {}
+        try:
+            settings = DecodeSettings(**info.decode)
+        except (TypeError, InputError, UnknownNameError) as error:
+            raise ModelFileError(
+                f"the model file of {info.name} holds decode settings of another version: {error}"
+            ) from None
+        if unknown := changed.keys() - {item.name for item in fields(settings)}:
+            raise InputError(f"there is no decode setting {', '.join(sorted(unknown))}: see DecodeSettings")
+        settings = replace(settings, **changed)
+    if settings.skeleton is None:
+        settings = replace(settings, skeleton=info.skeleton)
+    elif settings.skeleton != info.skeleton:
+        raise InputError(f"{info.name} finds {info.skeleton}, the settings ask for {settings.skeleton}")
+    return settings
+
+
+def frame_geometry(
+    info: ModelInfo, frame_size: tuple[int, int], *, scale: float = 1.0, smallest_scale: float = 1.0
+) -> Geometry:
+    """The way of a frame of (height, width) px into a network, as its model file says.
+
+    Raises:
+        InputError: the frame is empty.
+    """
+    if not info.any_size:
+        return Geometry.fit(frame_size, info.input_size, convention=info.geometry)
+    return Geometry.reference(
+        frame_size, info.input_size[0], scale=scale, smallest_scale=smallest_scale, convention=info.geometry
+    )
+
+
+def finished(poses: Poses) -> Poses:
+    """The same people, the surest one first, with scores of at most 1.
+
+    Scores are heights of heatmaps, which networks take a little higher.
+    """
+    ordered = poses[np.argsort(-poses.scores, kind="stable")]
+    return replace(
+        ordered, keypoint_scores=np.minimum(ordered.keypoint_scores, 1), scores=np.minimum(ordered.scores, 1)
+    )
