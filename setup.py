@@ -49,6 +49,7 @@ setup(
         ]
     },
     install_requires=[
+        "av>=15",
         "filelock>=3.13",
         "numpy>=1.26",
         "opencv-python>=4.10",
@@ -77,7 +78,7 @@ setup(
             "hypothesis>=6.100",
         ],
     },
-    entry_points={"console_scripts": ["heatstream = heatstream.demo.cli:main"]},
+    entry_points={"console_scripts": ["heatstream = heatstream.__main__:start"]},
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Intended Audience :: Developers",

@@ -9,11 +9,18 @@ from typing import Any
 
 import pytest
 
-from heatstream.engine_builder.trt.toolkit import Toolkit
+from heatstream.engine_builder.trt.toolkit import Toolkit, open_toolkit
 from tests.fakes.tensorrt import make_tensorrt
 
 GONE = {"FP16", "INT8", "OBEY_PRECISION_CONSTRAINTS", "EXPLICIT_BATCH"}
 """What TensorRT 10 has and neither TensorRT 11 nor TensorRT-RTX: heatstream must not need it."""
+
+
+@pytest.fixture(scope="module")
+def rtx() -> Toolkit:
+    """The real TensorRT-RTX."""
+    pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx-cu13 has wheels for Linux on x86-64 and for Windows alone")
+    return open_toolkit("tensorrt-rtx")
 
 
 def _overloads(function: Any) -> list[list[tuple[str, bool]]]:

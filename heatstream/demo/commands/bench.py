@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["bench"]
 
 EXIT_REGRESSED = 1
-SIGNAL_EXIT = 128  # the shell's convention: 128 + the signal's number
 
 
 def bench(
@@ -120,7 +119,7 @@ def bench(
     from heatstream.demo.benchmark.frames import open_feed
     from heatstream.demo.benchmark.record import Record
     from heatstream.demo.benchmark.table import print_comparison, print_record
-    from heatstream.demo.terminal.signals import StopSignals
+    from heatstream.demo.terminal.signals import SIGNAL_EXIT, StopSignals
 
     _check_outputs(json, plot, compare)
     old = None if compare is None else Record.read(compare)

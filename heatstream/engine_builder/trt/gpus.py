@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import ctypes
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from heatstream.errors import InputError
 
-__all__ = ["PORTABLE", "Gpu", "local_gpu", "parse_targets", "runs_on"]
+__all__ = ["JETSONS", "PORTABLE", "Gpu", "local_gpu", "parse_targets"]
 
-PORTABLE = "sm_80+"
-"""What TensorRT-RTX builds for unless told otherwise: compute capability 8.0 and later."""
+PORTABLE = ("sm_86", "sm_89", "sm_120")
+"""What TensorRT-RTX builds for unless told otherwise: the desktop and laptop GPUs of its support matrix from 8.6 on."""
+
+JETSONS = {"sm_72": "Jetson Xavier", "sm_87": "Jetson Orin", "sm_101": "Jetson Thor", "sm_110": "Jetson Thor"}
+"""Boards whose engines are built on them, by JetPack's TensorRT; Thor has two numbers, that of CUDA 12 and of 13."""
 
 DRIVERS = ("libcuda.so.1", "nvcuda.dll")
 NAME_LENGTH = 256
@@ -78,11 +80,5 @@ def parse_targets(text: str) -> tuple[str, ...]:
     return tuple(sorted(targets, key=_number))
 
 
-def runs_on(targets: Sequence[str], gpu: Gpu) -> bool:
-    """Whether an engine for these targets may run on a GPU."""
-    number = _number(gpu.target)
-    return any(number >= _number(target) if target.endswith("+") else number == _number(target) for target in targets)
-
-
 def _number(target: str) -> int:
-    return int(target.removeprefix("sm_").removesuffix("+"))
+    return int(target.removeprefix("sm_"))

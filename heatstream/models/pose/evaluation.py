@@ -265,7 +265,7 @@ def _image_scores(
             [person["num_keypoints"] > 0 and not person["iscrowd"] for person in people[entry["id"]]], bool
         )
         values = [person["keypoints"] for person in people[entry["id"]]]
-        keypoints = np.array(values, np.float64).reshape(len(values), -1, 3)
+        keypoints = np.array(values, np.float64).reshape(len(values), poses.keypoints.shape[1], 3)
         similarity = np.asarray(evaluator.ious[entry["id"], ground_truth.category], np.float64)
         similarity = similarity.reshape(-1, len(values)) if similarity.size else np.zeros((len(poses), len(values)))
         oks, false = _matched(similarity, labelled)

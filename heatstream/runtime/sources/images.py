@@ -140,6 +140,11 @@ class Pictures:
         self.size: tuple[int, int] | None = None if first is None else (first[0].shape[0], first[0].shape[1])
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """All the pictures."""
+        return self._paths
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What there was to say so far, and one sentence for each picture that could not be read."""
         return tuple(self._warnings)

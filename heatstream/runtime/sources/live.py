@@ -100,6 +100,7 @@ class Live:
     """
 
     live = True
+    files: tuple[Path, ...] = ()
     frame_count: int | None = None
 
     def __init__(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from heatstream.engine_builder.trt import gpus
-from heatstream.engine_builder.trt.gpus import PORTABLE, Gpu, local_gpu, parse_targets, runs_on
+from heatstream.engine_builder.trt.gpus import Gpu, local_gpu, parse_targets
 from heatstream.errors import InputError
 
 
@@ -28,22 +28,6 @@ def test_targets_are_understood_and_sorted(text: str, targets: tuple[str, ...]) 
 def test_what_is_no_compute_capability_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="is not a compute capability: write sm_89"):
         parse_targets(text)
-
-
-@pytest.mark.parametrize(
-    ("targets", "target", "runs"),
-    [
-        (("sm_87",), "sm_87", True),
-        (("sm_86",), "sm_87", False),
-        (("sm_89", "sm_120"), "sm_120", True),
-        (("sm_89", "sm_120"), "sm_90", False),
-        ((PORTABLE,), "sm_80", True),
-        ((PORTABLE,), "sm_121", True),
-        ((PORTABLE,), "sm_75", False),
-    ],
-)
-def test_an_engine_runs_on_what_it_was_built_for(targets: tuple[str, ...], target: str, runs: bool) -> None:
-    assert runs_on(targets, Gpu("a GPU", target)) is runs
 
 
 class _Driver:
