@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from heatstream.engine_builder.onnx_file import check_graph, external_files
 from heatstream.errors import EngineError, ModelFileError, first_line
 
 __all__ = ["import_onnxruntime", "open_session", "run_options", "session_options"]
@@ -35,10 +36,12 @@ def open_session(path: Path, threads: int = 1, *, optimised: bool = True) -> Any
         optimised: prepare it to run; not needed to read what the file says of itself.
 
     Raises:
-        ModelFileError: the file is missing, empty, a folder, or not ONNX.
+        ModelFileError: the file is missing, empty, a folder, not ONNX, or holds what no network of ours does.
         EngineError: ONNX Runtime cannot run this network.
     """
     _check_file(path)
+    check_graph(path)
+    external_files(path)
     onnxruntime = import_onnxruntime()
     options = session_options(threads, optimised=optimised)
     try:

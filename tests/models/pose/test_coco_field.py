@@ -29,8 +29,14 @@ def content(**changes: Any) -> dict[str, Any]:
         ],
         "annotations": [
             {
-                **{"id": 1, "image_id": 139, "category_id": 1, "iscrowd": 0, "area": 500.0, "num_keypoints": 17},
-                **{"keypoints": list(KEYPOINTS), "bbox": [10, 20, 17, 33]},
+                "id": 1,
+                "image_id": 139,
+                "category_id": 1,
+                "iscrowd": 0,
+                "area": 500.0,
+                "num_keypoints": 17,
+                "keypoints": list(KEYPOINTS),
+                "bbox": [10, 20, 17, 33],
             }
         ],
         "categories": [{"id": 1, "name": "person", "keypoints": list(COCO_17.keypoints)}],
@@ -68,8 +74,11 @@ HARMLESS = {
     "no box": {"annotations__bbox": []},
     "null size": {"images__height": None, "images__width": None},
     "numbers as texts": {
-        **{"annotations__area": "500", "annotations__iscrowd": "0", "annotations__image_id": "139"},
-        **{"annotations__num_keypoints": "17", "annotations__category_id": "1"},
+        "annotations__area": "500",
+        "annotations__iscrowd": "0",
+        "annotations__image_id": "139",
+        "annotations__num_keypoints": "17",
+        "annotations__category_id": "1",
     },
     "null categories": {"categories": None},
     "a category without an id": {"categories": [{"name": "person", "keypoints": list(COCO_17.keypoints)}]},
@@ -111,8 +120,8 @@ BROKEN = {
     "an entry that is a number": content(images=[7]),
     "a size of nothing": content(images__height=0),
     "a list": [],
-    "nesting": '{"images": [], "annotations": %s}' % DEEP,
-    "digits": '{"images": [], "annotations": [%s]}' % ("9" * 5000),
+    "nesting": f'{{"images": [], "annotations": {DEEP}}}',
+    "digits": f'{{"images": [], "annotations": [{"9" * 5000}]}}',
     "a text": "labels",
     "nothing": "",
 }
