@@ -62,6 +62,7 @@ setup(
     ],
     extras_require={
         "demo": ["scikit-image>=0.22"],
+        "heic": ["pillow-heif>=0.18"],  # pictures of phones
         "train": TRAIN,
         "gpu": ["cupy-cuda13x", "tensorrt-cu13", "nvidia-ml-py", *NVRTC],
         "rtx": ["cupy-cuda13x", "tensorrt-rtx-cu13", "nvidia-ml-py", *NVRTC],
@@ -76,6 +77,7 @@ setup(
             "scikit-image>=0.22",
             "pytest>=8",
             "hypothesis>=6.100",
+            "pillow-heif>=0.18",
         ],
     },
     entry_points={"console_scripts": ["heatstream = heatstream.__main__:start"]},

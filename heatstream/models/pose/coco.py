@@ -40,8 +40,8 @@ class CocoKeypoints:
         path: of the file.
         images: the images' entries, in the order of the file; each has `id` and `file_name`.
         people: by the image's id, the annotations of the keypoints' category in the order of the file. Each has
-            `iscrowd`, `keypoints`, 3 K finite numbers, all 0 where only a box is known, and `bbox`, four of them, the box
-            around the labelled joints where the file gives none, or None where nothing is labelled either.
+            `iscrowd`, `keypoints`, 3 K finite numbers, all 0 where only a box is known, and `bbox`, four of them, the
+            box around the labelled joints where the file gives none, or None where nothing is labelled either.
         category: `id` and `name` of the category whose keypoints these are.
     """
 
