@@ -45,7 +45,9 @@ def main() -> None:
     for heading in ("people", "groups", "decode p50 ms", "p10-p90", "plain p50 ms", "p10-p90", "ratio of medians"):
         table.add_column(heading, justify="right")
     for people in track(arguments.people, description="timing", transient=True):
-        scene = make_scene(np.random.default_rng(people), people, size=(arguments.size, arguments.size), hidden_tags=not arguments.lost)
+        scene = make_scene(
+            np.random.default_rng(people), people, size=(arguments.size, arguments.size), hidden_tags=not arguments.lost
+        )
         heatmaps, tags = scene.heatmaps[None], scene.tags[None]
         groups = len(decode_poses(heatmaps, tags)[0])
         ours, plain = [], []
