@@ -115,7 +115,7 @@ def build(
     from heatstream.engine_builder.trt.gpus import local_gpu, parse_targets
     from heatstream.engine_builder.trt.model_source import read_model
     from heatstream.engine_builder.trt.toolkit import check_targets, choose_toolkit, open_toolkit
-    from heatstream.models.checkpoint_network import sized
+    from heatstream.model_info import sized
     from heatstream.runtime.load import model_path
 
     path = model_path(model)
