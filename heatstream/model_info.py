@@ -50,7 +50,7 @@ OUTPUTS: Mapping[Task, Mapping[str, int]] = MappingProxyType(
 )
 """Outputs of a network and the input pixels per map pixel; each is (B, K, H / stride, W / stride) float32.
 
-Maps of landmarks are unnormalised scores, those of the landmark's class alone.
+Maps of landmarks are unnormalised scores, only those of the landmark's class.
 """
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -85,7 +85,7 @@ class ModelInfo:
         batch: images per run; None for any number.
         task: ``"pose"`` or ``"landmarks"``.
         mean: of x / 255, per channel, RGB.
-        std: likewise.
+        std: of R, G, B, in the same unit.
         outputs: names and strides of the outputs, in their order in the file; of those that :data:`OUTPUTS`
             has for the task.
         precision: what the network computes in; inputs and outputs are float32 either way.
@@ -97,7 +97,7 @@ class ModelInfo:
             their code expect and which files that do not say it have, or ``"exact"``; see
             :mod:`heatstream.kernels.geometry`.
         project: resample the maps to the input's size before they are decoded, as the official evaluation does.
-        weights: where the weights came from, for people.
+        weights: where the weights came from, human-readable.
         licence: under which the weights may be used.
         drift: largest difference from the torch network, relative to the range of the output; None if never
             measured.
@@ -207,7 +207,7 @@ class ModelInfo:
 
         Args:
             inputs: of the network, for example ``session.get_inputs()`` of ONNX Runtime.
-            outputs: likewise.
+            outputs: as `inputs`.
             path: of the file, for the message.
 
         Raises:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["RANDOM", "open_network"]
 
 RANDOM = "random"
-"""What a model file says of weights that nobody trained."""
+"""What a model file says of weights that were not trained."""
 
 
 def open_network(name: str | None, checkpoint: Path | None) -> tuple[nn.Module, ModelInfo]:
@@ -61,5 +61,5 @@ def open_network(name: str | None, checkpoint: Path | None) -> tuple[nn.Module, 
     report = load_checkpoint(network, checkpoint)
     backbone = report.coverage == "backbone"
     return network, replace(
-        info, weights=f"{checkpoint.name} (backbone alone) and {RANDOM} (heads)" if backbone else checkpoint.name
+        info, weights=f"{checkpoint.name} (only the backbone) and {RANDOM} (heads)" if backbone else checkpoint.name
     )

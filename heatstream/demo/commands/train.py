@@ -233,7 +233,7 @@ def _say_finished(recipe: AnyRecipe, folder: RunFolder) -> None:
 
 
 def _command(recipe: Path, changes: list[str] | tuple[str, ...], out: Path | None) -> str:
-    """The command that was given, as a person would type it."""
+    """The command that was given, as a user would type it."""
     words = ["heatstream", "train", str(recipe)]
     for change in changes:
         words += ["--set", change]

@@ -23,7 +23,7 @@ def make_validation(recipe: AnyRecipe, device: str, checked: Callable[[int, int]
     Args:
         recipe: of the training.
         device: where the network is, such as "cuda:0".
-        checked: is told after every image how many of how many are done.
+        checked: called after every image with the number done and the number of all.
 
     Raises:
         DatasetError: the labels are wrong.
