@@ -70,14 +70,18 @@ setup(
         "train": TRAIN,
         "gpu": ["cupy-cuda13x", "tensorrt-cu13", *NVRTC],
         "rtx": ["cupy-cuda13x", "tensorrt-rtx-cu13", *NVRTC],
-        # TensorRT itself comes with JetPack.
-        "jetson": ["cupy-cuda12x", "pycuda"],
+        # TensorRT, CUDA and OpenCV come with JetPack: 6 has CUDA 12, 7 has CUDA 13. CuPy 14 wants NumPy 2, which
+        # JetPack's OpenCV was not built for.
+        "jetson": ["cupy-cuda12x>=13,<14"],
+        "jetson-cu13": ["cupy-cuda13x>=13.6,<14"],
         "lint": LINT,
         "test": [
             *LINT,
             *TRAIN,
             *NVRTC,
+            # Both load without a GPU; the fakes are compared with them.
             'tensorrt-rtx-cu13>=1.4; sys_platform == "linux" and platform_machine == "x86_64"',
+            'cupy-cuda13x>=14; sys_platform == "linux" and platform_machine == "x86_64"',
             "scikit-image>=0.22",
             *PLOT,
             "pytest>=8",

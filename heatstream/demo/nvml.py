@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from heatstream.engine_builder.trt.gpus import pci_bus_id
+
 __all__ = ["gpu_reader", "gpus"]
 
 MIB = 2**20
@@ -37,7 +39,8 @@ def gpu_reader(device: int = 0) -> Callable[[], dict[str, float]] | None:
     try:
         nvml: Any = importlib.import_module("pynvml")
         nvml.nvmlInit()
-        handle = _visible(nvml, device)
+        # CUDA counts the fastest GPU first and leaves out what CUDA_VISIBLE_DEVICES hides; NVML counts by PCI bus.
+        handle = nvml.nvmlDeviceGetHandleByPciBusId(pci_bus_id(device))
     except Exception:  # no library, no driver, no such GPU: errors of NVML share a base class that we may not have
         return None
     readings: dict[str, Callable[[], float]] = {
@@ -99,12 +102,3 @@ def _memory(nvml: Any, handle: Any) -> int:
         if process.pid == os.getpid() and process.usedGpuMemory:
             return int(process.usedGpuMemory)
     return int(nvml.nvmlDeviceGetMemoryInfo(handle).used)
-
-
-def _visible(nvml: Any, device: int) -> Any:
-    """The handle of the GPU that CUDA counts so, whatever it was told to see."""
-    chosen = [part.strip() for part in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if part.strip()]
-    if not chosen:
-        return nvml.nvmlDeviceGetHandleByIndex(device)
-    one = chosen[device]
-    return nvml.nvmlDeviceGetHandleByIndex(int(one)) if one.isdigit() else nvml.nvmlDeviceGetHandleByUUID(one)

@@ -42,7 +42,8 @@ def draw(record: Record, path: Path) -> None:
     for band, runs in zip(bands[len(record.runs) :], groups, strict=True):
         height_px, width_px = runs[0].input_size
         _title(band, f"{runs[0].model}, {height_px}x{width_px}: how many people", "")
-        _against_people(*band.subplots(1, 2), runs)
+        speed, cost = band.subplots(1, 2)
+        _against_people(speed, cost, runs)
     figure.text(0.01, 0.1 / height, machine_line(record), fontsize=8, color=GREY, va="bottom")
     write_png(figure, path)
 
