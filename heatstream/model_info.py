@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, Protocol, get_args
@@ -19,7 +20,7 @@ from heatstream import skeletons
 from heatstream.errors import InputError, ModelFileError, UnknownNameError
 from heatstream.version import __version__
 
-__all__ = ["INPUT_NAME", "METADATA_KEY", "OUTPUTS", "ModelInfo", "Port", "Precision", "Task"]
+__all__ = ["INPUT_NAME", "METADATA_KEY", "OUTPUTS", "ModelInfo", "Port", "Precision", "Task", "sized"]
 
 Precision = Literal["fp32", "fp16", "int8"]
 """What a network computes in. INT8 is that of its convolutions; what is left out of it, and all else, is FP16."""
@@ -49,7 +50,7 @@ OUTPUTS: Mapping[Task, Mapping[str, int]] = MappingProxyType(
 )
 """Outputs of a network and the input pixels per map pixel; each is (B, K, H / stride, W / stride) float32.
 
-Maps of landmarks are unnormalised scores, those of the landmark's class alone.
+Maps of landmarks are unnormalised scores, only those of the landmark's class.
 """
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -84,7 +85,7 @@ class ModelInfo:
         batch: images per run; None for any number.
         task: ``"pose"`` or ``"landmarks"``.
         mean: of x / 255, per channel, RGB.
-        std: likewise.
+        std: of R, G, B, in the same unit.
         outputs: names and strides of the outputs, in their order in the file; of those that :data:`OUTPUTS`
             has for the task.
         precision: what the network computes in; inputs and outputs are float32 either way.
@@ -96,7 +97,7 @@ class ModelInfo:
             their code expect and which files that do not say it have, or ``"exact"``; see
             :mod:`heatstream.kernels.geometry`.
         project: resample the maps to the input's size before they are decoded, as the official evaluation does.
-        weights: where the weights came from, for people.
+        weights: where the weights came from, human-readable.
         licence: under which the weights may be used.
         drift: largest difference from the torch network, relative to the range of the output; None if never
             measured.
@@ -206,7 +207,7 @@ class ModelInfo:
 
         Args:
             inputs: of the network, for example ``session.get_inputs()`` of ONNX Runtime.
-            outputs: likewise.
+            outputs: as `inputs`.
             path: of the file, for the message.
 
         Raises:
@@ -298,3 +299,31 @@ def _is_outputs(value: object, task: Task) -> bool:
 
 def _is_settings(value: object) -> bool:
     return isinstance(value, Mapping) and all(isinstance(name, str) for name in value)
+
+
+def sized(info: ModelInfo, text: str | None) -> ModelInfo:
+    """The description with the input size that a user asked for.
+
+    Args:
+        info: of a network of any size.
+        text: ``"256x448"`` or ``"256"`` for one size; ``"any"`` or ``"any:384"`` for the official geometry, in which
+            the short side is as long as the network's own size, or 384, and the long side follows; None for the
+            network's own size.
+
+    Raises:
+        InputError: the text is not understood, or the size is not a multiple of 32 px (64 for any).
+    """
+    if text is None:
+        return info
+    match = re.fullmatch(r"(any)(?::(\d{1,5}))?|(\d{1,5})(?:[xX×](\d{1,5}))?", text.strip().lower())
+    if match is None:
+        raise InputError(f"--size {text!r} is not understood: give HEIGHTxWIDTH such as 256x448, or any")
+    free = match[1] is not None
+    height = int(match[2] or info.input_size[0]) if free else int(match[3])
+    width = height if free else int(match[4] or height)
+    multiple = FREE_SIZE_MULTIPLE if free else SIZE_MULTIPLE
+    nearest = [max(1, round(side / multiple)) * multiple for side in (height, width)]
+    if nearest != [height, width]:
+        suggestion = f"any:{nearest[0]}" if free else f"{nearest[0]}x{nearest[1]}"
+        raise InputError(f"--size {text!r} is not made of multiples of {multiple}: try {suggestion}")
+    return replace(info, any_size=free, input_size=(height, width))
