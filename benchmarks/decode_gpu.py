@@ -127,7 +127,7 @@ def copy_bandwidth(cupy: Any, timer: Timer, nbytes: int) -> float:
 def decode_case(cupy: Any, timer: Timer, scene: Scene, runs: int, bandwidth: float) -> dict[str, Any]:
     """One batch of maps: every kernel, the whole decode, and what it had to do."""
     arrays = [cupy.asarray(maps) for maps in (scene.quarter, scene.half, scene.tags)]
-    maps = DeviceMaps.network([(arrays[0], arrays[1])], arrays[2])
+    maps = DeviceMaps.network((arrays[0], arrays[1]), arrays[2])
     chain = PoseDecoder.prepare(maps, SETTINGS)
     to_source = cupy.asarray(np.tile(np.eye(2, 3), (maps.images, 1, 1)))
     packed = cupy.empty(chain.packed_shape, np.int32)

@@ -121,6 +121,16 @@ CATALOG: Mapping[str, CatalogEntry] = MappingProxyType(
                 # Chosen on 150 training photographs; a small network's background is noisier than the official ones'.
                 decode={"detection_threshold": 0.4, "person_threshold": 0.05, "adjust": "h3r"},
             ),
+            CatalogEntry(
+                name="swahr-small",
+                description="on a pose-pretrained MobileNetV2, for CPUs and small boards",
+                skeleton="coco-17",
+                input_size=(256, 256),
+                weights=OWN_WEIGHTS,
+                parameters=4_788_775,
+                project=False,  # four times the pixels to decode would cost more than the network
+                decode={"detection_threshold": 0.3, "person_threshold": 0.05, "adjust": "h3r"},
+            ),
             replace(
                 _landmarks(
                     "h3r-mobile-68", "a face, trained here, for CPUs and small boards", "300w-68", 586_608, OURS

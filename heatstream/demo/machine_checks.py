@@ -13,8 +13,6 @@ import itertools
 import os
 import platform
 import re
-import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,11 +21,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+import psutil
+
+from heatstream.demo.nvml import gpus
 from heatstream.extras import TEGRA_RELEASE, gpu_extra
 
 __all__ = ["CHECKS", "Finding", "examine", "processor_name"]
-
-NVIDIA_SMI_TIMEOUT_S = 2.0
 
 DPKG_STATUS = Path("/var/lib/dpkg/status")
 JETPACKS = {35: "5", 36: "6", 38: "7"}
@@ -91,9 +90,7 @@ def _python() -> Iterator[Finding]:
 def _processor() -> Iterator[Finding]:
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     yield Finding("CPU", "ok", f"{processor_name()}, {usable} cores usable")
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-        yield Finding("Memory", "ok", f"{memory:.1f} GiB")
+    yield Finding("Memory", "ok", f"{psutil.virtual_memory().total / 2**30:.1f} GiB")
 
 
 def _opencv() -> Iterator[Finding]:
@@ -177,20 +174,26 @@ def _cameras() -> Iterator[Finding]:
 
 def _nvidia() -> Iterator[Finding]:
     driver = _cuda_driver_version()
-    gpus = _nvidia_smi()
-    for index, line in enumerate(gpus):
-        yield Finding(f"GPU {index}", "ok", line)
+    found = gpus()
+    for index, gpu in enumerate(found):
+        words = (
+            gpu["name"],
+            f"{gpu['memory_mib']} MiB",
+            f"driver {gpu['driver']}",
+            f"compute capability {gpu['compute_capability']}",
+        )
+        yield Finding(f"GPU {index}", "ok", ", ".join(words))
     if driver is None:
         hint = (
             "install NVIDIA's driver (in a container: start it with --gpus all)"
-            if gpus
+            if found
             else "only with an NVIDIA GPU: install NVIDIA's driver"
         )
         yield Finding("NVIDIA driver", "none", "libcuda is not here; everything runs on the CPU", hint)
     else:
         yield Finding("NVIDIA driver", "ok", f"understands CUDA up to {driver // 1000}.{driver % 1000 // 10}")
-        if not gpus:
-            yield Finding("GPU", "none", "nvidia-smi names none (Jetson boards have no nvidia-smi)")
+        if not found:
+            yield Finding("GPU", "none", "NVIDIA's management library names none; Jetson boards have no such library")
 
 
 def _gpu_engines() -> Iterator[Finding]:
@@ -259,31 +262,6 @@ def _cuda_driver_version() -> int | None:
         version = ctypes.c_int()
         return version.value if library.cuDriverGetVersion(ctypes.byref(version)) == 0 else None
     return None
-
-
-def _nvidia_smi() -> list[str]:
-    """One line per GPU: name, memory, driver and compute capability."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return []
-    try:
-        result = subprocess.run(
-            [program, "--query-gpu=name,memory.total,driver_version,compute_cap", "--format=csv,noheader"],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=NVIDIA_SMI_TIMEOUT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    if result.returncode != 0:
-        return []
-    rows = [[cell.strip() for cell in line.split(",")] for line in result.stdout.splitlines()]
-    return [
-        f"{name}, {memory}, driver {driver}, compute capability {capability}"
-        for name, memory, driver, capability in (row for row in rows if len(row) == 4)
-    ]
 
 
 def _onnx_runtime() -> Iterator[Finding]:

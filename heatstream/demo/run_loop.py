@@ -13,7 +13,7 @@ import typer
 
 from heatstream.demo.terminal.messages import print_message
 from heatstream.demo.terminal.run_summary import print_report
-from heatstream.demo.terminal.signals import StopSignals
+from heatstream.demo.terminal.signals import SIGNAL_EXIT, StopSignals
 from heatstream.demo.terminal.status_line import StatusLine
 from heatstream.errors import InputError, SinkError
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["RunOptions", "run_job"]
 
-SIGNAL_EXIT = 128  # the shell's convention: 128 + the signal's number
 HOLD_SECONDS = 0.02
 
 
@@ -65,7 +64,7 @@ def run_job(source: Source, pipeline: PosePipeline, job: RunOptions) -> None:
         HeatstreamError: something failed, before or in the middle of it.
         typer.Exit: a signal ended the run, with the shell's exit code for it.
     """
-    from heatstream.runtime.sinks import Recorder
+    from heatstream.runtime.sinks import Recorder, writes_to_stdout
     from heatstream.runtime.stream import stream
 
     with ExitStack() as stack:
@@ -80,7 +79,7 @@ def run_job(source: Source, pipeline: PosePipeline, job: RunOptions) -> None:
         if no_window:
             print_message(no_window)
         recorder = stack.enter_context(Recorder(sinks))
-        stop = stack.enter_context(StopSignals())
+        stop = stack.enter_context(StopSignals(recorder.hurry))
         results = stack.enter_context(stream(source, pipeline, frames=job.frames))
         latest = None
         try:
@@ -102,25 +101,27 @@ def run_job(source: Source, pipeline: PosePipeline, job: RunOptions) -> None:
                 print_message(f"warning: {warning}")
             if summary.frames:
                 recorder.close()
-                written = [path for path in job.files if path.exists() and path.stat().st_size > 0]
                 print_report(
                     summary,
                     title=str(pipeline),
                     reason=pipeline.reason,
-                    written=written,
+                    written=recorder.written,
+                    stderr=any(writes_to_stdout(path) for path in job.files),
                 )
     if stop.received is not None:
         raise typer.Exit(SIGNAL_EXIT + stop.received)
 
 
 def _check_files(files: Sequence[Path], source: Source) -> None:
-    """Refuse to write two results into one file, or over the source."""
-    resolved = [path.resolve() for path in files]
-    for path in files:
-        if resolved.count(path.resolve()) > 1:
+    """Refuse to write two results into one file, or over the source, under whatever name."""
+    from heatstream.runtime.sinks import same_place
+
+    for number, path in enumerate(files):
+        if any(same_place(path, other) for other in files[:number]):
             raise InputError(f"{path} is named for two kinds of results: give each a file of its own")
-        if Path(source.name).resolve() == path.resolve():
-            raise InputError(f"{path} is the source itself: write the results to another file")
+        for read in source.files:
+            if same_place(path, read):
+                raise InputError(f"{path} is the source itself, {read}: write the results to another file")
 
 
 def _expected_frames(source: Source, job: RunOptions) -> int | None:

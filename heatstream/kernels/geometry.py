@@ -91,8 +91,8 @@ class Geometry:
         """The official geometry: the aspect is kept and the long side is rounded up to a multiple of 64.
 
         The short side becomes ``short_side`` (rounded up to a multiple of 64 at the smallest scale of a
-        multi-scale test, then scaled), and the picture fills it; what the long side gains by rounding is border. A frame
-        thinner than :data:`LONGEST_ASPECT` lies whole in the middle of an input of that aspect.
+        multi-scale test, then scaled), and the picture fills it; what the long side gains by rounding is border. A
+        frame thinner than :data:`LONGEST_ASPECT` lies whole in the middle of an input of that aspect.
 
         Args:
             frame_size: (height, width) of the frame in source px.

@@ -33,7 +33,7 @@ PREFIXES = ("module.", "1.", "_orig_mod.")
 SCALE_HEADS = ("conv_scale_layers.", "quarter_scales.", "half_scales.")
 """Modules that only SWAHR training needs; a HigherHRNet checkpoint has none."""
 
-POSE_HEADS = ("final_layers.", "deconv_layers.", "quarter_", "half_", "heatmap_head.", *SCALE_HEADS)
+POSE_HEADS = ("final_layers.", "deconv_layers.", "quarter_", "half_", "heatmap_head.", "context_head.", *SCALE_HEADS)
 """Modules whose shapes follow the skeleton, and which an ImageNet backbone has not got."""
 
 OTHER_HEADS = (

@@ -21,6 +21,7 @@ from pydantic_core import PydanticCustomError
 from heatstream import skeletons
 from heatstream.catalog import CATALOG
 from heatstream.errors import UnknownNameError
+from heatstream.model_info import SIZE_MULTIPLE
 
 __all__ = [
     "AnyRecipe",
@@ -108,7 +109,7 @@ Angle = Annotated[float, Field(ge=0, le=180)]
 Count = Annotated[int, Field(gt=0, lt=WHOLE_LIMIT)]
 Whole = Annotated[int, Field(ge=0, lt=WHOLE_LIMIT)]
 Processes = Annotated[int, Field(ge=0, le=MOST_PROCESSES)]
-Side = Annotated[int, Field(ge=64, lt=WHOLE_LIMIT, multiple_of=32)]
+Side = Annotated[int, Field(ge=64, lt=WHOLE_LIMIT, multiple_of=SIZE_MULTIPLE)]
 """Px; networks halve their input five times."""
 Span = Annotated[tuple[float, float], AfterValidator(_span)]
 Weights = Annotated[tuple[float, float], AfterValidator(_weights)]
@@ -354,12 +355,15 @@ class ModelSettings:
         init: a checkpoint to start from (ours, official SWAHR or HigherHRNet, an HRNet backbone), relative to the
             current folder, or "swahr-mobile" for the weights that come with the package; empty for random weights.
         fresh_heads: leave the heads of `init` out, as for another skeleton.
+        frozen: modules of the network that keep their weights, by the beginning of their names: "backbone" for all of
+            it, "backbone.blocks.0" for a part.
     """
 
     name: NetworkName
     skeleton: SkeletonName = ""
     init: str = ""
     fresh_heads: bool = False
+    frozen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, config=CHECKED)

@@ -14,6 +14,7 @@ import pytest
 from heatstream.engine_builder.trt import cache as engine_cache
 from heatstream.engine_builder.trt.cache import build_engine
 from heatstream.engine_builder.trt.gpus import Gpu
+from heatstream.engine_builder.trt.model_source import read_model
 from heatstream.engine_builder.trt.plan_file import load_plan
 from heatstream.engine_builder.trt.toolkit import Backend, Toolkit
 from heatstream.runtime.engines.tensorrt_engine import TensorRTEngine
@@ -55,7 +56,7 @@ class FakeGpu:
     def engine(self, cuda: CudaDevice, model: Path = SPOTS_MODEL, **options: Any) -> TensorRTEngine:
         """The engine of a model file, built by the fake; `options` are those of ``build_engine``."""
         options = {"precision": "fp32", "folder": self.folder, **options}
-        found = build_engine(model, self.toolkit, self.gpu, **options)
+        found = build_engine(read_model(model), self.toolkit, self.gpu, **options)
         return TensorRTEngine(load_plan(found.path, self.toolkit, self.gpu), self.toolkit, cuda)
 
 

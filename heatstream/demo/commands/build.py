@@ -135,12 +135,13 @@ def build(
         toolkit = open_toolkit(backend.value)
     if size is not None and "any" in size.lower():
         raise InputError(f"--size {size!r}: an engine has one size, give HEIGHTxWIDTH such as 256x448")
+    source = read_model(path)
     with BuildView() as view:
         found = build_engine(
-            path,
+            source,
             toolkit,
             here,
-            size=None if size is None else sized(read_model(path).info, size).input_size,
+            size=None if size is None else sized(source.info, size).input_size,
             batch=batch,
             precision=None if precision is None else precision.value,
             targets=targets,

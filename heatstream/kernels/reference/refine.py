@@ -98,7 +98,7 @@ class _Maps:
     def tags(self, row: IndexArray, block: IndexArray) -> FloatArray:
         """(n, pixels, T) float32, the tags in the windows of these blocks."""
         y, x = np.divmod(self.corner[block], self._width)
-        windows = self._windows[self._joints[row], y, x * len(self.lowest_tag)]
+        windows: FloatArray = self._windows[self._joints[row], y, x * len(self.lowest_tag)]
         return windows.reshape(len(row), len(self.steps), -1)
 
 

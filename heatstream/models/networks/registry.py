@@ -50,6 +50,12 @@ def _mobile(num_joints: int) -> nn.Module:
     return SwahrMobile(num_joints)
 
 
+def _small(num_joints: int) -> nn.Module:
+    from heatstream.models.networks.swahr_small import SwahrSmall
+
+    return SwahrSmall(num_joints)
+
+
 def _h3r(num_landmarks: int, *, width: int | None) -> nn.Module:
     from heatstream.models.networks.h3r import H3R
 
@@ -59,6 +65,7 @@ def _h3r(num_landmarks: int, *, width: int | None) -> nn.Module:
 NETWORKS: Mapping[str, Callable[[int], nn.Module]] = MappingProxyType(
     {
         "swahr-mobile": _mobile,
+        "swahr-small": _small,
         "swahr-w32": partial(_hrnet, width=32),
         "swahr-w48": partial(_hrnet, width=48),
         "swahr-w48-crowdpose": partial(_hrnet, width=48),

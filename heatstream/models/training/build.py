@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from heatstream.errors import RecipeError
@@ -33,11 +34,28 @@ def build_network(recipe: AnyRecipe) -> tuple[nn.Module, LoadReport | None]:
     network = create(recipe.model.name, skeleton=recipe.model.skeleton)
     model = recipe.model
     report = load_checkpoint(network, model.init, heads=not model.fresh_heads) if model.init else None
-    if isinstance(recipe, Recipe) and not recipe.loss.scale_adaptive:
-        for name, parameter in network.named_parameters():
-            if name.startswith(SCALE_HEADS):
-                parameter.requires_grad_(False)
+    unused = isinstance(recipe, Recipe) and not recipe.loss.scale_adaptive
+    frozen = [*(f"{name}." for name in model.frozen), *(SCALE_HEADS if unused else ())]
+    _freeze(network, frozen)
     return network, report
+
+
+def _freeze(network: nn.Module, frozen: Sequence[str]) -> None:
+    """Let the parameters keep their values whose names start so.
+
+    Raises:
+        RecipeError: none starts so, or none would be left to learn.
+    """
+    parameters = dict(network.named_parameters())
+    for start in frozen:
+        matching = [parameter for name, parameter in parameters.items() if name.startswith(start)]
+        if not matching and start not in SCALE_HEADS:
+            modules = sorted({name.split(".")[0] for name in parameters})
+            raise RecipeError(f"model.frozen: there is no module {start[:-1]}; the network has {', '.join(modules)}")
+        for parameter in matching:
+            parameter.requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in parameters.values()):
+        raise RecipeError("model.frozen leaves nothing to learn: take a module out of it")
 
 
 def build_optimiser(network: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:

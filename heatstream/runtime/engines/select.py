@@ -195,7 +195,7 @@ def _tensorrt(source: ModelSource, toolkit: Toolkit, cuda: CudaDevice, progress:
 
     def open_sized(size: tuple[int, int]) -> TensorRTEngine:
         found = build_engine(
-            source.path,
+            source,
             toolkit,
             cuda.gpu,
             size=size,

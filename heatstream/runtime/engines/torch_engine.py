@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from heatstream.errors import EngineError
+from heatstream.errors import EngineError, first_line
 from heatstream.extras import require
 from heatstream.kernels.cuda.maps import Array
 from heatstream.model_info import INPUT_CHANNELS, OUTPUTS, ModelInfo, Precision
@@ -65,7 +65,7 @@ class TorchEngine:
             if device.startswith("cuda"):  # the weights are there before a stream of ours reads them
                 self._torch.cuda.current_stream(device).synchronize()
         except (RuntimeError, AssertionError) as error:  # a torch without CUDA asserts
-            raise EngineError(f"torch cannot use the device {device!r}: {_first_line(error)}") from error
+            raise EngineError(f"torch cannot use the device {device!r}: {first_line(error)}") from error
         self._module: Any | None = network.eval()
 
     @property
@@ -102,7 +102,7 @@ class TorchEngine:
                 maps = _maps(module, self._info, batch.contiguous(memory_format=torch.channels_last))
                 arrays = [each.float().contiguous().cpu().numpy() for each in maps]
         except RuntimeError as error:  # out of memory, a lost device
-            raise EngineError(f"torch failed on {self._info.name}, {self._device}: {_first_line(error)}") from error
+            raise EngineError(f"torch failed on {self._info.name}, {self._device}: {first_line(error)}") from error
         return dict(zip(self._info.outputs, arrays, strict=True))
 
     def ready(self, size: tuple[int, int], images: int, stream: Any) -> TorchRun:
@@ -162,7 +162,7 @@ class TorchRun:
             self._targets = [torch.from_dlpack(maps) for maps in self.outputs.values()]
             self._pool = torch.cuda.MemPool() if self._input.is_cuda else None
         except RuntimeError as error:
-            raise EngineError(f"{self._title}: {_first_line(error)}") from error
+            raise EngineError(f"{self._title}: {first_line(error)}") from error
 
     def enqueue(self) -> None:
         """Put a run on the stream; see :meth:`heatstream.runtime.engines.base.GpuRun.enqueue`."""
@@ -173,7 +173,7 @@ class TorchRun:
                 for target, values in zip(self._targets, maps, strict=True):
                     target.copy_(values)
         except RuntimeError as error:
-            raise EngineError(f"{self._title}: {_first_line(error)}") from error
+            raise EngineError(f"{self._title}: {first_line(error)}") from error
 
     def refusal(self) -> str:
         """Nothing is known against capturing a run into a graph."""
@@ -242,8 +242,3 @@ def _maps(module: Any, info: ModelInfo, images: Any) -> tuple[Any, ...]:
         return (module.landmarks(images),)
     out = module(images)
     return (*out.heatmaps, out.tags)
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -65,7 +65,7 @@ class GpuLandmarkPipeline(LandmarkPipeline):
         Args:
             frame: of :meth:`heatstream.runtime.pipelines.pose_gpu.GpuPosePipeline.run_on_device`, inside its block.
             boxes: (N, 4), as :class:`heatstream.runtime.pipelines.landmarks.LandmarkPipeline` takes them.
-            angles: (N,) radians, likewise.
+            angles: (N,) radians, as the boxes.
 
         Returns:
             N faces, as there.

@@ -82,7 +82,7 @@ class ShapePlan:
         self._run = work.engine.ready(size, 1 + work.flip, stream)
         outputs = self._run.outputs
         self._maps = DeviceMaps.network(
-            [(outputs["heatmaps_quarter"], outputs["heatmaps_half"])],
+            (outputs["heatmaps_quarter"], outputs["heatmaps_half"]),
             outputs["tags"],
             size=size if info.project else None,
             flip_indices=skeletons.get(info.skeleton).flip_indices if work.flip else None,

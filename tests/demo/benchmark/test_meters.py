@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from heatstream.demo.benchmark.meters import STATM, Meters, Reading, memory_reader
-from heatstream.demo.benchmark.nvml import gpu_reader, gpus
+from heatstream.demo.benchmark.meters import Meters, Reading, memory_reader
 from heatstream.demo.benchmark.tegrastats import TegraStats, parse_line
+from heatstream.demo.nvml import gpu_reader, gpus
 
 NANO = (
     "RAM 2448/7620MB (lfb 14x4MB) SWAP 0/3810MB (cached 0MB) CPU [13%@1510,6%@1510,off,off] EMC_FREQ 0%@2133 "
@@ -60,10 +60,8 @@ def test_readings_have_a_mean_and_a_peak() -> None:
     assert meters.readings() == {"power": Reading(2.0, 3.0)}
 
 
-@pytest.mark.skipif(not STATM.exists(), reason="only Linux tells of a process's memory so")
 def test_memory_is_that_of_the_process() -> None:
     reader = memory_reader()
-    assert reader is not None
     before = reader()["memory_mib"]
     held = b"x" * (64 << 20)
     assert reader()["memory_mib"] - before == pytest.approx(64, abs=8)
@@ -97,6 +95,9 @@ class FakeNvml(SimpleNamespace):
 
     def nvmlSystemGetDriverVersion(self) -> str:  # noqa: N802
         return "600.1"
+
+    def nvmlDeviceGetCudaComputeCapability(self, handle: int) -> tuple[int, int]:  # noqa: N802
+        return 9, 0
 
     def nvmlDeviceGetMemoryInfo(self, handle: int) -> Any:  # noqa: N802
         return SimpleNamespace(total=8 << 30, used=3 << 30)
@@ -157,6 +158,7 @@ def test_what_a_gpu_does_not_tell_is_left_out(monkeypatch: pytest.MonkeyPatch) -
     assert gpus()[1] == {
         "name": "GPU 1",
         "memory_mib": 8192,
+        "compute_capability": "9.0",
         "driver": "600.1",
         "clock_mhz": 1000,
         "max_clock_mhz": 2000,

