@@ -129,6 +129,7 @@ def build(
     check_targets("tensorrt-rtx" if backend is BackendChoice.auto else backend.value, targets, here)
     if backend is BackendChoice.auto:
         toolkit, why = choose_toolkit(here)
+        toolkit.targets(targets, here)  # refused before anything else is said
         print(f"{toolkit.title} is used: {why}")
     else:
         toolkit = open_toolkit(backend.value)
