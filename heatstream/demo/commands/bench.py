@@ -11,6 +11,7 @@ import typer
 
 from heatstream.demo.terminal.messages import print_message
 from heatstream.errors import HeatstreamError, InputError
+from heatstream.extras import require
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -184,7 +185,7 @@ def _measure(
                     for way in stop.until_signalled(measurement):
                         bar.update(task, advance=1, description=f"{condition.model}: {way.title}")
                     run = measurement.run()
-            except HeatstreamError as failure:  # it is told when what there is has been shown
+            except HeatstreamError as failure:  # reported after the results so far have been shown
                 error = failure
                 break
             if run is not None:
@@ -246,6 +247,8 @@ def _check_outputs(json: Path | None, plot: Path | None, compare: Path | None) -
     """Refuse before the measuring what could not be written after it."""
     if plot is not None and plot.suffix.lower() != ".png":
         raise InputError(f"--plot writes a PNG: name it {plot.stem}.png")
+    if plot is not None:
+        require("matplotlib", extra="plot", purpose="drawing charts")
     for path in (json, plot):
         if path is not None and not path.parent.is_dir():
             raise InputError(f"there is no folder {path.parent}: make it first")

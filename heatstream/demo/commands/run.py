@@ -7,9 +7,12 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["run"]
+__all__ = ["CONFIDENCE", "run"]
 
 FACE_MODEL = "h3r-mobile-68"
+
+CONFIDENCE = 0.3
+"""Score from which people are shown. In a crowded street false people are fewer than right ones then."""
 
 
 def run(
@@ -29,13 +32,16 @@ def run(
         typer.Option("--save", help="Write the annotated video (.mp4, .avi), or the best picture (.jpg, .png)."),
     ] = None,
     jsonl: Annotated[
-        Path | None, typer.Option("--jsonl", help="Write one line of JSON per frame, while it runs.")
+        Path | None, typer.Option("--jsonl", help="Write one line of JSON per frame, while it runs; - is stdout.")
     ] = None,
     coco: Annotated[Path | None, typer.Option("--coco", help="Write all people as COCO keypoint results.")] = None,
     window: Annotated[
         bool | None,
         typer.Option("--window/--no-window", help="Show a window; by default where there is a display."),
     ] = None,
+    mirror: Annotated[
+        bool, typer.Option("--mirror", help="Show the window as a mirror; files are written as the source is.")
+    ] = False,
     frames: Annotated[int | None, typer.Option("--frames", min=1, help="Stop after so many frames.")] = None,
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="CPU threads per frame; by default all cores.")
@@ -48,6 +54,9 @@ def run(
     face_model: Annotated[
         str, typer.Option("--face-model", help="With --faces: a name or model file that finds landmarks.")
     ] = FACE_MODEL,
+    confidence: Annotated[
+        float, typer.Option("--conf", min=0, max=1, help="Leave out people of a lower score; 0 keeps everybody.")
+    ] = CONFIDENCE,
     min_score: Annotated[
         float, typer.Option("--min-score", min=0, max=1, help="Draw keypoints of at least this score.")
     ] = 0.2,
@@ -58,7 +67,8 @@ def run(
     """Find people in SOURCE, show them, and write them down.
 
     A table of speed and latency is printed at the end. Ctrl-C, q in the window
-    or closing it ends the run; the results up to there are kept.
+    or closing it ends the run, and space pauses it; the results up to there are
+    kept. A second Ctrl-C ends it at once: even then videos play.
 
     Examples:
 
@@ -69,6 +79,8 @@ def run(
         heatstream run 0 --faces
 
         heatstream run photos/ --no-window --coco results.json
+
+        heatstream run clip.mp4 --no-window --jsonl - | jq .people
 
         heatstream run rtsp://camera.local/stream --model my-model.onnx
 
@@ -85,11 +97,20 @@ def run(
         jsonl=jsonl,
         coco=coco,
         window=window,
+        mirror=mirror,
         frames=frames,
         overlay=Overlay(min_score=min_score, colors="person" if color_people else "side"),
     )
     with BuildView() as view:
-        pipeline = load(model, device, threads, engine=engine, faces=face_model if faces else None, progress=view)
+        pipeline = load(
+            model,
+            device,
+            threads,
+            engine=engine,
+            confidence=confidence,
+            faces=face_model if faces else None,
+            progress=view,
+        )
         try:
             opened = open_source(source)
             if opened.size is not None:

@@ -90,7 +90,7 @@ def malformed(path: Path, where: str = "") -> Iterator[None]:
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        what = f"the key {error} is missing" if isinstance(error, KeyError) else str(error)
         raise DatasetError(f"{path} is not COCO keypoint JSON ({where}{what}): export it again") from error
 
 
