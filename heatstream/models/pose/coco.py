@@ -162,7 +162,8 @@ def _category(content: Entry) -> Entry:
     categories = content["categories"]
     for category in categories:
         if category.get("keypoints"):
-            return {"id": 1} | category
+            named: Entry = {"id": 1} | category
+            return named
     used = next((each.get("category_id", 1) for each in content["annotations"] if each.get("keypoints")), 1)
     by_id: Entry = next((dict(category) for category in categories if category.get("id") == used), {"id": used})
     return by_id
