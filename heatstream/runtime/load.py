@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from heatstream.errors import InputError
+from heatstream.files import expanded
 
 if TYPE_CHECKING:
     from heatstream.engine_builder.trt.compile import Progress
@@ -25,7 +27,7 @@ def load(
     threads: int | None = None,
     *,
     engine: str = "auto",
-    settings: DecodeSettings | None = None,
+    settings: DecodeSettings | Mapping[str, Any] | None = None,
     confidence: float | None = None,
     flip: bool = False,
     scales: tuple[float, ...] = (1.0,),
@@ -47,7 +49,8 @@ def load(
         threads: how many CPU threads work on one frame; all usable cores when left out.
         engine: ``"onnx"`` (CPU), ``"tensorrt"`` or ``"tensorrt-rtx"`` (GPU), ``"torch"``, or ``"auto"`` for the best
             that is installed. TensorRT's engines are built when an input size is first asked for, and kept.
-        settings: how to decode; what the model file recommends when left out.
+        settings: how to decode, or some settings by name, such as ``{"max_people": 60}``; what is left out is what the
+            model file recommends.
         confidence: leave out people whose score is lower, from 0 to 1; where a model file holds the calibration of its
             scores, 0.5 keeps those who are right more often than not.
         flip: look at the mirrored frame too, which takes twice the time; see
@@ -120,7 +123,9 @@ def load_landmarks(
         raise
 
 
-def _surer(opened: OpenedEngine, settings: DecodeSettings | None, confidence: float | None) -> DecodeSettings | None:
+def _surer(
+    opened: OpenedEngine, settings: DecodeSettings | Mapping[str, Any] | None, confidence: float | None
+) -> DecodeSettings | Mapping[str, Any] | None:
     """The settings that leave out people of less confidence."""
     if confidence is None:
         return settings
@@ -133,7 +138,7 @@ def _surer(opened: OpenedEngine, settings: DecodeSettings | None, confidence: fl
 
 
 def _poses(
-    opened: OpenedEngine, settings: DecodeSettings | None, flip: bool, scales: tuple[float, ...]
+    opened: OpenedEngine, settings: DecodeSettings | Mapping[str, Any] | None, flip: bool, scales: tuple[float, ...]
 ) -> PosePipeline:
     from heatstream.runtime.pipelines.pose import CpuPosePipeline
     from heatstream.runtime.pipelines.pose_gpu import GpuPosePipeline
@@ -166,7 +171,7 @@ def model_path(name_or_file: str | Path) -> Path:
     text = os.fspath(name_or_file)
     looks_like_path = isinstance(name_or_file, Path) or text.endswith(".onnx") or os.sep in text or "/" in text
     if looks_like_path or Path(text).is_file():
-        return Path(text).expanduser()
+        return expanded(text)
     from heatstream import catalog
 
     return catalog.bundled_path(text)
