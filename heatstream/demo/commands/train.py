@@ -174,6 +174,7 @@ def _show_batch(recipe: AnyRecipe, picture: Path) -> None:
     import cv2
 
     from heatstream.errors import SinkError
+    from heatstream.files import write_whole
     from heatstream.models.data.loader import loader
     from heatstream.models.training.recipe import parse_recipe, write_recipe
     from heatstream.models.training.tasks import draw_samples
@@ -183,11 +184,12 @@ def _show_batch(recipe: AnyRecipe, picture: Path) -> None:
     batch = next(loader(training_set, batch=recipe.train.batch, start_step=0, steps=1, workers=0))
     drawn = draw_samples(recipe, batch)
     try:
-        written = cv2.imwrite(str(picture), drawn)
+        done, data = cv2.imencode(picture.suffix, drawn)
     except cv2.error:
-        written = False
-    if not written:
-        raise SinkError(f"cannot write {picture}: give a .png or .jpg in a folder that is there")
+        done = False
+    if not done:
+        raise SinkError(f"{picture} is not named as a picture: end it in .png or .jpg")
+    write_whole(picture, data.tobytes())
     print(picture)
 
 
