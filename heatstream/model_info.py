@@ -134,8 +134,9 @@ class ModelInfo:
         for name in ("input_size", "mean", "std"):  # JSON gives lists
             value = getattr(self, name)
             object.__setattr__(self, name, tuple(value) if isinstance(value, list) else value)
-        if isinstance(self.calibration, list):
-            pairs = tuple(tuple(pair) if isinstance(pair, list) else pair for pair in self.calibration)
+        calibration: object = self.calibration
+        if isinstance(calibration, list):
+            pairs = tuple(tuple(pair) if isinstance(pair, list) else pair for pair in calibration)
             object.__setattr__(self, "calibration", pairs)
         multiple = FREE_SIZE_MULTIPLE if self.any_size is True else SIZE_MULTIPLE
         checks: dict[str, tuple[bool, str]] = {

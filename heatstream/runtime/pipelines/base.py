@@ -172,7 +172,8 @@ def finished(poses: Poses, info: ModelInfo) -> Poses:
     ordered = poses[np.argsort(-poses.scores, kind="stable")]
     scores = np.minimum(ordered.scores, 1)
     if info.calibration:
-        scores = np.interp(scores, *zip(*info.calibration, strict=True)).astype(np.float32)
+        heights, chances = zip(*info.calibration, strict=True)
+        scores = np.interp(scores, heights, chances).astype(np.float32)
     return replace(ordered, keypoint_scores=np.minimum(ordered.keypoint_scores, 1), scores=scores)
 
 
