@@ -85,6 +85,7 @@ setup(
             "scikit-image>=0.22",
             *PLOT,
             "pytest>=8",
+            "pytest-xdist>=3.6",
             "hypothesis>=6.100",
         ],
     },
