@@ -43,6 +43,7 @@ WAYS = {
 PROGRAM = """
 import faulthandler, os, signal, sys, threading
 faulthandler.dump_traceback_later(100, exit=True)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a terminal: `&` in a script ignores Ctrl-C
 import heatstream
 pipeline = heatstream.load(sys.argv[2])
 results = heatstream.stream(sys.argv[1], pipeline)
