@@ -316,13 +316,13 @@ def test_a_signal_ends_well(tiny_model: Path, tmp_path: Path, number: signal.Sig
         text=True,
         cwd=REPOSITORY,
     )
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120  # a machine that does other things too
     while not (lines.exists() and lines.read_bytes().count(b"\n") > 20):
         assert time.monotonic() < deadline
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
     process.send_signal(number)
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=60)
     assert process.returncode == code
     assert err == ""
     results = read_lines(lines)
