@@ -113,7 +113,7 @@ def read_model(path: Path) -> ModelSource:
     """Read a model file and check that it is what it says.
 
     Raises:
-        ModelFileError: it is missing, damaged, not ours, or contradicts itself.
+        ModelFileError: it is missing, damaged, not a model file of heatstream, or contradicts itself.
     """
     session = open_session(path, optimised=False)
     info = ModelInfo.from_metadata(session.get_modelmeta().custom_metadata_map, path=path)
