@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from heatstream.errors import InputError
+from heatstream.errors import EngineError, InputError, MissingExtraError
 from heatstream.files import expanded
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def load(
     flip: bool = False,
     scales: tuple[float, ...] = (1.0,),
     faces: str | Path | None = None,
+    wait: bool = False,
     progress: Progress | None = None,
 ) -> PosePipeline:
     """Make a pipeline ready that finds people, and their faces if a model for these is given.
@@ -48,7 +49,9 @@ def load(
             pipeline's ``reason`` says why that was chosen.
         threads: how many CPU threads work on one frame; all usable cores when left out.
         engine: ``"onnx"`` (CPU), ``"tensorrt"`` or ``"tensorrt-rtx"`` (GPU), ``"torch"``, or ``"auto"`` for the best
-            that is installed. TensorRT's engines are built when an input size is first asked for, and kept.
+            that is installed. TensorRT's engines are built when an input size is first asked for, and kept. Of an
+            engine that is named the build is waited for. With ``"auto"`` frames are looked at by PyTorch or ONNX
+            Runtime meanwhile, and by TensorRT from the frame on after which its engine is built and finds the same.
         settings: how to decode, or some settings by name, such as ``{"max_people": 60}``; what is left out is what the
             model file recommends.
         confidence: leave out people whose score is lower, from 0 to 1; where a model file holds the calibration of its
@@ -57,6 +60,7 @@ def load(
             :class:`heatstream.runtime.pipelines.pose.CpuPosePipeline`.
         scales: look at the frame in several sizes, on the CPU only. The model file must take any size.
         faces: name or file of a model that finds the landmarks of faces in boxes, for example ``"h3r-mobile-68"``.
+        wait: wait for a build with ``engine="auto"`` too, as measurements do.
         progress: receives the progress of an engine's build.
 
     Raises:
@@ -70,6 +74,10 @@ def load(
     from heatstream.runtime.engines.select import open_engine
 
     path = model_path(model)
+    if engine == "auto" and not wait and tuple(scales) == (1.0,):
+        handover = _handover(path, device, threads, settings, flip, faces, progress)
+        if handover is not None:
+            return handover
     several = "several scales are looked at on the CPU alone" if tuple(scales) != (1.0,) else ""
     opened = open_engine(path, device=device, engine=engine, threads=threads, cpu_only=several, progress=progress)
     try:
@@ -146,6 +154,53 @@ def _poses(
     if opened.cuda is not None:
         return GpuPosePipeline(opened.engine, opened.cuda, settings, flip=flip, reason=opened.reason)
     return CpuPosePipeline(opened.engine, settings, flip=flip, scales=scales, reason=opened.reason)
+
+
+def _handover(
+    path: Path,
+    device: str,
+    threads: int | None,
+    settings: DecodeSettings | None,
+    flip: bool,
+    faces: str | Path | None,
+    progress: Progress | None,
+) -> PosePipeline | None:
+    """A pipeline that starts on what there is while engines are built; None where none is to be built."""
+    from heatstream.engine_builder.trt.build_process import BuildProcess
+    from heatstream.engine_builder.trt.model_source import read_model
+    from heatstream.runtime.engines.select import buildable, job_of
+    from heatstream.runtime.pipelines.base import frame_geometry
+    from heatstream.runtime.pipelines.handover import Build, HandoverPipeline
+
+    found = buildable(device)
+    if found is None:
+        return None
+    toolkit, gpu, index = found
+    people = read_model(path)
+    others = [] if faces is None else [read_model(model_path(faces))]
+    fixed = [job_of(source, toolkit, gpu, source.info.input_size) for source in others]
+    if not people.info.any_size:
+        fixed.append(job_of(people, toolkit, gpu, people.info.input_size))
+        if all(job.is_built(toolkit, gpu) for job in fixed):
+            return None
+
+    def begin(height: int, width: int) -> Build | None:
+        jobs = list(fixed)
+        if people.info.any_size:
+            size = frame_geometry(people.info, (height, width)).input_size
+            jobs.append(job_of(people, toolkit, gpu, size))
+        missing = [job for job in jobs if not job.is_built(toolkit, gpu)]
+        return BuildProcess(missing, toolkit.backend, index) if missing else None
+
+    def open_with(device: str, engine: str) -> PosePipeline:
+        return load(path, device, threads, engine=engine, settings=settings, flip=flip, faces=faces, progress=progress)
+
+    on_gpu = f"cuda:{index}"
+    try:
+        now = open_with(on_gpu, "torch")
+    except (EngineError, MissingExtraError):  # no torch, or one without CUDA
+        now = open_with("cpu", "onnx")
+    return HandoverPipeline(now, begin, lambda: open_with(on_gpu, toolkit.backend))
 
 
 def _cascade(poses: PosePipeline, landmarks: LandmarkPipeline) -> PosePipeline:

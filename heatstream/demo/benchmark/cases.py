@@ -110,8 +110,9 @@ def open_subject(condition: CaseConfig, feed: FrameFeed) -> BenchmarkCase:
 
 def load_pipeline(path: Path, condition: CaseConfig) -> PosePipeline | LandmarkPipeline:
     """The pipeline of a model file, whatever it finds."""
-    loader = load_landmarks if read_model(path).info.task == "landmarks" else load
-    return loader(path, condition.device, condition.threads, engine=condition.engine)
+    if read_model(path).info.task == "landmarks":
+        return load_landmarks(path, condition.device, condition.threads, engine=condition.engine)
+    return load(path, condition.device, condition.threads, engine=condition.engine, wait=True)
 
 
 def _under(loaded: PosePipeline | LandmarkPipeline, condition: CaseConfig) -> PosePipeline | LandmarkPipeline:

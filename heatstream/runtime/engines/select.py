@@ -21,9 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from heatstream.engine_builder.trt.build_process import BuildJob
 from heatstream.engine_builder.trt.cache import build_engine
 from heatstream.engine_builder.trt.compile import Progress
-from heatstream.engine_builder.trt.gpus import PORTABLE, local_gpu
+from heatstream.engine_builder.trt.gpus import PORTABLE, Gpu, local_gpu
 from heatstream.engine_builder.trt.model_source import ModelSource, read_model
 from heatstream.engine_builder.trt.plan_file import load_plan
 from heatstream.engine_builder.trt.toolkit import BACKENDS, Toolkit, open_toolkit
@@ -37,7 +38,7 @@ from heatstream.runtime.engines.tensorrt_engine import TensorRTEngine
 from heatstream.runtime.engines.torch_engine import TorchEngine
 from heatstream.runtime.gpu.device import CudaDevice
 
-__all__ = ["ENGINES", "EngineName", "OpenedEngine", "open_engine"]
+__all__ = ["ENGINES", "LANDMARK_BATCH", "EngineName", "OpenedEngine", "buildable", "job_of", "open_engine"]
 
 EngineName = Literal["auto", "onnx", "tensorrt", "tensorrt-rtx", "torch"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
@@ -190,26 +191,69 @@ def _torch(source: ModelSource, cuda: CudaDevice) -> TorchEngine:
 def _tensorrt(source: ModelSource, toolkit: Toolkit, cuda: CudaDevice, progress: Progress | None) -> GpuEngine:
     toolkit.check_gpu(cuda.gpu)
     info = source.info
-    named = toolkit.backend == "tensorrt-rtx" and cuda.gpu.target not in PORTABLE
-    many = info.task == "landmarks" and info.batch is None
 
     def open_sized(size: tuple[int, int]) -> TensorRTEngine:
-        found = build_engine(
-            source,
-            toolkit,
-            cuda.gpu,
-            size=size,
-            batch=LANDMARK_BATCH if many else 1,
-            targets=(cuda.gpu.target,) if named else (),
-            progress=progress,
-            waiting=lambda lock: warnings.warn(
-                f"another process is building this engine (it holds {lock}): waiting for it",
-                RuntimeWarning,
-                stacklevel=2,
-            ),
-        )
+        job = job_of(source, toolkit, cuda.gpu, size)
+        with cuda.current():  # TensorRT builds for, and on, the current device
+            found = build_engine(
+                source,
+                toolkit,
+                cuda.gpu,
+                size=size,
+                batch=job.batch,
+                targets=job.targets,
+                progress=progress,
+                waiting=lambda lock: warnings.warn(
+                    f"another process is building this engine (it holds {lock}): waiting for it",
+                    RuntimeWarning,
+                    stacklevel=2,
+                ),
+            )
         return TensorRTEngine(load_plan(found.path, toolkit, cuda.gpu), toolkit, cuda)
 
     if info.any_size:
         return PerSizeEngine(info, f"{toolkit.title}, {cuda.title}", open_sized)
     return open_sized(info.input_size)
+
+
+def job_of(source: ModelSource, toolkit: Toolkit, gpu: Gpu, size: tuple[int, int]) -> BuildJob:
+    """What is built for a model file.
+
+    Args:
+        source: the model file.
+        toolkit: what builds.
+        gpu: it is for.
+        size: (height, width) of the network's input, px.
+    """
+    many = source.info.task == "landmarks" and source.info.batch is None
+    named = toolkit.backend == "tensorrt-rtx" and gpu.target not in PORTABLE
+    return BuildJob(str(source.path.resolve()), size, LANDMARK_BATCH if many else 1, (gpu.target,) if named else ())
+
+
+def buildable(device: str) -> tuple[Toolkit, Gpu, int] | None:
+    """What ``engine="auto"`` would build engines with, for which GPU, and its number; None where it builds none.
+
+    Args:
+        device: as of :func:`open_engine`.
+
+    Raises:
+        UnknownNameError: there is no such device.
+    """
+    index = _device_index(device)
+    gpu = None if index is None else local_gpu(index)
+    if gpu is None or index is None:
+        return None
+    try:
+        CudaDevice(index)
+    except (EngineError, MissingExtraError):  # said, or raised, by whoever opens an engine without building one
+        return None
+    for backend in BACKENDS:
+        if importlib.util.find_spec(backend.replace("-", "_")) is None:
+            continue
+        try:
+            toolkit = open_toolkit(backend)
+            toolkit.check_gpu(gpu)
+        except (EngineError, MissingExtraError):
+            continue
+        return toolkit, gpu, index
+    return None
