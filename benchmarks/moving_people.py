@@ -67,12 +67,14 @@ class TrueFrame:
     """What a network would find, and who it is.
 
     Attributes:
-        poses: N people, stamped.
+        time: seconds.
+        poses: N people.
         truth: (N,) which walker each of them is; -1 for a false one.
         present: walkers that can be seen.
         boxes: (P, 4) px, their true boxes.
     """
 
+    time: float
     poses: Poses
     truth: NDArray[np.int64]
     present: NDArray[np.int64]
@@ -98,7 +100,7 @@ def record(
             (number, body) for number, walker in enumerate(scene.walkers) if (body := _body(walker, time)) is not None
         ]
         if not drop:
-            frames.append(_seen(scene, people, rng, index, time, noise=noise, missed=missed, flipped=flipped))
+            frames.append(_seen(scene, people, rng, time, noise=noise, missed=missed, flipped=flipped))
     return frames
 
 
@@ -123,7 +125,6 @@ def _seen(
     scene: Scene,
     people: list[tuple[int, NDArray[np.float64]]],
     rng: np.random.Generator,
-    index: int,
     time: float,
     *,
     noise: float,
@@ -168,11 +169,13 @@ def _seen(
         np.array(joint_scores, np.float32).reshape(count, 17)[order],
         np.array(scores, np.float32)[order],
         "coco-17",
-        frame_index=index,
-        capture_time=time,
     )
     return TrueFrame(
-        poses, np.array(truth, np.int64)[order], np.array(present, np.int64), np.array(boxes, float).reshape(-1, 4)
+        time,
+        poses,
+        np.array(truth, np.int64)[order],
+        np.array(present, np.int64),
+        np.array(boxes, float).reshape(-1, 4),
     )
 
 

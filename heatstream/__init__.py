@@ -29,13 +29,17 @@ if TYPE_CHECKING:
     from heatstream.runtime.load import load, load_landmarks
     from heatstream.runtime.pipelines.base import PosePipeline
     from heatstream.runtime.pipelines.landmarks import LandmarkPipeline
+    from heatstream.runtime.smoothing import Smoother
     from heatstream.runtime.sources.base import Frame, Source
     from heatstream.runtime.stream import Stream, stream
     from heatstream.runtime.timing import StageStats, StreamSummary
+    from heatstream.runtime.tracking import Tracker
+    from heatstream.runtime.zones import Event, Zones
 
 __all__ = [
     "DecodeSettings",
     "Engine",
+    "Event",
     "Face",
     "Faces",
     "Frame",
@@ -46,11 +50,14 @@ __all__ = [
     "PosePipeline",
     "Poses",
     "Result",
+    "Smoother",
     "Source",
     "StageStats",
     "StageTimes",
     "Stream",
     "StreamSummary",
+    "Tracker",
+    "Zones",
     "__version__",
     "draw",
     "load",
@@ -61,6 +68,7 @@ __all__ = [
 _HOMES = {
     "DecodeSettings": "heatstream.kernels.settings",
     "Engine": "heatstream.runtime.engines.base",
+    "Event": "heatstream.runtime.zones",
     "Face": "heatstream.results",
     "Faces": "heatstream.results",
     "Frame": "heatstream.runtime.sources.base",
@@ -70,11 +78,14 @@ _HOMES = {
     "PosePipeline": "heatstream.runtime.pipelines.base",
     "Poses": "heatstream.results",
     "Result": "heatstream.results",
+    "Smoother": "heatstream.runtime.smoothing",
     "Source": "heatstream.runtime.sources.base",
     "StageStats": "heatstream.runtime.timing",
     "StageTimes": "heatstream.results",
     "Stream": "heatstream.runtime.stream",
     "StreamSummary": "heatstream.runtime.timing",
+    "Tracker": "heatstream.runtime.tracking",
+    "Zones": "heatstream.runtime.zones",
     "draw": "heatstream.drawing.result",
     "load": "heatstream.runtime.load",
     "load_landmarks": "heatstream.runtime.load",

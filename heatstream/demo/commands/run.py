@@ -48,6 +48,18 @@ def run(
     face_model: Annotated[
         str, typer.Option("--face-model", help="With --faces: a name or model file that finds landmarks.")
     ] = FACE_MODEL,
+    smooth: Annotated[
+        bool,
+        typer.Option("--smooth", help="Smooth keypoints in the results too: live with a little lag, files with none."),
+    ] = False,
+    zones: Annotated[
+        Path | None,
+        typer.Option("--zones", help="A TOML file of zones, lines and postures to watch; see docs/tracking.md."),
+    ] = None,
+    events: Annotated[
+        Path | None,
+        typer.Option("--events", help="With --zones: write one line of JSON per event; they are printed otherwise."),
+    ] = None,
     min_score: Annotated[
         float, typer.Option("--min-score", min=0, max=1, help="Draw keypoints of at least this score.")
     ] = 0.2,
@@ -67,6 +79,8 @@ def run(
         heatstream run clip.mp4 --save out.mp4 --jsonl out.jsonl
 
         heatstream run 0 --faces
+
+        heatstream run clip.mp4 --smooth --zones zones.toml --events events.jsonl
 
         heatstream run photos/ --no-window --coco results.json
 
