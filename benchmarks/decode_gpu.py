@@ -127,7 +127,7 @@ def copy_bandwidth(cupy: Any, timer: Timer, nbytes: int) -> float:
 def decode_case(cupy: Any, timer: Timer, scene: Scene, runs: int, bandwidth: float) -> dict[str, Any]:
     """One batch of maps: every kernel, the whole decode, and what it had to do."""
     arrays = [cupy.asarray(maps) for maps in (scene.quarter, scene.half, scene.tags)]
-    maps = DeviceMaps.network([(arrays[0], arrays[1])], arrays[2])
+    maps = DeviceMaps.network((arrays[0], arrays[1]), arrays[2])
     chain = PoseDecoder.prepare(maps, SETTINGS)
     to_source = cupy.asarray(np.tile(np.eye(2, 3), (maps.images, 1, 1)))
     packed = cupy.empty(chain.packed_shape, np.int32)
@@ -198,14 +198,16 @@ def measure(
         torch_device: where the plain way finds its peaks; None leaves it out.
     """
     timer = Timer(cupy)
-    bandwidth = copy_bandwidth(cupy, timer, copy_bytes)
+    with timer.stream:  # uploads come before the kernels that read them
+        bandwidth = copy_bandwidth(cupy, timer, copy_bytes)
     name = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
     result: dict[str, Any] = {"gpu": name, "bandwidth_tb_s": bandwidth / 1e6, "cases": [], "letterbox": []}
     grid = [(side, batch, count) for side in sides for batch in batches for count in people]
     for side, batch, count in track(grid, description="timing", transient=True):
         scene = Scene.make(count, side, batch)
         case = {"side": side, "batch": batch, "people": count}
-        case |= decode_case(cupy, timer, scene, runs, bandwidth)
+        with timer.stream:
+            case |= decode_case(cupy, timer, scene, runs, bandwidth)
         quarter, half, tags = (maps.astype(np.float32) for maps in (scene.quarter, scene.half, scene.tags))
         reference = lambda: decode_poses(*aggregate((quarter, half), tags), SETTINGS)  # noqa: B023, E731 (called at once)
         case["reference"] = summary(cpu_times(reference, seconds=seconds, most=50))
@@ -215,8 +217,9 @@ def measure(
             case["plain"] = summary(cpu_times(plain, seconds=seconds, most=50))
         result["cases"].append(case)
     for size in frames:
-        case = {"height": size[0], "width": size[1], **letterbox_case(cupy, timer, size, short_side, runs, bandwidth)}
-        result["letterbox"].append(case)
+        with timer.stream:
+            times = letterbox_case(cupy, timer, size, short_side, runs, bandwidth)
+        result["letterbox"].append({"height": size[0], "width": size[1], **times})
     return result
 
 

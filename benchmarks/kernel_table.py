@@ -48,7 +48,7 @@ class Configuration:
 
 def _decode(**macros: int) -> dict[str, dict[str, int]]:
     common = {"NUM_JOINTS": 17, "CAPACITY": 30, "NMS_RADIUS": 2, "ADJUST": 2, "HALF_MAPS": 1, "TAG_PLANES": 1}
-    common |= {"PLAIN": 0, "PROJECT": 0, "FLIP": 0, "NUM_PASSES": 1} | macros
+    common |= {"PLAIN": 0, "PROJECT": 0, "FLIP": 0} | macros
     return dict.fromkeys(("peaks", "group", "refine", "pack"), common)
 
 
@@ -67,10 +67,6 @@ CONFIGURATIONS = (
     Configuration(
         "flip test, projected, h3r",
         MappingProxyType(_decode(TAG_PLANES=2, PROJECT=1, FLIP=1)),
-    ),
-    Configuration(
-        "three scales, flip test",
-        MappingProxyType(_decode(TAG_PLANES=2, FLIP=1, NUM_PASSES=3, ADJUST=1)),
     ),
     Configuration(
         "float32, decode_poses, CrowdPose",

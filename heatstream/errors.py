@@ -43,6 +43,7 @@ __all__ = [
     "SourceError",
     "TrainingError",
     "UnknownNameError",
+    "first_line",
 ]
 
 
@@ -142,3 +143,9 @@ class TrainingError(HeatstreamError):
 
 class InputError(HeatstreamError, ValueError):
     """An argument has the wrong shape, dtype or range."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of another library says first, for a message of ours."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

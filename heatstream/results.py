@@ -3,7 +3,7 @@
 ::
 
     Result ─┬─ poses: Poses, of which one person is a Pose
-            ├─ faces: Faces, of which one face is a Face; None where nobody looks for faces
+            ├─ faces: Faces, of which one face is a Face; None unless faces are looked for
             └─ timing: StageTimes
 
 All coordinates are (x, y) in pixels of the source image, float32. Pixel centres lie at +0.5, so that the image reaches
@@ -40,7 +40,7 @@ class Pose:
         keypoint_scores: (K,) float32, 0..1.
         score: 0..1.
         skeleton: name of the keypoint layout.
-        id: identity across frames, -1 where nobody tracks.
+        id: identity across frames, -1 without tracking.
     """
 
     keypoints: NDArray[np.float32]
@@ -59,7 +59,7 @@ class Pose:
         return point
 
     def to_dict(self) -> dict[str, Any]:
-        """Id (None where nobody tracks), score and [x, y, score] * K, ready for JSON."""
+        """Id (None without tracking), score and [x, y, score] * K, ready for JSON."""
         triples = np.column_stack([self.keypoints, self.keypoint_scores])
         return {
             "id": self.id if self.id >= 0 else None,
@@ -80,7 +80,7 @@ class Poses:
         keypoint_scores: (N, K) float32, 0..1, 0 where the keypoint is missing.
         scores: (N,) float32, 0..1, the mean of the keypoint scores as detected (missing ones count as 0).
         skeleton: name of the keypoint layout, one of :data:`heatstream.skeletons.SKELETONS`.
-        ids: (N,) int64 identities across frames, -1 where nobody tracks. May be left out.
+        ids: (N,) int64 identities across frames, -1 without tracking. May be left out.
 
     Raises:
         InputError: an array has the wrong number of dimensions, or shapes disagree.
@@ -373,7 +373,7 @@ class Result:
     Attributes:
         poses: the people.
         timing: where the time went.
-        faces: their faces; None where nobody looks for faces.
+        faces: their faces; None unless faces are looked for.
         frame: (H, W, 3) uint8, BGR, the frame itself; (0, 0, 3) for a frame in a GPU's memory.
         frame_index: number of the frame in its stream, from 0; dropped frames leave gaps.
         capture_time: when a stream's frame was taken, in seconds: since the epoch for live sources, since the start of
@@ -443,7 +443,7 @@ def _counted(number: int, one: str, many: str) -> str:
 
 
 def _listed(scores: NDArray[np.float32]) -> str:
-    """The first few scores, for people."""
+    """The first few scores, human-readable."""
     if not len(scores):
         return ""
     shown = ", ".join(f"{score:.2f}" for score in scores[:5])

@@ -103,6 +103,8 @@ def test_a_users_program_passes_a_strict_type_check(installed: Path, tmp_path: P
         "    reveal_type(item)\n"
         "    reveal_type(item.poses[0])\n"
         "    reveal_type(item.poses[:2])\n"
+        "    reveal_type(item.poses[item.poses.scores > 0.5])\n"
+        "    print(heatstream.draw(item.frame, item).shape)\n"
     )
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "MYPYPATH")}
     checked = subprocess.run(
@@ -119,4 +121,4 @@ def test_a_users_program_passes_a_strict_type_check(installed: Path, tmp_path: P
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
     revealed = re.findall(r'Revealed type is "heatstream\.[\w.]*\.(\w+)"', checked.stdout)
-    assert revealed == [*["PosePipeline"] * 2, "LandmarkPipeline", "Result", "Pose", "Poses"]
+    assert revealed == [*["PosePipeline"] * 2, "LandmarkPipeline", "Result", "Pose", "Poses", "Poses"]

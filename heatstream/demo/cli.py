@@ -1,11 +1,13 @@
 """The ``heatstream`` command: what it offers, and how its errors and warnings reach a person.
 
 Exit codes: 0 done; 1 `bench --compare` found something slower; 2 wrong use or an error heatstream knows, told in one
-line on stderr; 130 ended by Ctrl-C and 143 by SIGTERM, with every result so far written.
+line on stderr; 129, 130 and 143 ended by SIGHUP, Ctrl-C and SIGTERM, with every result so far written.
 """
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -27,6 +29,9 @@ from heatstream.errors import HeatstreamError
 from heatstream.version import __version__
 
 __all__ = ["app", "main"]
+
+NO_ROOM = (errno.EPIPE, errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
+"""What writing results is answered by our sinks; without a sink it is what the command prints that found no room."""
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -70,16 +75,39 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """
     warnings.showwarning = _show_warning
     try:
-        app(arguments, prog_name="heatstream")
+        try:
+            app(arguments, prog_name="heatstream")
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
     except HeatstreamError as error:
         for line in str(error).splitlines():  # a recipe's faults have a line each
             print_message(line)
     except ImportError as error:
         # A core library that is installed but does not load, such as OpenCV on a system without libGL.
         print_message(f"{error}: `heatstream doctor` says how to get it")
+    except SystemExit as ended:
+        if not isinstance(ended.__context__, BrokenPipeError):
+            raise
+        _give_up_stdout(ended.__context__)  # typer ends quietly then, with the code of `bench --compare`
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        _give_up_stdout(error)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
     sys.exit(EXIT_ERROR)
+
+
+def _give_up_stdout(error: OSError) -> None:
+    """Say why nothing more can be printed, and keep Python from trying again when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    if isinstance(error.__context__, HeatstreamError):  # it came first, and the table of the run was on its way out
+        print_message(str(error.__context__))
+    elif error.errno == errno.EPIPE:
+        print_message("what reads the standard output has ended before everything was printed")
+    else:
+        print_message(f"the output cannot be written ({error.strerror}): make room or write elsewhere")
 
 
 def _show_warning(

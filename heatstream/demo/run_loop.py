@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ import typer
 
 from heatstream.demo.terminal.messages import print_message
 from heatstream.demo.terminal.run_summary import print_report
-from heatstream.demo.terminal.signals import StopSignals
+from heatstream.demo.terminal.signals import SIGNAL_EXIT, StopSignals
 from heatstream.demo.terminal.status_line import StatusLine
 from heatstream.errors import InputError, SinkError
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from heatstream.runtime.pipelines.base import PosePipeline
     from heatstream.runtime.sinks import Sink, WindowSink
     from heatstream.runtime.sources import Source
+    from heatstream.runtime.zones import Zones
 
 __all__ = ["RunOptions", "run_job"]
 
-SIGNAL_EXIT = 128  # the shell's convention: 128 + the signal's number
 HOLD_SECONDS = 0.02
 
 
@@ -41,6 +41,9 @@ class RunOptions:
         window: show a window; None for a window where there is a display.
         frames: how many frames to take at most; all when None.
         overlay: how people are drawn.
+        smooth: smooth the keypoints of all results; those in the window are smooth in any case.
+        zones: what to watch; nothing when None.
+        events: JSON Lines file for what happens there.
     """
 
     saves: tuple[Path, ...]
@@ -49,11 +52,14 @@ class RunOptions:
     window: bool | None
     frames: int | None
     overlay: Overlay
+    smooth: bool = False
+    zones: Zones | None = None
+    events: Path | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
         """Every file that will be written."""
-        return (*self.saves, *(path for path in (self.jsonl, self.coco) if path is not None))
+        return (*self.saves, *(path for path in (self.jsonl, self.coco, self.events) if path is not None))
 
 
 def run_job(source: Source, pipeline: PosePipeline, job: RunOptions) -> None:
@@ -65,7 +71,7 @@ def run_job(source: Source, pipeline: PosePipeline, job: RunOptions) -> None:
         HeatstreamError: something failed, before or in the middle of it.
         typer.Exit: a signal ended the run, with the shell's exit code for it.
     """
-    from heatstream.runtime.sinks import Recorder
+    from heatstream.runtime.sinks import Recorder, writes_to_stdout
     from heatstream.runtime.stream import stream
 
     with ExitStack() as stack:
@@ -80,8 +86,9 @@ def run_job(source: Source, pipeline: PosePipeline, job: RunOptions) -> None:
         if no_window:
             print_message(no_window)
         recorder = stack.enter_context(Recorder(sinks))
-        stop = stack.enter_context(StopSignals())
-        results = stack.enter_context(stream(source, pipeline, frames=job.frames))
+        stop = stack.enter_context(StopSignals(recorder.hurry))
+        results = stack.enter_context(stream(source, pipeline, frames=job.frames, smooth=job.smooth))
+        shown = _shown_smooth(job)
         latest = None
         try:
             with status:
@@ -89,7 +96,7 @@ def run_job(source: Source, pipeline: PosePipeline, job: RunOptions) -> None:
                     status.add(latest)
                     recorder.write(latest)
                     if window is not None:
-                        window.write(latest)
+                        window.write(shown(latest))
                         if window.closed:
                             break
             if window is not None and latest is not None and latest.picture is not None:
@@ -102,25 +109,27 @@ def run_job(source: Source, pipeline: PosePipeline, job: RunOptions) -> None:
                 print_message(f"warning: {warning}")
             if summary.frames:
                 recorder.close()
-                written = [path for path in job.files if path.exists() and path.stat().st_size > 0]
                 print_report(
                     summary,
                     title=str(pipeline),
                     reason=pipeline.reason,
-                    written=written,
+                    written=recorder.written,
+                    stderr=any(writes_to_stdout(path) for path in job.files),
                 )
     if stop.received is not None:
         raise typer.Exit(SIGNAL_EXIT + stop.received)
 
 
 def _check_files(files: Sequence[Path], source: Source) -> None:
-    """Refuse to write two results into one file, or over the source."""
-    resolved = [path.resolve() for path in files]
-    for path in files:
-        if resolved.count(path.resolve()) > 1:
+    """Refuse to write two results into one file, or over the source, under whatever name."""
+    from heatstream.runtime.sinks import same_place
+
+    for number, path in enumerate(files):
+        if any(same_place(path, other) for other in files[:number]):
             raise InputError(f"{path} is named for two kinds of results: give each a file of its own")
-        if Path(source.name).resolve() == path.resolve():
-            raise InputError(f"{path} is the source itself: write the results to another file")
+        for read in source.files:
+            if same_place(path, read):
+                raise InputError(f"{path} is the source itself, {read}: write the results to another file")
 
 
 def _expected_frames(source: Source, job: RunOptions) -> int | None:
@@ -144,14 +153,26 @@ def _open_window(job: RunOptions, status: StatusLine) -> tuple[WindowSink | None
 
 
 def _open_sinks(job: RunOptions, source: Source) -> list[Sink]:
-    from heatstream.runtime.sinks import CocoSink, JsonLinesSink, save_sink
+    from heatstream.runtime.sinks import CocoSink, EventsSink, JsonLinesSink, save_sink
 
     sinks: list[Sink] = [save_sink(path, job.overlay, fps=source.fps, live=source.live) for path in job.saves]
     if job.jsonl is not None:
         sinks.append(JsonLinesSink(job.jsonl))
     if job.coco is not None:
         sinks.append(CocoSink(job.coco))
+    if job.zones is not None and job.events is not None:
+        sinks.append(EventsSink(job.events, job.zones))
     return sinks
+
+
+def _shown_smooth(job: RunOptions) -> Callable[[Result], Result]:
+    """What makes of a result the one to show: a smooth one, as far as it is not yet."""
+    from heatstream.runtime.smoothing import Smoother
+
+    if job.smooth:
+        return lambda result: result
+    smoother = Smoother()
+    return lambda result: replace(result, poses=smoother(result.poses, result.capture_time))
 
 
 def _hold(window: WindowSink, latest: Result, stop: StopSignals) -> None:

@@ -21,6 +21,7 @@ from pydantic_core import PydanticCustomError
 from heatstream import skeletons
 from heatstream.catalog import CATALOG
 from heatstream.errors import UnknownNameError
+from heatstream.model_info import SIZE_MULTIPLE
 
 __all__ = [
     "AnyRecipe",
@@ -108,7 +109,7 @@ Angle = Annotated[float, Field(ge=0, le=180)]
 Count = Annotated[int, Field(gt=0, lt=WHOLE_LIMIT)]
 Whole = Annotated[int, Field(ge=0, lt=WHOLE_LIMIT)]
 Processes = Annotated[int, Field(ge=0, le=MOST_PROCESSES)]
-Side = Annotated[int, Field(ge=64, lt=WHOLE_LIMIT, multiple_of=32)]
+Side = Annotated[int, Field(ge=64, lt=WHOLE_LIMIT, multiple_of=SIZE_MULTIPLE)]
 """Px; networks halve their input five times."""
 Span = Annotated[tuple[float, float], AfterValidator(_span)]
 Weights = Annotated[tuple[float, float], AfterValidator(_weights)]

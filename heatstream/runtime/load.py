@@ -50,7 +50,7 @@ def load(
             :class:`heatstream.runtime.pipelines.pose.CpuPosePipeline`.
         scales: look at the frame in several sizes, on the CPU only. The model file must take any size.
         faces: name or file of a model that finds the landmarks of faces in boxes, for example ``"h3r-mobile-68"``.
-        progress: is told how far the build of an engine is.
+        progress: receives the progress of an engine's build.
 
     Raises:
         UnknownNameError: there is no such model, device or engine.

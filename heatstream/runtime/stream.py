@@ -11,7 +11,6 @@ have as many as the engine can use at once, with fewer threads for each, which g
 
 from __future__ import annotations
 
-import threading
 import time
 import weakref
 from collections.abc import Iterator
@@ -26,12 +25,13 @@ from heatstream.runtime.load import load
 from heatstream.runtime.memory import keep_freed_memory
 from heatstream.runtime.pipelines.base import PosePipeline
 from heatstream.runtime.sources.base import Frame, Source
+from heatstream.runtime.threads import start_thread
 from heatstream.runtime.timing import StreamClock, StreamSummary
 from heatstream.runtime.work_queue import OrderedWorkQueue
 
 __all__ = ["Stream", "stream"]
 
-CLOSE_SECONDS = 1.0  # a reader that hangs in a driver for longer is left behind; it ends with the process
+CLOSE_SECONDS = 1.0  # whoever needs longer to stop is waited for when the process ends
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +70,7 @@ def stream(
 
     Raises:
         SourceError: the source cannot be opened.
-        InputError: ``frames`` or ``workers`` is not positive, the pipeline is none that finds people in frames, or
+        InputError: ``frames`` or ``workers`` is not positive, the pipeline does not find people in frames, or
             ``smooth`` is asked for without ``track``.
         HeatstreamError: the model cannot be loaded; see :func:`heatstream.load`.
     """
@@ -129,15 +129,12 @@ class Stream(Iterator[Result]):
         self._closed = False
         keep_freed_memory()
         # The threads know the queue and not this object, so that it can be thrown away while they run.
-        self._threads = [threading.Thread(target=_read, args=(self._queue, source), name="heatstream-read")]
+        work = self._queue
+        self._threads = [start_thread("read", lambda: _read(work, source), stop=work.stop)]
         self._threads += [
-            threading.Thread(target=_work, args=(self._queue, pipeline), name=f"heatstream-work-{number}")
-            for number in range(workers)
+            start_thread(f"work-{number}", lambda: _work(work, pipeline), stop=work.stop) for number in range(workers)
         ]
-        weakref.finalize(self, self._queue.stop)
-        for thread in self._threads:
-            thread.daemon = True
-            thread.start()
+        weakref.finalize(self, work.stop)
 
     def __iter__(self) -> Stream:
         return self
@@ -195,7 +192,7 @@ def _read(work_queue: OrderedWorkQueue[_Captured, Result], source: Source) -> No
             ready = time.perf_counter()
             if frame is None or not work_queue.put(_Captured(frame, ready - start, ready)):
                 break
-    except BaseException as error:  # whatever it is, the consumer is told
+    except BaseException as error:  # every error reaches the consumer
         failure = error
     try:
         source.close()
@@ -211,7 +208,7 @@ def _work(work_queue: OrderedWorkQueue[_Captured, Result], pipeline: PosePipelin
         outcome: Result | BaseException
         try:
             outcome = _find_people(captured, dropped, pipeline)
-        except BaseException as error:  # whatever it is, the consumer is told
+        except BaseException as error:  # every error reaches the consumer
             outcome = error
         work_queue.deliver(number, outcome)
 

@@ -34,7 +34,7 @@ class StreamSummary:
 
     Attributes:
         frames: results given.
-        dropped: frames of a live source that nobody had time for.
+        dropped: frames of a live source that were skipped because a newer one was there.
         seconds: from the start to the latest result.
         fps: frames per second over that time, 0 without frames.
         stages: by the names of :meth:`heatstream.results.StageTimes.named`, over the latest 10 000 frames, of those

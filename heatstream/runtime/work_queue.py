@@ -1,22 +1,33 @@
 """The queue between reader, workers and consumer: bounded, in order, and stoppable at any moment.
 
-Frames wait on it until a worker takes one; results wait on it until it is their turn. Everything is guarded by one
-condition, and everyone who waits wakes up when the queue stops, so that no thread can be left hanging.
+Frames wait on it until a worker takes one; results wait on it until it is their turn. Whoever waits wakes up when the
+queue stops, so that no thread can be left hanging.
+
+The consumer is mostly a program's main thread, which Python interrupts anywhere when somebody presses Ctrl-C: between
+taking a lock and knowing that it has it, for example. So consumers and :meth:`OrderedWorkQueue.stop` take no locks.
+They use queues that are guarded in C; the locks below are for readers and workers, which nothing interrupts.
 """
 
 from __future__ import annotations
 
+import queue
 import threading
-from collections import deque
 from typing import Generic, TypeVar
 
 __all__ = ["OrderedWorkQueue"]
 
-RunOptions = TypeVar("RunOptions")
+Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
-class OrderedWorkQueue(Generic[RunOptions, Result]):
+class _End:
+    """Stands behind the last job and the last result."""
+
+
+END = _End()
+
+
+class OrderedWorkQueue(Generic[Job, Result]):
     """Jobs in, results out in the same order.
 
     Args:
@@ -28,70 +39,76 @@ class OrderedWorkQueue(Generic[RunOptions, Result]):
 
     def __init__(self, *, waiting: int, in_flight: int, newest: bool, limit: int | None) -> None:
         self._capacity = waiting
-        self._in_flight = in_flight
         self._newest = newest
         self._limit = limit
-        self._changed = threading.Condition()
-        self._waiting: deque[RunOptions] = deque()
-        self._done: dict[int, Result | BaseException] = {}
-        self._taken = 0
-        self._given = 0
+        self._jobs: queue.SimpleQueue[Job | _End] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[Result | BaseException | _End] = queue.SimpleQueue()
+        # One token for each job that may still be put, and for each that may still be taken.
+        self._room: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._turns: queue.SimpleQueue[None] = queue.SimpleQueue()
+        for _ in range(waiting):
+            self._room.put(None)
+        for _ in range(in_flight):
+            self._turns.put(None)
+        self._put = 0
         self._dropped = 0
         self._ended = False  # nothing more will be put
         self._end_error: BaseException | None = None
+        self._taking = threading.Lock()
+        self._taken = 0
+        self._delivering = threading.Lock()
+        self._done: dict[int, Result | BaseException] = {}
+        self._given = 0
         self._stopped = False
+        self._over = False
 
     @property
     def dropped(self) -> int:
         """How many jobs were dropped so far."""
         return self._dropped
 
-    def put(self, job: RunOptions) -> bool:
+    def put(self, job: Job) -> bool:
         """Reader: add a job, waiting for room unless the newest wins; False if no more are wanted."""
-        with self._changed:
-            if self._newest and len(self._waiting) >= self._capacity:
-                self._waiting.popleft()
-                self._dropped += 1
-            self._changed.wait_for(lambda: self._stopped or len(self._waiting) < self._capacity)
-            if self._stopped or self._full():
-                return False
-            self._waiting.append(job)
-            self._changed.notify_all()
-            return True
+        if self._newest:
+            self._drop_oldest()
+        else:
+            self._room.get()
+        if self._stopped or self._full():
+            return False
+        self._put += 1
+        self._jobs.put(job)
+        return True
 
     def end(self, error: BaseException | None = None) -> None:
         """Reader: nothing more will come; an error is given to the consumer after the last result."""
-        with self._changed:
-            self._ended = True
+        with self._delivering:
             self._end_error = error
-            self._changed.notify_all()
+            self._ended = True
+            self._jobs.put(END)
+            self._give_out()
 
-    def take(self) -> tuple[int, RunOptions, int] | None:
+    def take(self) -> tuple[int, Job, int] | None:
         """Worker: the next job with its number and how many were dropped so far; None when there is no more."""
-        with self._changed:
-            self._changed.wait_for(
-                lambda: (
-                    self._stopped
-                    or self._full()
-                    or (bool(self._waiting) and self._taken - self._given < self._in_flight)
-                    or (self._ended and not self._waiting)
-                )
-            )
-            if self._stopped or self._full() or not self._waiting:
+        self._turns.get()
+        with self._taking:
+            job = END if self._stopped or self._full() else self._jobs.get()
+            self._room.put(None)
+            if isinstance(job, _End) or self._stopped or self._full():
+                self._jobs.put(END)  # the next worker finds the same
+                self._turns.put(None)
                 return None
             number = self._taken
             self._taken += 1
-            job = self._waiting.popleft()
-            self._changed.notify_all()
             return number, job, self._dropped
 
     def deliver(self, number: int, result: Result | BaseException) -> None:
         """Worker: the result of a job, or why there is none; an error ends the taking of further jobs."""
-        with self._changed:
+        with self._delivering:
             self._done[number] = result
             if isinstance(result, BaseException):
                 self._limit = self._taken
-            self._changed.notify_all()
+                self._jobs.put(END)  # wakes a worker that waits for a job
+            self._give_out()
 
     def next(self) -> Result | None:
         """Consumer: the next result in order, None after the last one.
@@ -99,33 +116,51 @@ class OrderedWorkQueue(Generic[RunOptions, Result]):
         Raises:
             BaseException: what a worker delivered or the reader ended with, when its turn has come.
         """
-        with self._changed:
-            self._changed.wait_for(lambda: self._stopped or self._given in self._done or self._finished())
-            if self._stopped:
-                return None
-            if self._given not in self._done:
-                if self._end_error is not None and not self._full():
-                    raise self._end_error
-                return None
-            result = self._done.pop(self._given)
-            self._given += 1
-            self._changed.notify_all()
+        if self._over:
+            return None
+        result = self._results.get()
+        self._over = self._stopped or isinstance(result, _End)
+        if self._stopped:
+            return None
+        if isinstance(result, _End):
+            if self._end_error is not None and not self._full():
+                raise self._end_error
+            return None
+        self._turns.put(None)
         if isinstance(result, BaseException):
             raise result
         return result
 
     def stop(self) -> None:
-        """Anyone: drop everything and let everyone go."""
-        with self._changed:
-            self._stopped = True
-            self._waiting.clear()
-            self._done.clear()
-            self._changed.notify_all()
+        """Anyone, at any moment: let everyone go. What waits is dropped with the queue."""
+        self._stopped = True
+        self._jobs.put(END)
+        self._results.put(END)
+        self._room.put(None)
+        self._turns.put(None)
+
+    def _drop_oldest(self) -> None:
+        """Make room for the newest job."""
+        while self._jobs.qsize() >= self._capacity:
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:  # a worker was faster
+                return
+            if isinstance(job, _End):
+                self._jobs.put(END)
+                return
+            self._dropped += 1
 
     def _full(self) -> bool:
         return self._limit is not None and self._taken >= self._limit
 
-    def _finished(self) -> bool:
-        """Whether every result there will ever be has been given."""
-        no_more = self._full() or (self._ended and not self._waiting)
-        return no_more and self._given == self._taken
+    def _give_out(self) -> None:
+        """Hand on the results whose turn has come, and the end behind the last one."""
+        while self._given in self._done:
+            result = self._done.pop(self._given)
+            self._given += 1
+            if not self._stopped:
+                self._results.put(result)
+        no_more = self._full() or (self._ended and self._put - self._dropped == self._taken)
+        if no_more and self._given == self._taken:
+            self._results.put(END)

@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from heatstream.models.pose.coco import ImageAnnotation
+from heatstream.models.pose.annotations import ImageAnnotation
 from heatstream.models.pose.dataset import TrainingSet
 from heatstream.models.settings import AugmentSettings, SetSettings
 from heatstream.skeletons import COCO_17, Skeleton

@@ -2,10 +2,11 @@
 that allocates device memory or waits for the GPU.
 
 It knows the calls that heatstream makes and a few that it must not make while it launches; an unknown name is an
-AttributeError, and ``test_cupy.py`` compares the names with CuPy's where that is installed. What is put on a
-stream other than the default one runs when somebody waits for it, so that a result read too early is not there yet.
-While a graph is captured, a thread may neither allocate nor wait, as on a GPU. What CuPy itself does inside its calls
-it cannot show: that is seen under capture on a GPU.
+AttributeError, and ``test_cupy.py`` compares names and signatures with CuPy's where that is installed. What is put on a
+stream other than the default one runs when somebody waits for it, so that a result read too early is not there yet; an
+upload on the default stream is not there either before something orders it. While a graph is captured, a thread may
+neither allocate nor wait, and CuPy's own copies to and from the host refuse; a thread that waits for the whole device
+voids every capture, and gets an error itself. What CuPy does inside its calls it cannot show: that is seen on a GPU.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from numpy.typing import DTypeLike
 __all__ = ["make_cupy"]
 
 CAPTURE_UNSUPPORTED, CAPTURE_INVALIDATED = 900, 901  # of cudaError_t
+MODES = {"Global": 0, "ThreadLocal": 1, "Relaxed": 2}
+HOST_TO_DEVICE, DEVICE_TO_HOST = 1, 2
 
 Work = Callable[[], object]
 
@@ -38,6 +41,7 @@ def make_cupy() -> tuple[ModuleType, Counter[str]]:
     graphs: Counter[str] = Counter()
     here = threading.local()  # the streams that are current in this thread, and the one that it captures
     streams: weakref.WeakValueDictionary[int, Stream] = weakref.WeakValueDictionary()
+    captures: set[Stream] = set()  # of all threads
     pinned: dict[int, int] = {}  # address and size of page-locked memory
     numbers = itertools.count(1)
 
@@ -57,10 +61,28 @@ def make_cupy() -> tuple[ModuleType, Counter[str]]:
     def count(kind: str) -> None:
         """A call that no graph can be captured with."""
         calls[kind] += 1
+        for stream in list(captures):
+            if stream.mode == MODES["Global"] and kind == "allocate":
+                stream.void = True
         capturing = getattr(here, "capturing", None)
         if capturing is not None:
             capturing.void = True
             raise CUDARuntimeError(CAPTURE_UNSUPPORTED, "cudaErrorStreamCaptureUnsupported")
+
+    def wait_for_the_device() -> None:
+        """In whatever mode, and by whatever thread."""
+        count("wait")
+        for stream in list(captures):
+            stream.void = True
+        if captures:
+            raise CUDARuntimeError(CAPTURE_UNSUPPORTED, "cudaErrorStreamCaptureUnsupported")
+        for stream in list(streams.values()):
+            stream.flush()
+
+    def refuse_capture(stream: Stream, direction: str) -> None:
+        """As ``memory.pyx`` does, for all copies that are not from device to device."""
+        if stream.is_capturing():
+            raise RuntimeError(f"the current stream is capturing, so {direction} transfers are disallowed")
 
     def check_pinned(address: int, size: int) -> None:
         inside = any(start <= address and address + size <= start + length for start, length in list(pinned.items()))
@@ -85,16 +107,18 @@ def make_cupy() -> tuple[ModuleType, Counter[str]]:
             target = plain(self.array).view(np.uint8)
             (stream or current()).submit(lambda: target.fill(value))
 
-        def copy_from_device_async(self, source: MemoryPointer, size: int, stream: Any = None) -> None:
-            target, origin = (plain(pointer.array) for pointer in (self, source))
+        def copy_from_device_async(self, src: MemoryPointer, size: int, stream: Any = None) -> None:
+            target, origin = (plain(pointer.array) for pointer in (self, src))
             (stream or current()).submit(lambda: np.copyto(target, origin))
 
         def copy_from_host_async(self, mem: int, size: int, stream: Any = None) -> None:
+            refuse_capture(stream or current(), "H2D")
             check_pinned(mem, size)
             assert size <= self.array.nbytes
             (stream or current()).submit(lambda: ctypes.memmove(self.ptr, mem, size))
 
         def copy_to_host_async(self, mem: int, size: int, stream: Any = None) -> None:
+            refuse_capture(stream or current(), "D2H")
             check_pinned(mem, size)
             assert size <= self.array.nbytes
             (stream or current()).submit(lambda: ctypes.memmove(mem, self.ptr, size))
@@ -119,15 +143,17 @@ def make_cupy() -> tuple[ModuleType, Counter[str]]:
             return Device(0)
 
         def get(self, stream: Any = None) -> np.ndarray[Any, Any]:
+            refuse_capture(stream or current(), "D2H")
             count("wait")
             calls["copy"] += 1
             (stream or current()).flush()
             return np.array(self)
 
-        def set(self, array: np.ndarray[Any, Any], stream: Any = None) -> None:
-            assert array.shape == self.shape
-            assert array.dtype == self.dtype
-            content, target = array.copy(), plain(self)
+        def set(self, arr: np.ndarray[Any, Any], stream: Any = None) -> None:
+            refuse_capture(stream or current(), "H2D")
+            assert arr.shape == self.shape
+            assert arr.dtype == self.dtype
+            content, target = arr.copy(), plain(self)
             (stream or current()).submit(lambda: np.copyto(target, content))
 
         def __getitem__(self, key: Any) -> Any:
@@ -136,12 +162,14 @@ def make_cupy() -> tuple[ModuleType, Counter[str]]:
         def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **options: Any) -> Any:
             if out is None:
                 count("allocate")
+            current().flush()  # it comes after what is on the stream
             inputs = tuple(plain(value) for value in inputs)
             target = None if out is None else tuple(plain(value) for value in out)
             return np.asarray(getattr(ufunc, method)(*inputs, out=target, **options)).view(ndarray)
 
         def astype(self, *args: Any, **options: Any) -> Any:
             count("allocate")
+            current().flush()
             return plain(self).astype(*args, **options).view(ndarray)
 
         def item(self, *args: Any) -> Any:
@@ -154,12 +182,13 @@ def make_cupy() -> tuple[ModuleType, Counter[str]]:
         return np.ndarray.view(value, np.ndarray) if isinstance(value, ndarray) else value
 
     class Stream:
-        """Work of the default stream is done when it is submitted; that of others when somebody waits for it."""
+        """Work is done when somebody waits for it; that of the default stream at once, uploads excepted."""
 
         def __init__(self, null: bool = False, non_blocking: bool = False) -> None:
             self.ptr = 0 if null else next(numbers)
             self.pending: list[Work] = []
             self.captured: list[Work] | None = None
+            self.mode = MODES["Relaxed"]
             self.void = False
             streams[self.ptr] = self
 
@@ -173,18 +202,26 @@ def make_cupy() -> tuple[ModuleType, Counter[str]]:
             if not self.ptr:
                 self.flush()
 
+        def put_upload(self, work: Work) -> None:
+            """On the default stream too, done when that is waited for or has other work to do after it."""
+            (self.pending if self.captured is None else self.captured).append(work)
+
         def flush(self) -> None:
             while self.pending and self.captured is None:
                 self.pending.pop(0)()
 
         def begin_capture(self, mode: int | None = None) -> None:
-            assert self.ptr, "cannot capture on the default (legacy) stream"
+            if not self.ptr:
+                raise RuntimeError("cannot capture on the default (legacy) stream")
             graphs["capture"] += 1
             self.captured, self.void, here.capturing = [], False, self
+            self.mode = MODES["Relaxed"] if mode is None else mode
+            captures.add(self)
 
         def end_capture(self) -> Graph:
             assert self.captured is not None
             works, self.captured, here.capturing = self.captured, None, None
+            captures.discard(self)
             if self.void:
                 raise CUDARuntimeError(CAPTURE_INVALIDATED, "cudaErrorStreamCaptureInvalidated")
             return Graph(works)
@@ -226,9 +263,16 @@ def make_cupy() -> tuple[ModuleType, Counter[str]]:
     class Graph:
         def __init__(self, works: list[Work]) -> None:
             self.works = works
+            self.uploaded = False
+
+        def upload(self, stream: Any = None) -> None:
+            self.uploaded = True
 
         def launch(self, stream: Any = None) -> None:
             graphs["replay"] += 1
+            if not self.uploaded:
+                graphs["late upload"] += 1
+                self.uploaded = True
             (stream or current()).put(self.works)
 
     class Event:
@@ -248,10 +292,10 @@ def make_cupy() -> tuple[ModuleType, Counter[str]]:
             if self.stream is not None:
                 self.stream.flush()
 
-    def get_elapsed_time(start: Event, end: Event) -> float:
-        assert start.timed
-        assert end.timed
-        return (end.time - start.time) * 1e3
+    def get_elapsed_time(start_event: Event, end_event: Event) -> float:
+        assert start_event.timed
+        assert end_event.timed
+        return (end_event.time - start_event.time) * 1e3
 
     class Module:
         """A loaded cubin; its functions are no kernels, but their names."""
@@ -265,20 +309,20 @@ def make_cupy() -> tuple[ModuleType, Counter[str]]:
 
     class Device:
         compute_capability = "90"
-        current = 0
+        _current = 0
 
         def __init__(self, device: int | None = None) -> None:
-            self.id = Device.current if device is None else device
+            self.id = Device._current if device is None else device
 
         def __enter__(self) -> Device:
-            self.before, Device.current = Device.current, self.id
+            self.before, Device._current = Device._current, self.id
             return self
 
         def __exit__(self, *error: object) -> None:
-            Device.current = self.before
+            Device._current = self.before
 
         def synchronize(self) -> None:
-            count("wait")
+            wait_for_the_device()
 
     class PinnedMemory(bytearray):
         """A buffer, as CuPy's pointer to page-locked memory is one."""
@@ -291,27 +335,38 @@ def make_cupy() -> tuple[ModuleType, Counter[str]]:
         weakref.finalize(memory, pinned.pop, address)
         return memory
 
-    def allocating(make: Any) -> Any:
-        def call(*args: Any, **kwargs: Any) -> ndarray:
-            count("allocate")
-            return np.array(make(*args, **kwargs)).view(ndarray)
-
-        return call
-
     def empty(shape: Any, dtype: DTypeLike = float) -> ndarray:
+        count("allocate")
         array = np.empty(shape, dtype)
-        array.view(np.uint8)[...] = 0x55
-        return allocating(np.asarray)(array)
+        array.reshape(-1).view(np.uint8)[...] = 0x55
+        return array.view(ndarray)
 
-    def asarray(value: Any, *args: Any, **options: Any) -> ndarray:
-        if hasattr(value, "__cuda_array_interface__"):
-            interface = SimpleNamespace(__array_interface__=value.__cuda_array_interface__, owner=value)
+    def zeros(shape: Any, dtype: DTypeLike = float) -> ndarray:
+        array = empty(shape, dtype)
+        target = plain(array)
+        current().put_upload(lambda: target.fill(0))
+        return array
+
+    def asarray(a: Any, dtype: DTypeLike = None) -> ndarray:
+        if hasattr(a, "__cuda_array_interface__"):
+            interface = SimpleNamespace(__array_interface__=a.__cuda_array_interface__, owner=a)
             return np.asarray(interface).view(ndarray)
-        return allocating(np.asarray)(value, *args, **options)
+        if isinstance(a, ndarray):
+            return a if dtype is None or a.dtype == dtype else a.astype(dtype)
+        content = np.array(a, dtype, order="C")
+        array = empty(content.shape, content.dtype)
+        target = plain(array)
+        current().put_upload(lambda: np.copyto(target, content))  # from a page-locked copy, as CuPy makes one
+        return array
 
-    def ascontiguousarray(array: ndarray, dtype: DTypeLike = None) -> ndarray:
+    def memcpy_async(dst: int, src: int, size: int, kind: int, stream: int) -> None:
+        check_pinned(src if kind == HOST_TO_DEVICE else dst, size)
+        streams[stream].submit(lambda: ctypes.memmove(dst, src, size))
+
+    def ascontiguousarray(a: ndarray, dtype: DTypeLike = None) -> ndarray:
         count("allocate")  # at most
-        return np.ascontiguousarray(array, dtype).view(ndarray)
+        current().flush()
+        return np.ascontiguousarray(a, dtype).view(ndarray)
 
     def copyto(dst: ndarray, src: ndarray) -> None:
         current().submit(lambda: np.copyto(plain(dst), plain(src)))
@@ -319,7 +374,7 @@ def make_cupy() -> tuple[ModuleType, Counter[str]]:
     cupy = ModuleType("cupy")
     cupy.ndarray = ndarray  # type: ignore[attr-defined]
     cupy.empty = empty  # type: ignore[attr-defined]
-    cupy.zeros = allocating(np.zeros)  # type: ignore[attr-defined]
+    cupy.zeros = zeros  # type: ignore[attr-defined]
     cupy.asarray = asarray  # type: ignore[attr-defined]
     cupy.ascontiguousarray = ascontiguousarray  # type: ignore[attr-defined]
     cupy.copyto = copyto  # type: ignore[attr-defined]
@@ -340,11 +395,13 @@ def make_cupy() -> tuple[ModuleType, Counter[str]]:
         nvtx=SimpleNamespace(available=False),
         runtime=SimpleNamespace(
             CUDARuntimeError=CUDARuntimeError,
-            deviceSynchronize=lambda: count("wait"),
+            deviceSynchronize=wait_for_the_device,
             getDeviceCount=lambda: 1,
-            getDeviceProperties=lambda device: {"name": b"no GPU", "integrated": 0},
-            streamCaptureModeGlobal=0,
-            streamCaptureModeThreadLocal=1,
+            getDeviceProperties=lambda device: {"name": b"no GPU", "integrated": 0, "unifiedAddressing": 1},
+            memcpyAsync=memcpy_async,
+            memcpyHostToDevice=HOST_TO_DEVICE,
+            memcpyDeviceToHost=DEVICE_TO_HOST,
+            **{f"streamCaptureMode{name}": mode for name, mode in MODES.items()},
         ),
     )
     cupy.graphs = graphs  # type: ignore[attr-defined]

@@ -125,7 +125,7 @@ def network(
     quarter, tags = (np.ascontiguousarray(maps[:, :, ::2, ::2]) for maps in (half, tags[..., 0].astype(dtype)))
     size = (2 * half_size[0], 2 * half_size[1]) if project else None
     maps = DeviceMaps.network(
-        [(upload(quarter), upload(half))],
+        (upload(quarter), upload(half)),
         upload(tags),
         size=size,
         flip_indices=COCO_17.flip_indices if flip else None,

@@ -136,6 +136,7 @@ class FakeSource:
     name = "fake"
     fps: float | None = 25.0
     size: tuple[int, int] | None = (48, 64)
+    files: tuple[Path, ...] = ()
     warnings: tuple[str, ...] = ()
 
     def __init__(
@@ -211,3 +212,18 @@ def write_video(path: Path, *, frames: int = 30, codec: str = "MJPG", size: tupl
         writer.write(np.roll(noise, number, axis=1))
     writer.release()
     return path
+
+
+def whiten(result: Result) -> NDArray[np.uint8]:
+    """An overlay: a bright picture."""
+    return np.full_like(result.frame, 250)
+
+
+def read_video(path: Path) -> list[NDArray[np.uint8]]:
+    """The frames of a video, BGR, as OpenCV finds them."""
+    capture = cv2.VideoCapture(str(path))
+    frames: list[NDArray[np.uint8]] = []
+    while (read := capture.read())[0]:
+        frames.append(np.asarray(read[1], np.uint8))
+    capture.release()
+    return frames

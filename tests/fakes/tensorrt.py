@@ -20,6 +20,9 @@ from tests.fakes.tensorrt_runtime import add_runtime
 
 __all__ = ["make_tensorrt"]
 
+PORTABLE = ["sm_86", "sm_89", "sm_120"]
+"""What TensorRT-RTX builds for unless it is told."""
+
 PHASES = {"Building engine": 3, "Timing tactics": 2}
 
 ONNX_TYPES = {1: "FLOAT", 3: "INT8", 10: "HALF", 7: "INT64", 6: "INT32", 9: "BOOL"}
@@ -50,13 +53,14 @@ class _Strict:
     __slots__ = ()
 
 
-def make_tensorrt(version: str, gpu: str = "Orin", *, rtx: bool = False) -> ModuleType:
+def make_tensorrt(version: str, gpu: str = "Orin", *, rtx: bool = False, target: str = "sm_89") -> ModuleType:
     """The module.
 
     Args:
         version: ``"10.3.0"`` or ``"11.4.1"``; what either has or lacks differs.
         gpu: of the machine that the times are measured on.
-        rtx: be TensorRT-RTX, as far as building for the default GPUs and running go.
+        rtx: be TensorRT-RTX, as far as building and running go.
+        target: of the GPU on which engines of TensorRT-RTX are to run.
     """
     eleven = rtx or version.startswith("11")
 
@@ -254,11 +258,12 @@ def make_tensorrt(version: str, gpu: str = "Orin", *, rtx: bool = False) -> Modu
             return bytearray("\n".join([self._header, *sorted(self._entries)]).encode())
 
     class IBuilderConfig(_Strict):
-        __slots__ = ("_flags", "_profiles", "_timings", "profiling_verbosity", "progress_monitor")
+        __slots__ = ("_flags", "_profiles", "_targets", "_timings", "profiling_verbosity", "progress_monitor")
 
         def __init__(self) -> None:
             self._flags, self._profiles = {BuilderFlag.TF32}, list[Any]()
             self._timings: Any = None
+            self._targets: dict[int, Any] = {}
             self.progress_monitor: Any = None
             self.profiling_verbosity: Any = ProfilingVerbosity.LAYER_NAMES_ONLY
 
@@ -267,6 +272,15 @@ def make_tensorrt(version: str, gpu: str = "Orin", *, rtx: bool = False) -> Modu
 
         def clear_flag(self, flag: Any) -> None:
             self._flags.discard(BuilderFlag(flag))
+
+        if rtx:
+            num_compute_capabilities = property(
+                lambda self: len(self._targets), lambda self, value: setattr(self, "_targets", {})
+            )
+
+            def set_compute_capability(self, compute_capability: Any, index: int) -> bool:
+                self._targets[index] = module.ComputeCapability(compute_capability)
+                return True
 
         def add_optimization_profile(self, profile: Any) -> int:
             assert isinstance(profile, IOptimizationProfile)
@@ -326,6 +340,7 @@ def make_tensorrt(version: str, gpu: str = "Orin", *, rtx: bool = False) -> Modu
                 "version": version,
                 "strongly_typed": typed,
                 "flags": sorted(flag.name for flag in config._flags),
+                "targets": [f"sm_{int(each)}" for each in config._targets.values()] or PORTABLE,
                 "input": list(shape),
                 "profiles": [profile._shapes for profile in config._profiles],
                 "measured": len(names - known),
@@ -336,6 +351,7 @@ def make_tensorrt(version: str, gpu: str = "Orin", *, rtx: bool = False) -> Modu
 
     module = ModuleType("tensorrt")
     module.__version__ = version  # type: ignore[attr-defined]
+    module.target = target  # type: ignore[attr-defined]
     for kind in (
         *(ILogger, IProgressMonitor, BuilderFlag, NetworkDefinitionCreationFlag, DataType, LayerType, ITensor, ILayer),
         ProfilingVerbosity,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import ctypes
 import json
+import weakref
 from collections.abc import Callable
 from enum import IntEnum
 from typing import Any
@@ -40,7 +41,7 @@ def add_runtime(module: Any, *, rtx: bool) -> None:
     KernelStrategy = IntEnum("DynamicShapesKernelSpecializationStrategy", {"LAZY": 0, "EAGER": 1, "NONE": 2})  # noqa: N806
 
     class IRuntimeCache(_Strict):
-        __slots__ = ("_content",)
+        __slots__ = ("__weakref__", "_content")
 
         def __init__(self) -> None:
             self._content = b""
@@ -127,18 +128,20 @@ def add_runtime(module: Any, *, rtx: bool) -> None:
             return json.dumps({"Layers": self._engine._plan["layers"], "Bindings": []})
 
     class IExecutionContext(_Strict):
-        __slots__ = ("_addresses", "_engine", "_kept", "_ran", "_scratch", "_shape")
+        __slots__ = ("_addresses", "_cache", "_engine", "_kept", "_ran", "_scratch", "_shape")
 
         def __init__(self, engine: Any, choice: Any) -> None:
             self._engine, self._addresses, self._ran = engine, dict[str, int](), False
             self._shape: Any = None
             self._scratch: Any = None
             self._kept: Any = None
+            self._cache: Any = None
             strategy = choice
             if isinstance(choice, IRuntimeConfig):
                 strategy = choice._strategy
                 module.made.append((choice._graphs.name, choice._kernels.name, choice._cache._content))
                 choice._cache._content = KERNELS + b"the engine"
+                self._cache = weakref.ref(choice._cache)  # it is whoever made it that keeps it alive
             assert strategy == Strategy.USER_MANAGED, "scratch memory is to be ours"
 
         def _fail(self, text: str) -> bool:
@@ -172,6 +175,8 @@ def add_runtime(module: Any, *, rtx: bool) -> None:
             engine = self._engine
             if module.refuse:
                 return self._fail(module.refuse)
+            if self._cache is not None and self._cache() is None:
+                return self._fail("the runtime cache is gone, and its kernels with it")
             if self._shape is None or self._scratch is None:
                 return self._fail("shapes and memory are not set")
             if module.capturing(stream_handle) and not self._ran:
@@ -201,7 +206,12 @@ def add_runtime(module: Any, *, rtx: bool) -> None:
 
         def deserialize_cuda_engine(self, serialized_engine: Any) -> Any:
             try:
-                return ICudaEngine(json.loads(bytes(serialized_engine)), self._logger)
+                plan = json.loads(bytes(serialized_engine))
+                if rtx and module.target not in plan["targets"]:
+                    error = f"UNSUPPORTED_CC: this is {module.target}, and the engine is for {plan['targets']}"
+                    self._logger.log(module.ILogger.Severity.ERROR, error)
+                    return None
+                return ICudaEngine(plan, self._logger)
             except (ValueError, KeyError):
                 self._logger.log(
                     module.ILogger.Severity.ERROR,
@@ -211,8 +221,8 @@ def add_runtime(module: Any, *, rtx: bool) -> None:
 
     kinds: list[Any] = [Strategy, Format, ICudaEngine, EngineInspector, IExecutionContext, Runtime]
     if rtx:
-        names = ("SM75", "SM80", "SM86", "SM89", "SM120")
-        ComputeCapability = IntEnum("ComputeCapability", {name: int(name[2:]) for name in names})  # noqa: N806
+        numbers = {f"SM{number}": number for number in (75, 80, 86, 89, 120, 121)}
+        ComputeCapability = IntEnum("ComputeCapability", {"NONE": 0, "CURRENT": 1, **numbers})  # noqa: N806
         kinds += [ComputeCapability, GraphStrategy, KernelStrategy, IRuntimeConfig, IRuntimeCache]
     for kind in kinds:
         setattr(module, kind.__name__, kind)

@@ -9,11 +9,18 @@ from typing import Any
 
 import pytest
 
-from heatstream.engine_builder.trt.toolkit import Toolkit
+from heatstream.engine_builder.trt.toolkit import Toolkit, open_toolkit
 from tests.fakes.tensorrt import make_tensorrt
 
 GONE = {"FP16", "INT8", "OBEY_PRECISION_CONSTRAINTS", "EXPLICIT_BATCH"}
 """What TensorRT 10 has and neither TensorRT 11 nor TensorRT-RTX: heatstream must not need it."""
+
+
+@pytest.fixture(scope="module")
+def rtx() -> Toolkit:
+    """The real TensorRT-RTX."""
+    pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx-cu13 has wheels for Linux on x86-64 and for Windows alone")
+    return open_toolkit("tensorrt-rtx")
 
 
 def _overloads(function: Any) -> list[list[tuple[str, bool]]]:
@@ -61,6 +68,11 @@ def test_every_name_and_argument_is_that_of_the_real_one(rtx: Toolkit, fake: Any
             elif not inspect.isclass(own):
                 assert isinstance(theirs, property), f"{name}.{member}"
     assert compared > 35
+
+
+def test_the_gpus_that_it_has_engines_for_are_those_of_the_real_one(rtx: Toolkit) -> None:
+    members = make_tensorrt("1.7", rtx=True).ComputeCapability.__members__  # type: ignore[attr-defined]
+    assert set(members) == set(rtx.module.ComputeCapability.__members__)
 
 
 @pytest.mark.parametrize("version", ["10.3.0", "11.4.1"])

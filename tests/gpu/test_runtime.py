@@ -11,6 +11,8 @@ import pytest
 
 import heatstream
 from heatstream import catalog
+from heatstream.engine_builder.trt.gpus import local_gpu
+from heatstream.engine_builder.trt.toolkit import open_toolkit
 from heatstream.errors import MissingExtraError
 from heatstream.results import Result
 from heatstream.runtime.pipelines.pose_gpu import FRAMES_IN_FLIGHT, GpuPosePipeline
@@ -52,10 +54,14 @@ def pipeline(request: pytest.FixtureRequest, model: Path) -> Iterator[GpuPosePip
         torch = pytest.importorskip("torch", reason="torch is not installed")
         if not torch.cuda.is_available():
             pytest.skip("this torch has no CUDA")
-    try:
-        opened = heatstream.load(model, "cuda", engine=request.param)
-    except MissingExtraError as error:
-        pytest.skip(str(error))
+    else:
+        try:
+            toolkit, here = open_toolkit(request.param), local_gpu()
+        except MissingExtraError as error:
+            pytest.skip(str(error))  # it says what to install
+        if request.param == "tensorrt-rtx" and here is not None and here.target not in toolkit.known_targets:
+            pytest.skip(f"TensorRT-RTX has no engines for {here.target}")
+    opened = heatstream.load(model, "cuda", engine=request.param)
     assert isinstance(opened, GpuPosePipeline)
     with opened:
         yield opened

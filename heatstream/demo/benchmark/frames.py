@@ -59,6 +59,7 @@ class Endless:
     fps: float | None = None
     frame_count: int | None = None
     size: tuple[int, int] | None = None
+    files: tuple[Path, ...] = ()
     warnings: tuple[str, ...] = ()
 
     def __init__(self, feed: FrameFeed) -> None:

@@ -11,6 +11,7 @@ import typer
 
 from heatstream.demo.terminal.messages import print_message
 from heatstream.errors import HeatstreamError, InputError
+from heatstream.extras import require
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["bench"]
 
 EXIT_REGRESSED = 1
-SIGNAL_EXIT = 128  # the shell's convention: 128 + the signal's number
 
 
 def bench(
@@ -120,7 +120,7 @@ def bench(
     from heatstream.demo.benchmark.frames import open_feed
     from heatstream.demo.benchmark.record import Record
     from heatstream.demo.benchmark.table import print_comparison, print_record
-    from heatstream.demo.terminal.signals import StopSignals
+    from heatstream.demo.terminal.signals import SIGNAL_EXIT, StopSignals
 
     _check_outputs(json, plot, compare)
     old = None if compare is None else Record.read(compare)
@@ -247,6 +247,8 @@ def _check_outputs(json: Path | None, plot: Path | None, compare: Path | None) -
     """Refuse before the measuring what could not be written after it."""
     if plot is not None and plot.suffix.lower() != ".png":
         raise InputError(f"--plot writes a PNG: name it {plot.stem}.png")
+    if plot is not None:
+        require("matplotlib", extra="plot", purpose="drawing charts")
     for path in (json, plot):
         if path is not None and not path.parent.is_dir():
             raise InputError(f"there is no folder {path.parent}: make it first")

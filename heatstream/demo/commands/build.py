@@ -68,8 +68,8 @@ def build(
             "--gpu",
             metavar="sm_89,...",
             help="GPUs that it is for, by compute capability; TensorRT-RTX alone can build for others than this "
-            "machine's.",
-            show_default="TensorRT: this GPU; TensorRT-RTX: 8.0 and later",
+            "machine's, and never for a Jetson.",
+            show_default="TensorRT: this GPU; TensorRT-RTX: 8.6, 8.9, 12.0",
         ),
     ] = None,
     output: Annotated[
@@ -98,7 +98,8 @@ def build(
 ) -> None:
     """Build the engine of MODEL for NVIDIA GPUs, or find it if it was built before.
 
-    TensorRT-RTX builds without a GPU. The engine is kept with a sidecar that
+    TensorRT-RTX builds without a GPU, for desktop and laptop GPUs; engines for
+    a Jetson are built on it, with JetPack's TensorRT. The engine is kept with a sidecar that
     says what it was built from and for; it is built again when the model, the
     library or the GPU has changed, or when a file is damaged.
 
@@ -113,7 +114,7 @@ def build(
     from heatstream.engine_builder.trt.cache import build_engine, remove_relatives
     from heatstream.engine_builder.trt.gpus import local_gpu, parse_targets
     from heatstream.engine_builder.trt.model_source import read_model
-    from heatstream.engine_builder.trt.toolkit import choose_toolkit, open_toolkit
+    from heatstream.engine_builder.trt.toolkit import check_targets, choose_toolkit, open_toolkit
     from heatstream.models.checkpoint_network import sized
     from heatstream.runtime.load import model_path
 
@@ -124,22 +125,26 @@ def build(
             "--verify runs the engine, which needs an NVIDIA GPU, and this machine has none: build without it here, "
             "and verify where the engine will run"
         )
+    targets = () if gpu is None else parse_targets(gpu)
+    check_targets("tensorrt-rtx" if backend is BackendChoice.auto else backend.value, targets, here)
     if backend is BackendChoice.auto:
         toolkit, why = choose_toolkit(here)
+        toolkit.targets(targets, here)  # refused before anything else is said
         print(f"{toolkit.title} is used: {why}")
     else:
         toolkit = open_toolkit(backend.value)
     if size is not None and "any" in size.lower():
         raise InputError(f"--size {size!r}: an engine has one size, give HEIGHTxWIDTH such as 256x448")
+    source = read_model(path)
     with BuildView() as view:
         found = build_engine(
-            path,
+            source,
             toolkit,
             here,
-            size=None if size is None else sized(read_model(path).info, size).input_size,
+            size=None if size is None else sized(source.info, size).input_size,
             batch=batch,
             precision=None if precision is None else precision.value,
-            targets=() if gpu is None else parse_targets(gpu),
+            targets=targets,
             folder=output,
             progress=view,
             waiting=lambda lock: print_message(

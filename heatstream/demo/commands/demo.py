@@ -65,6 +65,7 @@ class AstronautClip:
 
     name = "astronaut"
     live = False
+    files: tuple[Path, ...] = ()
     warnings: tuple[str, ...] = ()
 
     def __init__(self) -> None:

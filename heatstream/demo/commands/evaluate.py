@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from enum import Enum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from heatstream.demo.terminal.messages import print_message
 from heatstream.errors import InputError
 
 if TYPE_CHECKING:
@@ -176,6 +178,8 @@ def evaluate(
                 _refuse({"--boxes": boxes}, f"is for COCO's people; {labelled.labels} has its own boxes")
             if labelled.measure != "nme":
                 _refuse({"--norm": norm, "--ced": ced}, f"is for faces; {labelled.labels} labels bodies")
+            elif ced is None and find_spec("matplotlib") is None:
+                print_message("no error curve is drawn, which needs matplotlib: pip install 'heatstream[plot]'")
             elif ced is None:
                 ced = Path(f"{info.name}-ced.png") if output is None else output.with_name(f"{output.stem}-ced.png")
             report = EvaluationReport(output, sheet, ced)

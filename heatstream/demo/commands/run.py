@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from heatstream.errors import InputError
+
 __all__ = ["run"]
 
 FACE_MODEL = "h3r-mobile-68"
@@ -58,7 +60,9 @@ def run(
     ] = None,
     events: Annotated[
         Path | None,
-        typer.Option("--events", help="With --zones: write one line of JSON per event; they are printed otherwise."),
+        typer.Option(
+            "--events", help="With --zones: write the events here, one line of JSON each; to stdout (-) if left out."
+        ),
     ] = None,
     min_score: Annotated[
         float, typer.Option("--min-score", min=0, max=1, help="Draw keypoints of at least this score.")
@@ -93,7 +97,10 @@ def run(
     from heatstream.demo.terminal.build_progress import BuildView
     from heatstream.runtime.load import load
     from heatstream.runtime.sources import open_source
+    from heatstream.runtime.zones import Zones
 
+    if events is not None and zones is None:
+        raise InputError("--events needs to know what to watch: add --zones zones.toml")
     job = RunOptions(
         saves=() if save is None else (save,),
         jsonl=jsonl,
@@ -101,6 +108,9 @@ def run(
         window=window,
         frames=frames,
         overlay=Overlay(min_score=min_score, colors="person" if color_people else "side"),
+        smooth=smooth,
+        zones=None if zones is None else Zones.read(zones),
+        events=Path("-") if events is None and zones is not None else events,
     )
     with BuildView() as view:
         pipeline = load(model, device, threads, engine=engine, faces=face_model if faces else None, progress=view)

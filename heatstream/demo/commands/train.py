@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from heatstream.demo.terminal.messages import print_message
-from heatstream.demo.terminal.signals import StopSignals
+from heatstream.demo.terminal.signals import SIGNAL_EXIT, StopSignals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from heatstream.models.training.trainer import TrainResult, Validate
 
 __all__ = ["train"]
-
-SIGNAL_EXIT = 128  # the shell's convention: 128 + the signal's number
 
 
 def train(

@@ -42,8 +42,7 @@ def as_fed(frame: NDArray[np.uint8], info: ModelInfo) -> NDArray[np.float32]:
     from heatstream.kernels import letterbox
     from heatstream.runtime.pipelines.base import frame_geometry
 
-    geometry = frame_geometry(info, (frame.shape[0], frame.shape[1]))
-    return letterbox(frame, geometry, info.mean, info.std)
+    return letterbox(frame, frame_geometry(info, (frame.shape[0], frame.shape[1])), info.mean, info.std)
 
 
 def spread_photographs(folder: Path, count: int) -> Iterator[tuple[Path, NDArray[np.uint8]]]:

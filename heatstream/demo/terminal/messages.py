@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 __all__ = ["print_message"]
 
 
 def print_message(text: str) -> None:
-    """One line, whatever the text holds."""
-    print(f"heatstream: {' '.join(text.split())}", file=sys.stderr, flush=True)
+    """One line, whatever the text holds; nobody is told where nobody reads stderr."""
+    with contextlib.suppress(OSError):
+        print(f"heatstream: {' '.join(text.split())}", file=sys.stderr, flush=True)

@@ -12,14 +12,17 @@ if TYPE_CHECKING:
 __all__ = ["print_report"]
 
 
-def print_report(summary: StreamSummary, *, title: str, reason: str, written: Sequence[Path]) -> None:
-    """Print the summary of a run to stdout.
+def print_report(
+    summary: StreamSummary, *, title: str, reason: str, written: Sequence[Path], stderr: bool = False
+) -> None:
+    """Print the summary of a run.
 
     Args:
         summary: what the run came to.
         title: the networks, and the library and device they ran on.
         reason: why that one; empty if nobody had to choose.
         written: files that now hold results.
+        stderr: print it there, because stdout holds results.
     """
     from rich.console import Console
     from rich.table import Table
@@ -32,7 +35,7 @@ def print_report(summary: StreamSummary, *, title: str, reason: str, written: Se
         if name == "latency":
             table.add_section()
         table.add_row(name, f"{stage.p50 * 1000:.1f}", f"{stage.p99 * 1000:.1f}")
-    console = Console()
+    console = Console(stderr=stderr)
     console.print(table)
     for name, value in (
         ("frames", str(summary.frames)),

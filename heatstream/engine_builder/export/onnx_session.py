@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from heatstream.errors import EngineError, ModelFileError
+from heatstream.errors import EngineError, ModelFileError, first_line
 
-__all__ = ["first_line", "import_onnxruntime", "open_session", "session_options"]
+__all__ = ["import_onnxruntime", "open_session", "run_options", "session_options"]
 
 SILENT = 4  # ONNX Runtime's severity "fatal": what fails is raised, and told once, by us
 
@@ -69,10 +69,11 @@ def session_options(threads: int = 0, *, optimised: bool = True) -> Any:
     return options
 
 
-def first_line(error: Exception) -> str:
-    """What an error says first."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+def run_options() -> Any:
+    """The onnxruntime.RunOptions of one run; setting its ``terminate`` ends the run with an error."""
+    options = import_onnxruntime().RunOptions()
+    options.log_severity_level = SILENT
+    return options
 
 
 def _check_file(path: Path) -> None:

@@ -22,7 +22,7 @@ import platformdirs
 from heatstream.engine_builder.trt.compile import Progress, compile_engine
 from heatstream.engine_builder.trt.gpus import Gpu
 from heatstream.engine_builder.trt.layers import count_layers, float32_layers
-from heatstream.engine_builder.trt.model_source import ModelSource, read_model
+from heatstream.engine_builder.trt.model_source import ModelSource
 from heatstream.engine_builder.trt.plan_file import (
     EngineRecord,
     EngineSpec,
@@ -61,7 +61,7 @@ class FoundEngine:
 
 
 def build_engine(
-    model: Path,
+    source: ModelSource,
     toolkit: Toolkit,
     gpu: Gpu | None,
     *,
@@ -77,7 +77,7 @@ def build_engine(
     """Find the engine of a model file, or build it.
 
     Args:
-        model: the model file.
+        source: the model file, as `read_model` has read it.
         toolkit: what builds it and will run it.
         gpu: of this machine.
         size: (height, width) in px; the model's own when left out.
@@ -90,13 +90,12 @@ def build_engine(
         lock_seconds: how long to wait for it.
 
     Raises:
-        ModelFileError: the model file is missing, damaged, or not ours.
+        ModelFileError: the model file has changed since it was read.
         InputError: the model or the toolkit cannot give such an engine.
         BuildError: the toolkit refuses or fails, or another process builds for too long.
         SinkError: the folder cannot be written.
         MissingExtraError: the model has to be cast to FP16, and onnx is not installed.
     """
-    source = read_model(model)
     info = source.shaped(size=size, batch=batch, precision=precision)
     spec = engine_spec(source, info, toolkit, gpu, batch=batch, targets=targets)
     folder = engine_folder() if folder is None else folder

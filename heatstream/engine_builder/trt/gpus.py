@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import ctypes
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from heatstream.errors import InputError
 
-__all__ = ["PORTABLE", "Gpu", "local_gpu", "parse_targets", "runs_on"]
+__all__ = ["JETSONS", "PORTABLE", "RTX_GPUS", "Gpu", "local_gpu", "parse_targets", "pci_bus_id"]
 
-PORTABLE = "sm_80+"
-"""What TensorRT-RTX builds for unless told otherwise: compute capability 8.0 and later."""
+PORTABLE = ("sm_86", "sm_89", "sm_120")
+"""What TensorRT-RTX builds for unless told otherwise: the desktop and laptop GPUs of its support matrix from 8.6 on."""
+
+RTX_GPUS = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_120", "sm_121")
+"""What TensorRT-RTX 1.7 has engines for, where its module is not to be asked."""
+
+JETSONS = {"sm_72": "Jetson Xavier", "sm_87": "Jetson Orin", "sm_101": "Jetson Thor", "sm_110": "Jetson Thor"}
+"""Boards whose engines are built on them, by JetPack's TensorRT; Thor has two numbers, that of CUDA 12 and of 13."""
 
 DRIVERS = ("libcuda.so.1", "nvcuda.dll")
 NAME_LENGTH = 256
@@ -51,6 +56,16 @@ def local_gpu(index: int = 0) -> Gpu | None:
     return None if failed else Gpu(name.value.decode(errors="replace"), f"sm_{major.value}{minor.value}")
 
 
+def pci_bus_id(index: int = 0) -> str | None:
+    """Where a GPU sits, for example ``"0000:3b:00.0"``: NVIDIA's other libraries count them in another order."""
+    driver = _driver()
+    device, address = ctypes.c_int(), ctypes.create_string_buffer(32)
+    if driver is None or driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(device), index):
+        return None
+    failed = driver.cuDeviceGetPCIBusId(address, len(address), device)
+    return None if failed else address.value.decode()
+
+
 def _driver() -> ctypes.CDLL | None:
     for name in DRIVERS:
         try:
@@ -78,11 +93,5 @@ def parse_targets(text: str) -> tuple[str, ...]:
     return tuple(sorted(targets, key=_number))
 
 
-def runs_on(targets: Sequence[str], gpu: Gpu) -> bool:
-    """Whether an engine for these targets may run on a GPU."""
-    number = _number(gpu.target)
-    return any(number >= _number(target) if target.endswith("+") else number == _number(target) for target in targets)
-
-
 def _number(target: str) -> int:
-    return int(target.removeprefix("sm_").removesuffix("+"))
+    return int(target.removeprefix("sm_"))

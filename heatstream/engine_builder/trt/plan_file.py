@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from heatstream.engine_builder.trt.gpus import Gpu, runs_on
+from heatstream.engine_builder.trt.gpus import Gpu
 from heatstream.engine_builder.trt.toolkit import Toolkit
 from heatstream.engine_builder.trt.verification import Verification
 from heatstream.errors import EngineFileError, ModelFileError, SinkError
@@ -265,7 +265,7 @@ def _check_machine(path: Path, spec: EngineSpec, toolkit: Toolkit, gpu: Gpu | No
     if (spec.backend, spec.version) != (toolkit.backend, toolkit.version):
         built, here = f"{spec.backend} {spec.version}", f"{toolkit.backend} {toolkit.version}"
         raise EngineFileError(f"the engine {path} was built with {built}, and this is {here}")
-    if gpu is not None and not runs_on(spec.targets, gpu):
+    if gpu is not None and gpu.target not in spec.targets:
         targets = ", ".join(spec.targets)
         raise EngineFileError(f"the engine {path} was built for {targets}, and this GPU is {gpu.target} ({gpu.name})")
     if gpu is not None and spec.gpu not in (None, gpu.name):

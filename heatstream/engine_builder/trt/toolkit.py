@@ -6,8 +6,8 @@ what                 TensorRT 10.3 to 10.x        TensorRT 11             Tensor
 strong typing        asked for when a network is  always; the flag is     always; the flag is there and does
                      created                      there and does nothing  nothing
 ``BuilderFlag.FP16`` there; must not be set       gone                    gone
-GPU that it is for   the one it is built on       the one it is built on  any, by compute capability; no GPU
-                                                                          is needed to build
+GPU that it is for   the one it is built on       the one it is built on  those that its module lists, by compute
+                                                                          capability; no GPU is needed to build
 timing cache         kept between builds          kept between builds     does nothing, and is deprecated
 inspector            tells the fused layers       tells the fused layers  not asked: kernels are chosen when
                                                                           the engine is loaded
@@ -30,10 +30,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from heatstream.engine_builder.trt.gpus import PORTABLE, Gpu
-from heatstream.errors import BuildError, InputError, MissingExtraError
+from heatstream.engine_builder.trt.gpus import JETSONS, PORTABLE, Gpu
+from heatstream.errors import BuildError, EngineError, InputError, MissingExtraError
 
-__all__ = ["BACKENDS", "Backend", "Toolkit", "choose_toolkit", "open_toolkit"]
+__all__ = ["BACKENDS", "Backend", "Toolkit", "check_targets", "choose_toolkit", "open_toolkit"]
 
 Backend = Literal["tensorrt", "tensorrt-rtx"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
@@ -90,23 +90,39 @@ class Toolkit:
             InputError: this toolkit cannot build for one of them.
             BuildError: this toolkit builds for the GPU of this machine, which has none.
         """
+        check_targets(self.backend, wanted, gpu)
         if self.backend == "tensorrt-rtx":
-            known = [f"sm_{name[2:]}" for name in self.module.ComputeCapability.__members__ if name[:2] == "SM"]
             for target in wanted:
-                if target not in known:
-                    raise InputError(f"{self.title} does not build for {target}: it knows {', '.join(known)}")
-            return tuple(wanted) or (PORTABLE,)
+                if target not in self.known_targets:
+                    raise InputError(
+                        f"{self.title} has no engines for {target}, but for {', '.join(self.known_targets)}: build on "
+                        "the machine with that GPU, with TensorRT (--backend tensorrt)"
+                    )
+            return tuple(wanted) or PORTABLE
         if gpu is None:
             raise BuildError(
                 f"{self.title} builds on the GPU that the engine is for, and this machine has none: build there, or "
                 "use --backend tensorrt-rtx"
             )
-        if any(target != gpu.target for target in wanted):
-            raise InputError(
-                f"{self.title} builds for the GPU of this machine alone ({gpu.name}, {gpu.target}), not for "
-                f"{', '.join(wanted)}: build on that machine, or use --backend tensorrt-rtx"
-            )
         return (gpu.target,)
+
+    @property
+    def known_targets(self) -> tuple[str, ...]:
+        """The compute capabilities that TensorRT-RTX has engines for."""
+        members = self.module.ComputeCapability.__members__
+        return tuple(f"sm_{name[2:]}" for name in members if name[:2] == "SM")
+
+    def check_gpu(self, gpu: Gpu) -> None:
+        """Refuse a GPU that no engine of this toolkit runs on, before one is built.
+
+        Raises:
+            EngineError: there is none.
+        """
+        if self.backend == "tensorrt-rtx" and gpu.target not in self.known_targets:
+            raise EngineError(
+                f"{self.title} has no engines for this GPU ({gpu.name}, {gpu.target}), but for "
+                f"{', '.join(self.known_targets)}: use the engine tensorrt or torch"
+            )
 
     def aim(self, config: Any, targets: Sequence[str]) -> None:
         """Tell a builder config what it builds for, where that can be told.
@@ -116,7 +132,7 @@ class Toolkit:
         """
         if self.backend == "tensorrt-rtx":  # or its engines allocate when they run, and cannot be captured
             config.set_flag(self.module.BuilderFlag.REQUIRE_USER_ALLOCATION)
-        if self.backend == "tensorrt-rtx" and tuple(targets) != (PORTABLE,):
+        if self.backend == "tensorrt-rtx" and tuple(targets) != PORTABLE:
             config.num_compute_capabilities = len(targets)
             for index, target in enumerate(targets):
                 capability = getattr(self.module.ComputeCapability, f"SM{target.removeprefix('sm_')}")
@@ -165,6 +181,32 @@ class Toolkit:
         if self.backend == "tensorrt-rtx" and not context.is_stream_capturable(stream):
             return f"{self.title} cannot be captured with this engine"
         return ""
+
+
+def check_targets(backend: Backend, wanted: Sequence[str], gpu: Gpu | None) -> None:
+    """Refuse what no toolkit could build here, whether or not one is installed.
+
+    Args:
+        backend: what would build.
+        wanted: compute capabilities that were asked for.
+        gpu: of this machine.
+
+    Raises:
+        InputError: an engine for one of them is built on another machine.
+    """
+    others = [target for target in wanted if gpu is None or target != gpu.target]
+    for target in others:
+        if target in JETSONS:
+            raise InputError(
+                f"engines for {target} ({JETSONS[target]}) are built on the Jetson alone: run heatstream build there, "
+                "without --gpu, with JetPack's TensorRT"
+            )
+    if backend == "tensorrt" and others:
+        here = "has none" if gpu is None else f"has another one ({gpu.name}, {gpu.target})"
+        raise InputError(
+            f"TensorRT builds engines for {', '.join(others)} on that GPU alone, and this machine {here}: run "
+            "heatstream build where it is"
+        )
 
 
 def choose_toolkit(gpu: Gpu | None) -> tuple[Toolkit, str]:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -24,7 +23,6 @@ __all__ = [
     "DESCRIPTOR_BYTES",
     "PIXELS",
     "ROWS",
-    "Nv12",
     "check_input",
     "describe",
     "letterbox",
@@ -40,9 +38,7 @@ PIXELS = 2  # of a thread
 _DESCRIPTOR = np.dtype(
     [
         ("pixels", "u8"),
-        ("chroma", "u8"),
         ("row_bytes", "i8"),
-        ("chroma_row_bytes", "i8"),
         ("height", "i4"),
         ("width", "i4"),
         ("scale", "f4"),
@@ -55,25 +51,12 @@ DESCRIPTOR_BYTES = _DESCRIPTOR.itemsize
 _NORMALISATION = np.dtype([("scale", "f4", 3), ("shift", "f4", 3)], align=True)
 
 
-@dataclass(frozen=True, eq=False)
-class Nv12:
-    """A frame as cameras and video decoders give it: BT.601, limited range.
-
-    Attributes:
-        luma: (H, W) uint8, H and W even, rows of any stride.
-        chroma: (H / 2, W) uint8, U and V in turn, rows of any stride.
-    """
-
-    luma: Array
-    chroma: Array
-
-
-def describe(frames: Sequence[Array | Nv12], geometries: Sequence[Geometry]) -> NDArray[np.uint8]:
+def describe(frames: Sequence[Array], geometries: Sequence[Geometry]) -> NDArray[np.uint8]:
     """What the kernel must know of a batch of frames, for the caller to copy to the device.
 
     Args:
-        frames: in device memory; (H, W, 3) uint8 BGR with packed pixels and rows of any stride, or NV12. They must
-            stay alive and in place until the kernel has run.
+        frames: in device memory; (H, W, 3) uint8 BGR with packed pixels and rows of any stride. They must stay alive
+            and in place until the kernel has run.
         geometries: where each lands.
 
     Returns:
@@ -84,15 +67,9 @@ def describe(frames: Sequence[Array | Nv12], geometries: Sequence[Geometry]) -> 
     """
     descriptors = np.zeros(len(frames), _DESCRIPTOR)
     for descriptor, frame, geometry in zip(descriptors, frames, geometries, strict=True):
-        if isinstance(frame, Nv12):
-            _check_nv12(frame)
-            luma = frame.luma
-            descriptor["chroma"], descriptor["chroma_row_bytes"] = address(frame.chroma), frame.chroma.strides[0]
-        else:
-            _check_bgr(frame)
-            luma = frame
-        descriptor["pixels"], descriptor["row_bytes"] = address(luma), luma.strides[0]
-        descriptor["height"], descriptor["width"] = luma.shape[:2]
+        _check_bgr(frame)
+        descriptor["pixels"], descriptor["row_bytes"] = address(frame), frame.strides[0]
+        descriptor["height"], descriptor["width"] = frame.shape[:2]
         # As the reference's warp inverts it: a last bit of difference can move a grey level.
         inverse = cv2.invertAffineTransform(geometry.warp)
         descriptor["scale"], descriptor["shift_x"], descriptor["shift_y"] = inverse[0, 0], inverse[0, 2], inverse[1, 2]
@@ -194,14 +171,3 @@ def _check_bgr(frame: Array) -> None:
         raise InputError(f"a frame must be (H, W, 3) uint8 BGR and hold pixels, got {frame.shape} {frame.dtype}")
     if tuple(frame.strides[1:]) != (3, 1):
         raise InputError(f"a frame's pixels must follow each other in its rows, got strides {frame.strides}")
-
-
-def _check_nv12(frame: Nv12) -> None:
-    luma, chroma = frame.luma, frame.chroma
-    if luma.ndim != 2 or luma.dtype != np.uint8 or chroma.dtype != np.uint8 or 0 in luma.shape:
-        raise InputError(f"luma must be (H, W) uint8, got {luma.shape} {luma.dtype} and chroma {chroma.dtype}")
-    height, width = luma.shape
-    if height % 2 or width % 2 or tuple(chroma.shape) != (height // 2, width):
-        raise InputError(f"NV12 has even sides and chroma (H / 2, W), got luma {luma.shape} and chroma {chroma.shape}")
-    if luma.strides[1] != 1 or chroma.strides[1] != 1:
-        raise InputError(f"rows must be packed, got strides {luma.strides} of luma and {chroma.strides} of chroma")

@@ -83,54 +83,43 @@ class DeviceMaps:
     @classmethod
     def network(
         cls,
-        passes: Sequence[tuple[Array, Array]],
+        heatmaps: tuple[Array, Array],
         tags: Array,
         *,
-        tag_pass: int = 0,
         size: tuple[int, int] | None = None,
         flip_indices: Sequence[int] | None = None,
     ) -> DeviceMaps:
-        """What the network gave, at one scale or several; see :mod:`heatstream.kernels.reference.aggregate`.
+        """What the network gave; see :mod:`heatstream.kernels.reference.aggregate`.
 
         Args:
-            passes: for each scale, largest first, the heatmaps (N, K, h, w) at 1/4 and (N, K, 2h, 2w) at 1/2 of its
-                input, float16 or float32.
-            tags: (N, K, h, w) of pass ``tag_pass``, which is the one at scale 1.
-            size: (height, width) to project to, the input's at scale 1; half the largest input's when left out.
+            heatmaps: (N, K, h, w) at 1/4 and (N, K, 2h, 2w) at 1/2 of the input, float16 or float32.
+            tags: (N, K, h, w).
+            size: (height, width) of the input, to project to; half of that when left out.
             flip_indices: each joint's left/right partner in a flip test, where image 2b is plain and 2b + 1 its
                 mirror image; N is then twice the number of images.
 
         Raises:
             InputError: the arrays do not belong together, or are not contiguous.
         """
-        first_quarter, first_half = passes[0]
+        quarter, half = heatmaps
         views = 1 if flip_indices is None else 2
-        runs, num_joints = first_quarter.shape[:2]
-        real = _real_type("heatmaps", first_quarter)
-        height, width = size or first_half.shape[2:]
-        for quarter, half in passes:
-            small = tuple(quarter.shape[2:])
-            check_array("heatmaps at 1/4", quarter, (runs, num_joints, *small), real)
-            check_array("heatmaps at 1/2", half, (runs, num_joints, *(2 * pixels for pixels in small)), real)
-        check_array("tags", tags, tuple(passes[tag_pass][0].shape), real)
-        if runs % views or 0 in first_quarter.shape:
-            raise InputError(f"a flip test takes images in pairs, and maps hold pixels, got {first_quarter.shape}")
-
-        project = size is not None and len(passes) == 1
-        if project and (height, width) != tuple(2 * pixels for pixels in first_half.shape[2:]):
-            raise InputError(f"maps at 1/2 of {first_half.shape[2:]} px are projected to twice that, not to {size}")
-        struct = np.zeros((), _network_type(len(passes), num_joints))
-        for target, (quarter, half) in zip(struct["passes"], passes, strict=True):
-            small = quarter.shape[2:]
-            steps = (2 * small[0] / height, 2 * small[1] / width)
-            for field, value in zip(target.dtype.names, (address(quarter), address(half), *small, *steps), strict=True):
-                target[field] = value
-        struct["tags"], struct["tag_pass"] = address(tags), tag_pass
+        runs, num_joints, small_height, small_width = quarter.shape
+        real = _real_type("heatmaps", quarter)
+        check_array("heatmaps at 1/4", quarter, quarter.shape, real)
+        check_array("heatmaps at 1/2", half, (runs, num_joints, 2 * small_height, 2 * small_width), real)
+        check_array("tags", tags, quarter.shape, real)
+        if runs % views or 0 in quarter.shape:
+            raise InputError(f"a flip test takes images in pairs, and maps hold pixels, got {quarter.shape}")
+        if size not in (None, (4 * small_height, 4 * small_width)):
+            raise InputError(f"maps at 1/2 of {half.shape[2:]} px are projected to twice that, not to {size}")
+        height, width = size or half.shape[2:]
+        struct = np.zeros((), _network_type(num_joints))
+        struct["quarter"], struct["half"], struct["tags"] = map(address, (quarter, half, tags))
+        struct["quarter_height"], struct["quarter_width"] = small_height, small_width
         struct["height"], struct["width"] = height, width
         struct["partner"] = range(num_joints) if flip_indices is None else flip_indices
-        macros = _macros(num_joints, real, views, project=int(project), flip=views - 1, num_passes=len(passes))
-        arrays = (*(array for entry in passes for array in entry), tags)
-        return cls(runs // views, num_joints, views, (height, width), macros, struct, arrays)
+        macros = _macros(num_joints, real, views, project=int(size is not None), flip=views - 1)
+        return cls(runs // views, num_joints, views, (height, width), macros, struct, (quarter, half, tags))
 
     @property
     def tiles(self) -> int:
@@ -198,7 +187,6 @@ def _macros(
     plain: int = 0,
     project: int = 0,
     flip: int = 0,
-    num_passes: int = 1,
 ) -> dict[str, int]:
     return {
         "NUM_JOINTS": num_joints,
@@ -207,22 +195,14 @@ def _macros(
         "PLAIN": plain,
         "PROJECT": project,
         "FLIP": flip,
-        "NUM_PASSES": num_passes,
     }
 
 
-def _network_type(num_passes: int, num_joints: int) -> np.dtype[np.void]:
+def _network_type(num_joints: int) -> np.dtype[np.void]:
     """The layout of ``Maps`` where the maps are the network's."""
-    one = np.dtype(
-        [("quarter", "u8"), ("half", "u8"), ("height", "i4"), ("width", "i4"), ("step_y", "f4"), ("step_x", "f4")],
-        align=True,
-    )
     fields = [
-        ("passes", one, (num_passes,)),
-        ("tags", "u8"),
-        ("tag_pass", "i4"),
-        ("height", "i4"),
-        ("width", "i4"),
+        *((name, "u8") for name in ("quarter", "half", "tags")),
+        *((name, "i4") for name in ("quarter_height", "quarter_width", "height", "width")),
         ("partner", "u1", (num_joints,)),
     ]
     return np.dtype(fields, align=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import get_args
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,8 +40,7 @@ def refine_positions(
     """
     if adjust == "none":
         return pixels.astype(np.float32)
-    offset_of = _quarter_offset if adjust == "quarter" else _expectation
-    return (pixels + 0.5 + offset_of(heatmaps, joints, pixels)).astype(np.float32)
+    return (pixels + 0.5 + RULES[adjust](heatmaps, joints, pixels)).astype(np.float32)
 
 
 def _quarter_offset(
@@ -77,3 +79,7 @@ def _expectation(
     weights = np.where(values >= least, values, 0)  # pixels equal to the k-th count too, whatever their order
     mean: NDArray[np.float32] = weights @ OFFSETS / weights.sum(axis=1)[:, None]
     return mean
+
+
+RULES: Mapping[Adjust, Callable[..., NDArray[np.float32]]] = {"quarter": _quarter_offset, "h3r": _expectation}
+assert {*RULES, "none"} == set(get_args(Adjust)), "every rule has an implementation"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from heatstream.models.pose.coco import ImageAnnotation
+from heatstream.models.pose.annotations import ImageAnnotation
 from heatstream.models.settings import AugmentSettings
 
 LARGEST_ZOOM = 2.5

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.extras import require
+from heatstream.models.pose.annotations import ImageAnnotation
 from heatstream.models.pose.augment import Similarity, Tile
-from heatstream.models.pose.coco import ImageAnnotation
 
 
 class ViewPeople(NamedTuple):

@@ -15,8 +15,8 @@ from rich.progress import Progress
 from heatstream.models.data.mixture import Mixture
 from heatstream.models.data.photometric import alter
 from heatstream.models.data.root import find_root
+from heatstream.models.pose.annotations import ImageAnnotation, read_photos
 from heatstream.models.pose.augment import draw_similarity, draw_tiles
-from heatstream.models.pose.coco import ImageAnnotation, read_photos
 from heatstream.models.pose.crop_window import draw_view, view_people
 from heatstream.models.pose.frame_cache import FrameCache
 from heatstream.models.pose.targets import joint_indices

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from heatstream.errors import DatasetError
-from heatstream.models.pose.coco import ImageAnnotation
+from heatstream.models.pose.annotations import ImageAnnotation
 
 
 class FrameCache:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TypeVar
 
-from heatstream.errors import RecipeError, TrainingError
+from heatstream.errors import RecipeError, TrainingError, first_line
 from heatstream.models.torch_import import nn, torch
 from heatstream.models.training.sync_norm import synchronise_norms
 
@@ -105,7 +105,7 @@ class Processes:
         elif isinstance(error, RuntimeError) and not isinstance(error, TrainingError):
             # A connection that breaks is the only way in which this process learns of another's end.
             raise TrainingError(
-                f"process {self.rank} lost the others ({_first_line(error)}): see what they say"
+                f"process {self.rank} lost the others ({first_line(error)}): see what they say"
             ) from error
 
 
@@ -124,8 +124,3 @@ def _device(name: str, world: int) -> torch.device:
             "change train.device"
         )
     return torch.device("cuda", index)
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).splitlines()
-    return lines[0] if lines else type(error).__name__

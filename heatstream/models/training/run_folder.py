@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from heatstream.errors import RecipeError, SinkError, TrainingError
+from heatstream.errors import RecipeError, SinkError, TrainingError, first_line
 from heatstream.files import replacing
 from heatstream.models.settings import AnyRecipe
 from heatstream.models.torch_import import torch
@@ -132,5 +132,4 @@ def _reason(error: BaseException) -> str:
     error = error.__cause__ if isinstance(error, SinkError) and error.__cause__ is not None else error
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
-    lines = str(error).splitlines()
-    return lines[0] if lines else type(error).__name__
+    return first_line(error)

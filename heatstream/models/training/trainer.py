@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from heatstream.errors import RecipeError, TrainingError
+from heatstream.model_info import IMAGENET_MEAN, IMAGENET_STD
 from heatstream.models.data.loader import Samples, loader
 from heatstream.models.settings import AnyRecipe
 from heatstream.models.torch_import import Tensor, nn, torch
@@ -33,10 +34,6 @@ from heatstream.models.training.schedule import average_decay, learning_rate
 from heatstream.models.training.tasks import make_criterion, score_of
 
 __all__ = ["Observer", "StoppedError", "TrainMetrics", "TrainResult", "Trainer", "Validate"]
-
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
-"""Of ImageNet's RGB values in 0..1, which the networks' inputs are normalised by."""
 
 NO_LIMIT = float("inf")
 MOST_FILES = 64
@@ -152,7 +149,7 @@ class Trainer:
         self._scaler = torch.amp.GradScaler(device.type, enabled=settings.precision == "fp16")
         self._criterion, self._score = make_criterion(recipe), score_of(recipe)
         self._guard = FiniteCheck(device)
-        self._mean, self._std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (MEAN, STD))
+        self._mean, self._std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
         torch.backends.cudnn.benchmark = True  # every batch has the same shape
 
         self.step = 0

@@ -1,16 +1,21 @@
-"""What the pipeline asks of an engine: a network that is ready to run on some device."""
+"""What the pipelines ask of an engine: a network that is ready to run on some device.
+
+On a GPU that is a network made ready on a stream, with inputs and outputs on the device.
+"""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.errors import InputError
+from heatstream.kernels.cuda.maps import Array
 from heatstream.model_info import FREE_SIZE_MULTIPLE, ModelInfo
 
-__all__ = ["Engine", "check_images"]
+__all__ = ["Engine", "GpuEngine", "GpuRun", "check_images", "map_shapes"]
 
 
 class Engine(Protocol):
@@ -19,7 +24,7 @@ class Engine(Protocol):
     :class:`heatstream.runtime.engines.onnx_engine.OnnxEngine` is the one for CPUs,
     :class:`heatstream.runtime.engines.tensorrt_engine.TensorRTEngine` the one for GPUs, and
     :class:`TorchEngine` the one for networks in training and GPUs without TensorRT.
-    Those of GPUs are :class:`heatstream.runtime.engines.gpu_engine.GpuEngine` as well.
+    Those of GPUs are :class:`GpuEngine` as well.
     """
 
     @property
@@ -62,6 +67,62 @@ class Engine(Protocol):
     def close(self) -> None:
         """Give the network's memory back. Closing twice is harmless; running afterwards raises EngineError."""
         ...
+
+
+class GpuRun(Protocol):
+    """A network with everything that it needs to run on one stream: nothing is allocated after the first run."""
+
+    @property
+    def images(self) -> Array:
+        """(N, 3, height, width) float32 in device memory, RGB, normalised; written by the caller before each run."""
+        ...
+
+    @property
+    def outputs(self) -> Mapping[str, Array]:
+        """The maps by name, (N, K, height / stride, width / stride) float32 in device memory; written by runs."""
+        ...
+
+    def enqueue(self) -> None:
+        """Put a run on the stream and return at once; may be captured into a graph after the first time.
+
+        Raises:
+            EngineError: the library refuses.
+        """
+        ...
+
+    def refusal(self) -> str:
+        """Why a run cannot be captured into a graph; empty where nothing is known against it."""
+        ...
+
+
+class GpuEngine(Engine, Protocol):
+    """A network on a GPU.
+
+    :class:`heatstream.runtime.engines.tensorrt_engine.TensorRTEngine` and
+    :class:`heatstream.runtime.engines.torch_engine.TorchEngine` are such.
+    """
+
+    def ready(self, size: tuple[int, int], images: int, stream: Any) -> GpuRun:
+        """Make the network ready; takes milliseconds to minutes, because an engine may have to be built.
+
+        Args:
+            size: (height, width) of the images, px.
+            images: how many there are in every run.
+            stream: CuPy's, on which it will run.
+
+        Raises:
+            InputError: the network does not take images of this size.
+            EngineError: the device failed, or an engine could not be built.
+        """
+        ...
+
+
+def map_shapes(info: ModelInfo, size: tuple[int, int], images: int) -> dict[str, tuple[int, int, int, int]]:
+    """The shapes of a network's outputs by name, for so many images of (height, width) px."""
+    return {
+        name: (images, info.num_keypoints, size[0] // stride, size[1] // stride)
+        for name, stride in info.outputs.items()
+    }
 
 
 def check_images(images: NDArray[np.float32], info: ModelInfo, name: str) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from heatstream.engine_builder.export.onnx_session import first_line, open_session
-from heatstream.errors import EngineError, InputError, ModelFileError
+from heatstream.engine_builder.export.onnx_session import open_session, run_options
+from heatstream.errors import EngineError, InputError, ModelFileError, first_line
 from heatstream.model_info import INPUT_NAME, ModelInfo
 from heatstream.runtime.engines.base import check_images
+from heatstream.runtime.threads import interruptible
 
 __all__ = ["OnnxEngine", "usable_cores"]
 
@@ -80,8 +81,10 @@ class OnnxEngine:
         if session is None:
             raise EngineError(f"the engine of {self._path} is closed: load the model again")
         check_images(images, self._info, self._path.name)
+        options = run_options()
         try:
-            outputs = session.run(self._output_names, {INPUT_NAME: images})
+            with interruptible(lambda: setattr(options, "terminate", True)):
+                outputs = session.run(self._output_names, {INPUT_NAME: images}, options)
         except Exception as error:  # ONNX Runtime's errors share no base class
             raise EngineError(f"ONNX Runtime failed on {self._path}: {first_line(error)}") from error
         maps = dict(zip(self._output_names, outputs, strict=True))

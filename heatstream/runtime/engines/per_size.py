@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,8 @@ from numpy.typing import NDArray
 
 from heatstream.errors import EngineError
 from heatstream.model_info import ModelInfo
-from heatstream.runtime.engines.base import check_images
-from heatstream.runtime.engines.gpu_engine import GpuEngine, GpuRun
+from heatstream.runtime.engines.base import GpuEngine, GpuRun, check_images
+from heatstream.runtime.gpu.graphs import preparing
 
 __all__ = ["PerSizeEngine"]
 
@@ -35,7 +34,6 @@ class PerSizeEngine:
         self._name = name
         self._open = open_engine
         self._engines: OrderedDict[tuple[int, int], GpuEngine] = OrderedDict()
-        self._lock = Lock()
         self._closed = False
 
     @property
@@ -64,18 +62,18 @@ class PerSizeEngine:
         return self._at((height, width)).run(images)
 
     def ready(self, size: tuple[int, int], images: int, stream: Any) -> GpuRun:
-        """See :meth:`heatstream.runtime.engines.gpu_engine.GpuEngine.ready`."""
+        """See :meth:`heatstream.runtime.engines.base.GpuEngine.ready`."""
         return self._at(size).ready(size, images, stream)
 
     def close(self) -> None:
         """Close all engines."""
-        with self._lock:
+        with preparing:
             self._closed = True
             while self._engines:
                 self._engines.popitem()[1].close()
 
     def _at(self, size: tuple[int, int]) -> GpuEngine:
-        with self._lock:  # two threads that ask for a new size wait for one build
+        with preparing:  # two threads that ask for a new size wait for one build
             if self._closed:
                 raise EngineError(f"the engines of {self._info.name} are closed: load the model again")
             if size not in self._engines:

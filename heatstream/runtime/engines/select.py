@@ -23,13 +23,13 @@ from typing import Any, Literal, get_args
 
 from heatstream.engine_builder.trt.cache import build_engine
 from heatstream.engine_builder.trt.compile import Progress
-from heatstream.engine_builder.trt.gpus import PORTABLE, local_gpu, runs_on
+from heatstream.engine_builder.trt.gpus import PORTABLE, local_gpu
 from heatstream.engine_builder.trt.model_source import ModelSource, read_model
 from heatstream.engine_builder.trt.plan_file import load_plan
 from heatstream.engine_builder.trt.toolkit import BACKENDS, Toolkit, open_toolkit
 from heatstream.errors import EngineError, HeatstreamError, InputError, MissingExtraError, UnknownNameError
 from heatstream.extras import require
-from heatstream.runtime.engines.gpu_engine import GpuEngine
+from heatstream.runtime.engines.base import GpuEngine
 from heatstream.runtime.engines.onnx_engine import OnnxEngine
 from heatstream.runtime.engines.onnx_to_torch import torch_module_from_onnx
 from heatstream.runtime.engines.per_size import PerSizeEngine
@@ -51,7 +51,7 @@ class OpenedEngine:
     """An engine that is ready.
 
     Attributes:
-        engine: the engine; a :class:`heatstream.runtime.engines.gpu_engine.GpuEngine` where `cuda` is given.
+        engine: the engine; a :class:`heatstream.runtime.engines.base.GpuEngine` where `cuda` is given.
         cuda: the GPU that it is on; None on the CPU.
         reason: why this one, for people, in one sentence.
     """
@@ -188,18 +188,19 @@ def _torch(source: ModelSource, cuda: CudaDevice) -> TorchEngine:
 
 
 def _tensorrt(source: ModelSource, toolkit: Toolkit, cuda: CudaDevice, progress: Progress | None) -> GpuEngine:
+    toolkit.check_gpu(cuda.gpu)
     info = source.info
-    portable = toolkit.backend == "tensorrt-rtx" and runs_on((PORTABLE,), cuda.gpu)
+    named = toolkit.backend == "tensorrt-rtx" and cuda.gpu.target not in PORTABLE
     many = info.task == "landmarks" and info.batch is None
 
     def open_sized(size: tuple[int, int]) -> TensorRTEngine:
         found = build_engine(
-            source.path,
+            source,
             toolkit,
             cuda.gpu,
             size=size,
             batch=LANDMARK_BATCH if many else 1,
-            targets=() if portable or toolkit.backend == "tensorrt" else (cuda.gpu.target,),
+            targets=(cuda.gpu.target,) if named else (),
             progress=progress,
             waiting=lambda lock: warnings.warn(
                 f"another process is building this engine (it holds {lock}): waiting for it",

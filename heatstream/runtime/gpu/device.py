@@ -1,24 +1,22 @@
 """The GPU of a pipeline, opened once, and every way in which it can fail as one line.
 
-CuPy, PyTorch and TensorRT work in the device's primary context, and PyCUDA is asked for that one too
-(:mod:`heatstream.runtime.gpu.pinned_memory`): what one of them allocates, all of them may read.
+CuPy, PyTorch and TensorRT work in the device's primary context, and so does PyCUDA where ``pycuda.autoprimaryctx`` was
+imported: what one of them allocates, all of them may read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from pathlib import Path
 from typing import Any
 
 from heatstream.engine_builder.trt.gpus import Gpu, local_gpu
 from heatstream.errors import EngineError, MissingExtraError
-from heatstream.extras import require
+from heatstream.extras import gpu_extra, require
+from heatstream.kernels.cuda.maps import Array
 from heatstream.kernels.cuda.nvrtc import nvrtc
 
 __all__ = ["CudaDevice"]
-
-EXTRA = "jetson" if Path("/etc/nv_tegra_release").exists() else "gpu"
 
 # Codes of cudaError_t and CUresult, which have the same numbers where they mean the same.
 OUT_OF_MEMORY = {2}
@@ -33,6 +31,7 @@ class CudaDevice:
         cupy: the module.
         index: the device's number, from 0.
         gpu: its name and compute capability.
+        shares_memory: whether the CPU's memory is the GPU's too, at the same addresses, as on Jetson boards.
 
     Args:
         index: the device's number, from 0.
@@ -49,7 +48,7 @@ class CudaDevice:
         self.index = index
         self.gpu: Gpu = gpu
         try:
-            self.cupy = require("cupy", extra=EXTRA, purpose=f"running on {self.title}")
+            self.cupy = require("cupy", extra=gpu_extra(), purpose=f"running on {self.title}")
         except MissingExtraError:
             raise
         except ImportError as error:
@@ -57,7 +56,8 @@ class CudaDevice:
             raise EngineError(f"CuPy is installed but does not load ({reason}): install it again") from error
         with self.errors("opening the device"), self.current():
             self.cupy.cuda.runtime.getDeviceCount()
-            self.integrated = bool(self.cupy.cuda.runtime.getDeviceProperties(index).get("integrated"))
+            properties = self.cupy.cuda.runtime.getDeviceProperties(index)
+            self.shares_memory = bool(properties.get("integrated") and properties.get("unifiedAddressing"))
         nvrtc()
         nvtx = getattr(self.cupy.cuda, "nvtx", None)
         self._nvtx = nvtx if getattr(nvtx, "available", False) else None
@@ -80,7 +80,7 @@ class CudaDevice:
 
     @contextmanager
     def errors(self, doing: str) -> Iterator[None]:
-        """What CuPy raises inside becomes ours.
+        """What CuPy and torch raise inside becomes ours.
 
         Args:
             doing: what fails, as a message begins.
@@ -88,16 +88,38 @@ class CudaDevice:
         Raises:
             EngineError: the device failed.
         """
-        cuda = self.cupy.cuda
-        kinds = cuda.memory.OutOfMemoryError, cuda.runtime.CUDARuntimeError, cuda.driver.CUDADriverError
+        # CuPy's CUDARuntimeError, CUDADriverError and NVRTCError are RuntimeErrors; some checks raise a plain one.
         try:
             yield
-        except kinds as error:
+        except (RuntimeError, self.cupy.cuda.memory.OutOfMemoryError) as error:
             raise EngineError(f"{doing} failed on {self.title}: {explain(error)}") from error
 
     def range(self, name: str) -> AbstractContextManager[object]:
         """A named stretch in the timeline of NVIDIA's profilers; nothing where CuPy has no NVTX."""
         return nullcontext() if self._nvtx is None else _nvtx_range(self._nvtx, name)
+
+    def copy_to_device(self, target: Array, source: int, size: int, stream: Any) -> None:
+        """Put a copy of page-locked memory on a stream; may be captured, which CuPy's own methods refuse.
+
+        Args:
+            target: its first `size` bytes are written.
+            source: address of the page-locked memory.
+            size: in bytes.
+            stream: CuPy's.
+        """
+        runtime = self.cupy.cuda.runtime
+        runtime.memcpyAsync(target.data.ptr, source, size, runtime.memcpyHostToDevice, stream.ptr)
+
+    def copy_to_host(self, target: int, source: Array, stream: Any) -> None:
+        """Put a copy of an array into page-locked memory on a stream; see :meth:`copy_to_device`.
+
+        Args:
+            target: address of the page-locked memory.
+            source: contiguous.
+            stream: CuPy's.
+        """
+        runtime = self.cupy.cuda.runtime
+        runtime.memcpyAsync(target, source.data.ptr, source.nbytes, runtime.memcpyDeviceToHost, stream.ptr)
 
     def stream(self) -> Any:
         """A new stream that does not wait for the default one."""

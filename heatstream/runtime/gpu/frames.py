@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from heatstream.errors import InputError
@@ -40,9 +41,9 @@ def device_frame(frame: Any, cuda: CudaDevice, stream: Any, arrived: Any) -> Arr
             raise InputError(
                 f"a frame of type {type(frame).__name__} in the host's memory must be handed over as a NumPy array"
             )
-        array = cupy.from_dlpack(frame)
+        array = _taken(frame, cupy.from_dlpack)
     elif hasattr(frame, "__cuda_array_interface__"):
-        array = cupy.asarray(frame)
+        array = _taken(frame, cupy.asarray)
     else:
         raise InputError(
             f"a frame must be a NumPy array or lie on {cuda.title} ({type(frame).__name__} has neither __dlpack__ nor "
@@ -55,3 +56,12 @@ def device_frame(frame: Any, cuda: CudaDevice, stream: Any, arrived: Any) -> Arr
     arrived.record(cupy.cuda.get_current_stream())
     stream.wait_event(arrived)
     return array
+
+
+def _taken(frame: Any, take: Callable[[Any], Array]) -> Array:
+    """As a CuPy array; what a library does not export, such as a tensor that requires gradients, is no frame."""
+    try:
+        return take(frame)
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"the memory of a frame of type {type(frame).__name__} cannot be taken: {reason}") from error

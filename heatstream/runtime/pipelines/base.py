@@ -34,7 +34,7 @@ class PosePipeline(ABC):
     @property
     @abstractmethod
     def reason(self) -> str:
-        """Why it runs where it runs, for people; empty where nobody had to choose."""
+        """Why this engine and device were chosen, human-readable; empty where there was no choice."""
 
     @property
     def info(self) -> ModelInfo:
@@ -43,7 +43,7 @@ class PosePipeline(ABC):
 
     @property
     def parallel_runs(self) -> int:
-        """How many calls may overlap, from different threads, and gain by it; 1 if none may."""
+        """How many calls may overlap, from different threads, and gain by it; 1 if they must not."""
         return self.engine.parallel_runs
 
     @abstractmethod
@@ -105,7 +105,7 @@ class PosePipeline(ABC):
 
 
 def describe(*engines: Engine) -> str:
-    """Models, input sizes, library and device, for people."""
+    """Models, input sizes, library and device, human-readable."""
     models = []
     for info in (engine.info for engine in engines):
         height, width = info.input_size

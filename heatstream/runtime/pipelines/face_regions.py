@@ -148,7 +148,7 @@ def eyes_of(skeleton: Skeleton) -> tuple[list[int], list[int]]:
     """The landmarks around the right eye and around the left one.
 
     Raises:
-        InputError: the layout has none.
+        InputError: the layout has no eyes.
     """
     right, left = (
         [number for number, name in enumerate(skeleton.keypoints) if name.startswith(f"{side}_eye_")]

@@ -74,7 +74,7 @@ class FaceCascade(PosePipeline):
             begins, so there every frame stands for itself, and looks twice more often.
 
     Raises:
-        InputError: the poses have no nose, eyes and ears, or the landmarks are none of faces.
+        InputError: the poses have no nose, eyes and ears, or the landmarks are not those of faces.
     """
 
     def __init__(self, poses: PosePipeline, landmarks: LandmarkPipeline, *, follow: bool = False) -> None:

@@ -139,7 +139,8 @@ class LandmarkPipeline:
             RuntimeWarning tells of it.
 
         Raises:
-            InputError: the frame is none, a box is empty or not finite, or there is another number of angles.
+            InputError: the frame is not (H, W, 3) uint8, a box is empty or not finite, or there is another number of
+                angles.
             EngineError: the device failed, or the pipeline is closed.
         """
         crops = self.prepare(frame, boxes, angles)

@@ -23,9 +23,9 @@ from heatstream.kernels.cuda.letterbox import DESCRIPTOR_BYTES
 from heatstream.kernels.cuda.maps import Array
 from heatstream.kernels.reference.crops import rotated_transforms
 from heatstream.results import Faces
-from heatstream.runtime.engines.gpu_engine import GpuEngine
+from heatstream.runtime.engines.base import GpuEngine
 from heatstream.runtime.gpu.device import CudaDevice
-from heatstream.runtime.gpu.graphs import GraphRecorder
+from heatstream.runtime.gpu.graphs import GraphRecorder, preparing
 from heatstream.runtime.gpu.pinned_memory import PinnedBuffer
 from heatstream.runtime.pipelines.frame_slot import GpuFrame
 from heatstream.runtime.pipelines.landmarks import OUTPUT, LandmarkPipeline, confidence, official_boxes
@@ -65,7 +65,7 @@ class GpuLandmarkPipeline(LandmarkPipeline):
         Args:
             frame: of :meth:`heatstream.runtime.pipelines.pose_gpu.GpuPosePipeline.run_on_device`, inside its block.
             boxes: (N, 4), as :class:`heatstream.runtime.pipelines.landmarks.LandmarkPipeline` takes them.
-            angles: (N,) radians, likewise.
+            angles: (N,) radians, as the boxes.
 
         Returns:
             N faces, as there.
@@ -88,7 +88,7 @@ class GpuLandmarkPipeline(LandmarkPipeline):
 
     def close(self) -> None:
         """Give the memory back and close the engine."""
-        with self._lock, self._cuda.current():
+        with self._lock, preparing, self._cuda.current():
             self._closed = True
             if self._work is not None:
                 self._work.close()
@@ -101,26 +101,38 @@ class GpuLandmarkPipeline(LandmarkPipeline):
             if self._closed:
                 raise EngineError(f"the pipeline of {self.info.name} is closed: load the model again")
             if self._work is None:
-                self._work = _LandmarkPlan(self)
+                stream = self._cuda.stream()
+                with preparing, stream:  # what the plan uploads is there before its kernels read it
+                    self._work = _LandmarkPlan(
+                        self._gpu_engine,
+                        self._cuda,
+                        self._recorder,
+                        stream,
+                        capacity=self._capacity,
+                        topk=self.settings.topk,
+                    )
             yield self._work
 
 
 class _LandmarkPlan:
     """Stream, memory, kernels and graph of a pipeline; used by one thread at a time, on its device."""
 
-    def __init__(self, pipeline: GpuLandmarkPipeline) -> None:
-        info, cuda, capacity = pipeline.info, pipeline._cuda, pipeline._capacity
-        self._recorder = pipeline._recorder
-        self._stream = cuda.stream()
+    def __init__(
+        self, engine: GpuEngine, cuda: CudaDevice, recorder: GraphRecorder, stream: Any, *, capacity: int, topk: int
+    ) -> None:
+        info = engine.info
+        self._cuda = cuda
+        self._recorder = recorder
+        self._stream = stream
         self._done = cuda.cupy.cuda.Event(block=True, disable_timing=True)
-        self._run = pipeline._gpu_engine.ready(info.input_size, capacity, self._stream)
+        self._run = engine.ready(info.input_size, capacity, stream)
         chain = LandmarkDecoder.prepare(
             capacity=capacity,
             num_landmarks=info.num_keypoints,
             input_size=info.input_size,
             mean=info.mean,
             std=info.std,
-            topk=pipeline.settings.topk,
+            topk=topk,
             stride=float(info.outputs[OUTPUT]),
             dtype=self._run.images.dtype,
         )
@@ -152,9 +164,9 @@ class _LandmarkPlan:
         self._host_found.close()
 
     def _launch(self) -> None:
-        chain, stream = self._chain, self._stream
-        chain.requested.data.copy_from_host_async(self._host_request.address, chain.requested.nbytes, stream)
+        chain, cuda, stream = self._chain, self._cuda, self._stream
+        cuda.copy_to_device(chain.requested, self._host_request.address, chain.requested.nbytes, stream)
         chain.cut(self._descriptor, stream=stream)
         self._run.enqueue()
         chain.decode(self._run.outputs[OUTPUT], stream=stream)
-        chain.found.data.copy_to_host_async(self._host_found.address, chain.found.nbytes, stream)
+        cuda.copy_to_host(self._host_found.address, chain.found, stream)

@@ -78,7 +78,7 @@ class CpuPosePipeline(PosePipeline):
         scales: the multi-scale test of the official evaluation, which takes (0.5, 1, 2): the frame is looked at in
             each of these sizes, relative to the network's. Several must have 1 among them, because tags are taken
             from there, and be whole multiples of the smallest, so that all inputs are multiples of 64 px.
-        reason: why this engine and device, for people.
+        reason: why this engine and device were chosen, human-readable.
 
     Raises:
         ModelFileError: the model file's decode settings cannot be used.
@@ -108,7 +108,7 @@ class CpuPosePipeline(PosePipeline):
 
     @property
     def reason(self) -> str:
-        """Why this engine and device, for people."""
+        """Why this engine and device were chosen, human-readable."""
         return self._reason
 
     def __call__(self, frame: object) -> Result:
@@ -147,7 +147,9 @@ class CpuPosePipeline(PosePipeline):
         Raises:
             EngineError: the device failed.
         """
-        return NetworkOutput(tuple(map(self._run, prepared.images)), prepared.geometries, prepared.size)
+        return NetworkOutput(
+            tuple([self._run(images) for images in prepared.images]), prepared.geometries, prepared.size
+        )
 
     def merge(self, inferred: NetworkOutput) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The maps of all resolutions, of the mirrored image and of all scales as one set.
@@ -174,7 +176,7 @@ class CpuPosePipeline(PosePipeline):
     def decode(self, inferred: NetworkOutput) -> Poses:
         """Find the people in the network's maps, in px of the source frame.
 
-        Maps with NaN or infinite values give nobody, and a RuntimeWarning.
+        Maps with NaN or infinite values give no people, and a RuntimeWarning.
         """
         heatmaps, tags = self.merge(inferred)
         (poses,) = decode_poses(heatmaps, tags, self.settings)

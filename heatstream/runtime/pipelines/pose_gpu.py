@@ -1,5 +1,13 @@
 """The pipeline on a GPU: all steps from the uploaded frame to the packed people in one CUDA graph.
 
+A frame passes five objects::
+
+    GpuPosePipeline   takes a free slot                           pose_gpu.py
+    FrameSlot         copies the frame into page-locked memory    frame_slot.py
+    ShapePlan         the graph: letterbox, and the two below     shape_plan.py
+    GpuRun            the network                                 engines/tensorrt_engine.py, torch_engine.py
+    PoseDecoder       peaks, grouping, refine, pack               kernels/cuda/pose_decoder.py
+
 Two frames are in flight, so that one is copied while the other is in the network. It finds what
 :class:`heatstream.runtime.pipelines.pose.CpuPosePipeline` finds with the same model file, up to the rounding of FP16.
 """
@@ -17,7 +25,7 @@ from numpy.typing import NDArray
 from heatstream.errors import EngineError
 from heatstream.kernels import DecodeSettings
 from heatstream.results import Result
-from heatstream.runtime.engines.gpu_engine import GpuEngine
+from heatstream.runtime.engines.base import GpuEngine
 from heatstream.runtime.gpu.device import CudaDevice
 from heatstream.runtime.gpu.graphs import GraphRecorder
 from heatstream.runtime.pipelines.base import PosePipeline, settings_for
@@ -43,7 +51,7 @@ class GpuPosePipeline(PosePipeline):
         cuda: the GPU that it is on.
         settings: how to decode; what the model file recommends when left out.
         flip: look at the mirrored frame too; see :class:`heatstream.runtime.pipelines.pose.CpuPosePipeline`.
-        reason: why this engine and device, for people.
+        reason: why this engine and device were chosen, human-readable.
 
     Raises:
         ModelFileError: the model file's decode settings cannot be used.
@@ -80,7 +88,7 @@ class GpuPosePipeline(PosePipeline):
 
     @property
     def reason(self) -> str:
-        """Why this engine and device, for people."""
+        """Why this engine and device were chosen, human-readable."""
         return self._reason
 
     @property
@@ -114,7 +122,7 @@ class GpuPosePipeline(PosePipeline):
             frame: what :class:`PosePipeline` takes.
 
         Raises:
-            InputError: the frame is none, or lies on another GPU.
+            InputError: the frame is not (H, W, 3) uint8, or lies on another GPU.
             EngineError: the device failed, or has no memory left.
         """
         with self._slot() as slot:
@@ -130,7 +138,7 @@ class GpuPosePipeline(PosePipeline):
         """
         black = np.zeros((height, width, 3), np.uint8)
         with self._warming, self._slot() as one, self._slot() as other:
-            for slot in (one, other) * 2:
+            for slot in (one, other) * 3:  # launched, recorded, replayed
                 slot.run(black)
 
     def stage_times(self, frame: object, repeats: int = 100) -> dict[str, NDArray[np.float64]]:
@@ -146,7 +154,7 @@ class GpuPosePipeline(PosePipeline):
             be recorded they are launched call by call, and a stage's time holds the host's.
 
         Raises:
-            InputError: the frame is none, or lies on another GPU.
+            InputError: the frame is not (H, W, 3) uint8, or lies on another GPU.
             EngineError: the device failed, or has no memory left.
         """
         with self._slot() as slot:
@@ -165,7 +173,7 @@ class GpuPosePipeline(PosePipeline):
                     break
                 assert slot is not None
                 slot.close()
-            self._free.put(None)  # whoever waits for a slot learns that there is none
+            self._free.put(None)  # threads that wait for a slot learn that the pipeline is closed
             self.engine.close()
 
     @contextmanager

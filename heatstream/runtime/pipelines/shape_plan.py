@@ -27,7 +27,7 @@ from heatstream.kernels.cuda.maps import Array, DeviceMaps, address
 from heatstream.kernels.cuda.pose_decoder import PoseDecoder
 from heatstream.kernels.reference.pack import unpack_poses
 from heatstream.results import Poses
-from heatstream.runtime.engines.gpu_engine import GpuEngine
+from heatstream.runtime.engines.base import GpuEngine
 from heatstream.runtime.gpu.device import CudaDevice
 from heatstream.runtime.gpu.graphs import GraphRecorder
 from heatstream.runtime.gpu.pinned_memory import PinnedBuffer
@@ -82,7 +82,7 @@ class ShapePlan:
         self._run = work.engine.ready(size, 1 + work.flip, stream)
         outputs = self._run.outputs
         self._maps = DeviceMaps.network(
-            [(outputs["heatmaps_quarter"], outputs["heatmaps_half"])],
+            (outputs["heatmaps_quarter"], outputs["heatmaps_half"]),
             outputs["tags"],
             size=size if info.project else None,
             flip_indices=skeletons.get(info.skeleton).flip_indices if work.flip else None,
@@ -143,9 +143,7 @@ class ShapePlan:
             "preprocess": self._preprocess,
             "engine": self._run.enqueue,
             "decode": lambda: self._chain.launch(self._maps, self._to_source, self._packed, stream=self._stream),
-            "download": lambda: self._packed.data.copy_to_host_async(
-                self._host_packed.address, self._packed.nbytes, self._stream
-            ),
+            "download": lambda: self._work.cuda.copy_to_host(self._host_packed.address, self._packed, self._stream),
         }
 
     def recorded(self, launch: Callable[[], object]) -> Callable[[], object]:
@@ -171,10 +169,10 @@ class ShapePlan:
         return self._work.recorder.record(launch, self._stream, unable=self._run.refusal())
 
     def _upload(self, size: int) -> None:
-        arguments = self._arguments
-        arguments.data.copy_from_host_async(self._host_arguments.address, arguments.nbytes, self._stream)
+        cuda, arguments = self._work.cuda, self._arguments
+        cuda.copy_to_device(arguments, self._host_arguments.address, arguments.nbytes, self._stream)
         if size:
-            self._frame.data.copy_from_host_async(self._host_frame.address, size, self._stream)
+            cuda.copy_to_device(self._frame, self._host_frame.address, size, self._stream)
 
     def _preprocess(self) -> None:
         info, images = self._work.engine.info, self._run.images

@@ -1,14 +1,20 @@
 """Where results go: video files, pictures, JSON Lines, COCO json, a window."""
 
 from heatstream.runtime.sinks.base import Draw, Sink
-from heatstream.runtime.sinks.json_files import CocoSink, JsonLinesSink
-from heatstream.runtime.sinks.pictures import PictureSink, VideoSink, save_sink
+from heatstream.runtime.sinks.coco import CocoSink
+from heatstream.runtime.sinks.events import EventsSink
+from heatstream.runtime.sinks.json_lines import JsonLinesSink
+from heatstream.runtime.sinks.output_file import same_place, writes_to_stdout
+from heatstream.runtime.sinks.picture import PictureSink
 from heatstream.runtime.sinks.recorder import Recorder
+from heatstream.runtime.sinks.save import save_sink
+from heatstream.runtime.sinks.video import VideoSink
 from heatstream.runtime.sinks.window import WindowSink, display_trouble
 
 __all__ = [
     "CocoSink",
     "Draw",
+    "EventsSink",
     "JsonLinesSink",
     "PictureSink",
     "Recorder",
@@ -16,5 +22,7 @@ __all__ = [
     "VideoSink",
     "WindowSink",
     "display_trouble",
+    "same_place",
     "save_sink",
+    "writes_to_stdout",
 ]

@@ -1,9 +1,7 @@
-"""What a sink is, and the checks that all files share."""
+"""What a sink is."""
 
 from __future__ import annotations
 
-import errno
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -13,26 +11,33 @@ from numpy.typing import NDArray
 
 from heatstream.errors import SinkError
 from heatstream.results import Result
+from heatstream.runtime.sinks.output_file import write_trouble
 
-__all__ = ["Draw", "Sink", "check_writable", "write_trouble"]
+__all__ = ["Draw", "Sink", "check_writable"]
 
 Draw = Callable[[Result], NDArray[np.uint8]]
 """Gives a picture of a result, (H, W, 3) uint8 BGR of the frame's size; the frame stays as it is."""
 
 
 class Sink(Protocol):
-    """Takes results one by one. A sink checks when it is made whether it will be able to write."""
+    """Takes results one by one. A sink checks when it is made whether it will be able to write.
+
+    What was on the disk before stays until the first result comes.
+    """
 
     def write(self, result: Result) -> None:
         """Take one result.
 
         Raises:
-            SinkError: it cannot be written; what was written before stays.
+            SinkError: it cannot be written; what was written before stays, and is whole.
         """
         ...
 
-    def close(self) -> None:
+    def close(self) -> Path | None:
         """Finish what was written; harmless when repeated.
+
+        Returns:
+            The file that now holds results; None where there is none.
 
         Raises:
             SinkError: it cannot be finished.
@@ -56,13 +61,3 @@ def check_writable(path: Path) -> None:
         raise write_trouble(path, error) from None
     if not existed:
         path.unlink(missing_ok=True)
-
-
-def write_trouble(path: Path, error: OSError) -> SinkError:
-    """One sentence for what the system says about a file that could not be written."""
-    if error.errno == errno.ENOSPC:
-        return SinkError(f"the disk is full, {path} ends here: make room or write elsewhere")
-    if error.errno == errno.ENOENT:
-        return SinkError(f"{path} cannot be written, there is no folder {path.parent}: make it first")
-    reason = os.strerror(error.errno) if error.errno else str(error)
-    return SinkError(f"{path} cannot be written ({reason}): choose another place")

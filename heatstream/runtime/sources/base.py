@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, TimeoutError
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.errors import SourceError
+from heatstream.runtime.threads import start_thread
 
 __all__ = ["OPEN_SECONDS", "Frame", "Source", "within"]
 
@@ -69,6 +70,11 @@ class Source(Protocol):
         ...
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """The files it is read from, which nothing may be written over; empty for devices and the network."""
+        ...
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What went wrong so far without ending the stream, one sentence each."""
         ...
@@ -99,7 +105,7 @@ def within(seconds: float, work: Callable[[], Opened], *, late: str, discard: Ca
         except BaseException as error:  # it is raised where the result is awaited
             future.set_exception(error)
 
-    threading.Thread(target=run, name="heatstream-open", daemon=True).start()
+    start_thread("open", run)
     try:
         return future.result(timeout=seconds)
     except TimeoutError:

@@ -108,6 +108,11 @@ class Pictures:
         self.size: tuple[int, int] | None = None if first is None else (first.shape[0], first.shape[1])
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """All the pictures."""
+        return self._paths
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """One sentence for each picture that could not be read so far."""
         return tuple(self._warnings)

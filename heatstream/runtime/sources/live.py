@@ -37,6 +37,7 @@ class Live:
     """
 
     live = True
+    files: tuple[Path, ...] = ()
     frame_count: int | None = None
     warnings: tuple[str, ...] = ()
 

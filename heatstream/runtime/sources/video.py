@@ -39,7 +39,7 @@ def open_video(path: Path) -> VideoFile:
         capture.close()
         raise SourceError(f"{path} is cut off or damaged before its first frame: record or copy it again")
     exact = path.suffix.lower() in EXACT_COUNTS
-    return VideoFile(capture, first, str(path), exact=exact, attempts=FILE_ATTEMPTS)
+    return VideoFile(capture, first, str(path), exact=exact, attempts=FILE_ATTEMPTS, files=(path,))
 
 
 class VideoFile:
@@ -51,12 +51,20 @@ class VideoFile:
         name: for people.
         exact: whether the announced number of frames counts frames, rather than being worked out from a duration.
         attempts: how often to try for a frame before the end is believed; 1 where each may wait for a network.
+        files: what it is read from.
     """
 
     live = False
 
     def __init__(
-        self, capture: opencv.Capture, first: NDArray[np.uint8], name: str, *, exact: bool, attempts: int
+        self,
+        capture: opencv.Capture,
+        first: NDArray[np.uint8],
+        name: str,
+        *,
+        exact: bool,
+        attempts: int,
+        files: tuple[Path, ...] = (),
     ) -> None:
         self._capture = capture
         self._first: NDArray[np.uint8] | None = first
@@ -64,6 +72,7 @@ class VideoFile:
         self._attempts = attempts
         self._warnings: tuple[str, ...] = ()
         self.name = name
+        self.files = files
         self.size: tuple[int, int] | None = (first.shape[0], first.shape[1])
         self.fps: float | None = capture.rate()
         frames = capture.property(cv2.CAP_PROP_FRAME_COUNT)

@@ -98,7 +98,10 @@ def test_a_model_without_a_file_is_one_line(heatstream: Command, model: str, wor
         (("swahr-mobile", "--size", "any:256"), "an engine has one size"),
         (("swahr-mobile", "--size", "100x100"), "is not made of multiples of 32: try 96x96"),
         (("swahr-mobile", "--gpu", "ada"), "'ada' is not a compute capability"),
-        (("swahr-mobile", "--gpu", "sm_42", "--backend", "tensorrt-rtx"), "does not build for sm_42"),
+        (("swahr-mobile", "--gpu", "sm_42", "--backend", "tensorrt-rtx"), "has no engines for sm_42, but for sm_75"),
+        (("swahr-mobile", "--gpu", "sm_90"), "has no engines for sm_90, but for sm_75"),
+        (("swahr-mobile", "--gpu", "sm_87"), "(Jetson Orin) are built on the Jetson alone: run heatstream build there"),
+        (("swahr-mobile", "--gpu", "sm_87", "--backend", "tensorrt"), "(Jetson Orin) are built on the Jetson alone"),
         (("swahr-mobile", "--precision", "fp32"), "is in FP16, and an FP32 engine could not be better"),
     ],
 )

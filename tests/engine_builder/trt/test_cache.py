@@ -23,6 +23,7 @@ from heatstream.engine_builder.trt.cache import (
     remove_relatives,
 )
 from heatstream.engine_builder.trt.gpus import Gpu
+from heatstream.engine_builder.trt.model_source import read_model
 from heatstream.engine_builder.trt.plan_file import load_plan, sidecar_path
 from heatstream.engine_builder.trt.toolkit import Toolkit
 from heatstream.errors import BuildError, EngineFileError, InputError, SinkError
@@ -39,7 +40,7 @@ def build(tiny: Path, engines: Path, tensorrt: Callable[..., Toolkit]) -> Callab
     """``build()``: the engine of the small model with the fake of TensorRT 10.3, on an Orin."""
 
     def run(model: Path = tiny, *, version: str = "10.3.0", gpu: Gpu | None = ORIN, **options: Any) -> FoundEngine:
-        return build_engine(model, tensorrt(version), gpu, **options)
+        return build_engine(read_model(model), tensorrt(version), gpu, **options)
 
     return run
 

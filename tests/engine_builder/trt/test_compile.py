@@ -47,7 +47,7 @@ def _compile(
     toolkit: Toolkit, source: ModelSource, batch: int = 1, graph: Any = None, **options: Any
 ) -> CompiledEngine:
     info = source.shaped(size=options.pop("size", None), batch=batch, precision=options.pop("precision", "fp16"))
-    targets = (PORTABLE,) if toolkit.backend == "tensorrt-rtx" else ("sm_87",)
+    targets = PORTABLE if toolkit.backend == "tensorrt-rtx" else ("sm_87",)
     content = source.graph(info) if graph is None else graph.SerializeToString()
     return compile_engine(toolkit, content, info, batch=batch, targets=targets, **options)
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from heatstream.engine_builder.trt.gpus import PORTABLE
+from heatstream.engine_builder.trt.gpus import PORTABLE, Gpu
 from heatstream.engine_builder.trt.toolkit import Backend, Toolkit, choose_toolkit, open_toolkit
-from heatstream.errors import BuildError, InputError, MissingExtraError
+from heatstream.errors import BuildError, EngineError, InputError, MissingExtraError
 from tests.engine_builder.conftest import ORIN
 from tests.fakes.tensorrt import make_tensorrt
 
@@ -109,14 +109,28 @@ def test_auto_takes_what_fits_the_machine_and_says_why(
 def test_tensorrt_builds_for_the_gpu_it_runs_on(tensorrt: Callable[..., Toolkit]) -> None:
     toolkit = tensorrt()
     assert toolkit.targets((), ORIN) == toolkit.targets(("sm_87",), ORIN) == ("sm_87",)
-    with pytest.raises(InputError, match=r"for the GPU of this machine alone \(Orin, sm_87\), not for sm_89"):
+    with pytest.raises(
+        InputError, match=r"for sm_89 on that GPU alone, and this machine has another one \(Orin, sm_87"
+    ):
         toolkit.targets(("sm_89",), ORIN)
     with pytest.raises(BuildError, match="this machine has none: build there, or use --backend tensorrt-rtx"):
         toolkit.targets((), None)
+    toolkit.check_gpu(ORIN)
 
 
 def test_rtx_builds_for_the_gpus_it_knows(rtx: Toolkit) -> None:
-    assert rtx.targets((), None) == (PORTABLE,)
+    assert rtx.targets((), None) == PORTABLE
+    assert set(PORTABLE) < set(rtx.known_targets)
     assert rtx.targets(("sm_89", "sm_120"), ORIN) == ("sm_89", "sm_120")
-    with pytest.raises(InputError, match="does not build for sm_42: it knows sm_75, "):
+    with pytest.raises(
+        InputError, match=r"has no engines for sm_42, but for sm_75, .*: build on the machine with that"
+    ):
         rtx.targets(("sm_89", "sm_42"), None)
+    with pytest.raises(InputError, match=r"engines for sm_87 \(Jetson Orin\) are built on the Jetson alone"):
+        rtx.targets(("sm_87",), None)
+    rtx.check_gpu(Gpu("RTX 4070", "sm_89"))
+    for gpu in (ORIN, Gpu("H200", "sm_90"), Gpu("B200", "sm_100")):
+        with pytest.raises(
+            EngineError, match=rf"has no engines for this GPU \({gpu.name}, {gpu.target}\), but for sm_75"
+        ):
+            rtx.check_gpu(gpu)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from heatstream.errors import InputError
 from heatstream.kernels import Geometry
 from heatstream.kernels.cuda.crops import crop_macros, crop_rotated
-from heatstream.kernels.cuda.letterbox import DESCRIPTOR_BYTES, Nv12, describe
+from heatstream.kernels.cuda.letterbox import DESCRIPTOR_BYTES, describe
 from heatstream.kernels.reference.crops import MAX_SAMPLES, rotated_transforms
 from heatstream.kernels.reference.crops import crop_rotated as reference
 from heatstream.model_info import IMAGENET_MEAN, IMAGENET_STD
@@ -27,7 +27,7 @@ LEVELS = 0.05 if int(cv2.__version__.partition(".")[0]) >= 5 else 24
 
 
 def emulate(
-    frame: NDArray[np.uint8] | Nv12,
+    frame: NDArray[np.uint8],
     transforms: NDArray[Any],
     size: tuple[int, int],
     *,
@@ -98,14 +98,6 @@ def test_a_crop_that_shrinks_more_than_the_samples_reach() -> None:
     frame = noise(0, 90, 90)
     transforms = np.array([[[MAX_SAMPLES + 2.5, 0, 1], [0, MAX_SAMPLES + 4.5, 3]]])
     check(emulate(frame, transforms, (6, 8)), frame, transforms)
-
-
-def test_nv12_is_brought_to_bgr() -> None:
-    rng = np.random.default_rng(0)
-    luma, chroma = (rng.integers(0, 256, (rows, 40), dtype=np.uint8) for rows in (30, 15))
-    frame = cv2.cvtColor(np.concatenate([luma, chroma]), cv2.COLOR_YUV2BGR_NV12)
-    transforms = rotated_transforms(np.array([[5.0, 4, 30, 25]]), np.array([0.5]), (16, 16))
-    check(emulate(Nv12(luma, chroma), transforms, (16, 16)), frame, transforms)
 
 
 def test_only_the_counted_crops_are_written() -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from heatstream.errors import InputError
 from heatstream.kernels import Geometry
 from heatstream.kernels import letterbox as reference
-from heatstream.kernels.cuda.letterbox import DESCRIPTOR_BYTES, Nv12, describe, letterbox, letterbox_macros
+from heatstream.kernels.cuda.letterbox import DESCRIPTOR_BYTES, describe, letterbox, letterbox_macros
 from tests.kernels.cuda.emulated import UNWRITTEN, Order, kernels
 
 pytestmark = pytest.mark.emulator
@@ -28,7 +28,7 @@ VECTOR = 32
 
 
 def emulate(
-    frames: Sequence[NDArray[np.uint8] | Nv12],
+    frames: Sequence[NDArray[np.uint8]],
     geometries: Sequence[Geometry],
     dtype: type = np.float32,
     order: Order = "forward",
@@ -103,30 +103,13 @@ def test_the_border_is_black() -> None:
     np.testing.assert_allclose(found[:, :, 28:36], white[:, None, None].repeat(8, 1).repeat(8, 2), atol=1e-6)
 
 
-@pytest.mark.parametrize("padding", [0, 6])
-@pytest.mark.parametrize("size", [(2, 2), (48, 64), (90, 30)])
-def test_nv12_as_opencv_converts_it(size: tuple[int, int], padding: int) -> None:
-    """All values occur, those out of the limited range too; rows of both planes may be padded."""
-    height, width = size
-    rng = np.random.default_rng(0)
-    luma = rng.integers(0, 256, (height, width + padding), dtype=np.uint8)[:, :width]
-    chroma = rng.integers(0, 256, (height // 2, width + 2 * padding), dtype=np.uint8)[:, :width]
-    frame = cv2.cvtColor(np.concatenate([luma, chroma]), cv2.COLOR_YUV2BGR_NV12)
-    exactly = Geometry(size, (width / 2, height / 2), float(width))  # pixel for pixel
-    scaled = Geometry.fit(size, (40, 66))
-    np.testing.assert_allclose(
-        emulate([Nv12(luma, chroma)], [exactly]), reference(frame, exactly, MEAN, STD), atol=1e-5
-    )
-    check(emulate([Nv12(luma, chroma)], [scaled])[0], frame, scaled)
-
-
 @pytest.mark.parametrize("order", ["backward", 1])
 def test_the_order_of_threads_does_not_matter(order: Order) -> None:
     frame, geometry = noise(np.random.default_rng(0), 33, 47), Geometry.fit((33, 47), (21, 70))
     np.testing.assert_array_equal(emulate([frame], [geometry], order=order), emulate([frame], [geometry]))
 
 
-FRAME, LUMA, CHROMA = np.zeros((6, 8, 3), np.uint8), np.zeros((6, 8), np.uint8), np.zeros((3, 8), np.uint8)
+FRAME = np.zeros((6, 8, 3), np.uint8)
 
 
 @pytest.mark.parametrize(
@@ -137,11 +120,6 @@ FRAME, LUMA, CHROMA = np.zeros((6, 8, 3), np.uint8), np.zeros((6, 8), np.uint8),
         (FRAME[:0], "hold pixels"),
         (FRAME[..., ::-1], "pixels must follow each other"),
         (FRAME[:, ::2], "pixels must follow each other"),
-        (Nv12(FRAME, CHROMA), r"luma must be \(H, W\) uint8"),
-        (Nv12(LUMA, CHROMA.astype(np.int8)), "chroma int8"),
-        (Nv12(LUMA[:5], CHROMA), "NV12 has even sides"),
-        (Nv12(LUMA, CHROMA[:2]), r"chroma \(H / 2, W\)"),
-        (Nv12(LUMA.T[:6].copy().T[:, :6], np.zeros((3, 6), np.uint8)), "rows must be packed"),
     ],
 )
 def test_refuses_other_frames(frame: Any, message: str) -> None:

@@ -115,7 +115,7 @@ def test_network_maps(project: bool, real: type[np.floating[Any]]) -> None:
     half, tags = half.astype(real), tags[:, :, ::2, ::2, 0].astype(real)
     quarter = np.ascontiguousarray(half[:, :, ::2, ::2])
     size = (80, 140) if project else None
-    maps = DeviceMaps.network([(quarter, half)], np.ascontiguousarray(tags), size=size)
+    maps = DeviceMaps.network((quarter, half), np.ascontiguousarray(tags), size=size)
     working = aggregate((quarter.astype(np.float32), half.astype(np.float32)), tags.astype(np.float32), size=size)
     settings = DecodeSettings()
     assert_same(packed_people(maps, working, settings, 64), expected_people(working, settings, 64))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from heatstream.errors import InputError
-from heatstream.kernels import DecodeSettings, aggregate, merge_flipped, merge_scales
+from heatstream.kernels import DecodeSettings, aggregate, merge_flipped
 from heatstream.kernels.cuda.maps import DeviceMaps, decode_macros
 from heatstream.kernels.cuda.peaks import PeakBuffers, select_peaks, tile_peaks
 from heatstream.kernels.reference.peaks import find_peaks
@@ -183,7 +183,7 @@ def test_network_maps(size: tuple[int, int], flip: bool, project: bool, dtype: t
     """Bit for bit: the kernels resample as OpenCV does."""
     heatmaps, tags = network_maps(np.random.default_rng(3), 4, size, dtype)
     to = (4 * size[0], 4 * size[1]) if project else None
-    maps = DeviceMaps.network([heatmaps], tags, size=to, flip_indices=COCO_17.flip_indices if flip else None)
+    maps = DeviceMaps.network(heatmaps, tags, size=to, flip_indices=COCO_17.flip_indices if flip else None)
     check(run(maps, DEFAULT), *reference_pass(heatmaps, tags, to, flip), DEFAULT)
 
 
@@ -192,32 +192,8 @@ def test_network_maps(size: tuple[int, int], flip: bool, project: bool, dtype: t
 def test_network_maps_that_are_not_finite(place: str, mirrored: int) -> None:
     (quarter, half), tags = network_maps(np.random.default_rng(3), 4, (9, 13), np.float16)
     {"quarter": quarter, "half": half, "tags": tags}[place][2 + mirrored, 4, -1, -1] = np.nan
-    maps = DeviceMaps.network([(quarter, half)], tags, size=(36, 52), flip_indices=COCO_17.flip_indices)
+    maps = DeviceMaps.network((quarter, half), tags, size=(36, 52), flip_indices=COCO_17.flip_indices)
     np.testing.assert_array_equal(run(maps, DEFAULT).state, [0, NOT_FINITE])
-
-
-@pytest.mark.parametrize("flip", [False, True])
-@pytest.mark.parametrize(
-    ("scales", "project"),
-    [((2.0, 1.0, 0.5), True), ((2.0, 1.0, 0.5), False), ((3.0, 1.0, 0.5), True), ((1.5, 1.0, 0.75), False)],
-)
-def test_several_scales(scales: tuple[float, ...], project: bool, flip: bool) -> None:
-    """With scale 3 projected to scale 1 the pass is larger than a staged square, and read directly."""
-    rng = np.random.default_rng(5)
-    base = (8, 12)
-    passes = [network_maps(rng, 2, (int(base[0] * s), int(base[1] * s)), np.float32) for s in scales]
-    to = (4 * base[0], 4 * base[1]) if project else None
-    middle = scales.index(1.0)
-    maps = DeviceMaps.network(
-        [heatmaps for heatmaps, _ in passes],
-        passes[middle][1],
-        tag_pass=middle,
-        size=to,
-        flip_indices=COCO_17.flip_indices if flip else None,
-    )
-    merged = merge_scales([(s, *reference_pass(*entry, to, flip)) for s, entry in zip(scales, passes, strict=True)])
-    # Where a factor is no power of two OpenCV takes the weights from rounded coordinates.
-    check(run(maps, DEFAULT), *merged, DEFAULT, rounding=3e-6)
 
 
 @pytest.mark.parametrize("name", ["coco_tagdim1", "coco_tagdim2", "crowdpose"])
@@ -234,7 +210,7 @@ def test_reference_scenes(golden: Callable[[str], Any], name: str) -> None:
 def test_the_order_of_threads_does_not_matter(order: Order) -> None:
     heatmaps, tags = network_maps(np.random.default_rng(3), 2, (9, 17), np.float16)
     heatmaps = tuple(np.round(maps * 8) / 8 for maps in heatmaps)  # with ties
-    maps = DeviceMaps.network([heatmaps], tags, size=(36, 68), flip_indices=COCO_17.flip_indices)
+    maps = DeviceMaps.network(heatmaps, tags, size=(36, 68), flip_indices=COCO_17.flip_indices)
     expected, found = run(maps, DEFAULT), run(maps, DEFAULT, order)
     for field in fields(found):
         np.testing.assert_array_equal(getattr(found, field.name), getattr(expected, field.name))
@@ -255,10 +231,10 @@ QUARTER, HALF = np.zeros((2, 17, 4, 4), np.float16), np.zeros((2, 17, 8, 8), np.
             r"tags must be a contiguous .* float32, got .* float16",
         ),
         (lambda: DeviceMaps.plain(MAPS[..., ::2], TAGS[..., ::2, :]), "heatmaps must be .*, not contiguous"),
-        (lambda: DeviceMaps.network([(QUARTER, QUARTER)], QUARTER), "heatmaps at 1/2 must be"),
-        (lambda: DeviceMaps.network([(QUARTER, HALF)], HALF), "tags must be"),
-        (lambda: DeviceMaps.network([(QUARTER[:1], HALF[:1])], QUARTER[:1], flip_indices=range(17)), "in pairs"),
-        (lambda: DeviceMaps.network([(QUARTER, HALF)], QUARTER, size=(16, 17)), "projected to twice that"),
+        (lambda: DeviceMaps.network((QUARTER, QUARTER), QUARTER), "heatmaps at 1/2 must be"),
+        (lambda: DeviceMaps.network((QUARTER, HALF), HALF), "tags must be"),
+        (lambda: DeviceMaps.network((QUARTER[:1], HALF[:1]), QUARTER[:1], flip_indices=range(17)), "in pairs"),
+        (lambda: DeviceMaps.network((QUARTER, HALF), QUARTER, size=(16, 17)), "projected to twice that"),
         (lambda: decode_macros(DeviceMaps.plain(MAPS, TAGS), DecodeSettings(max_people=33)), "at most 32 people"),
         (lambda: decode_macros(DeviceMaps.plain(MAPS, TAGS), DecodeSettings(nms_kernel=27)), "at most 25 px"),
     ],

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from heatstream.kernels import DecodeSettings, aggregate, merge_flipped, merge_scales
+from heatstream.kernels import DecodeSettings, aggregate, merge_flipped
 from heatstream.kernels.cuda.group import PeopleBuffers
 from heatstream.kernels.cuda.maps import DeviceMaps, decode_macros
 from heatstream.kernels.cuda.refine import refine
@@ -99,7 +99,7 @@ def test_network_maps(real: type[np.floating[Any]], project: bool, flip: bool) -
     half = heatmap_like(rng, (runs, joints, 2 * height, 2 * width)).astype(real)
     tags = rng.normal(0, 2, (runs, joints, height, width)).astype(real)
     size = (4 * height, 4 * width) if project else None
-    maps = DeviceMaps.network([(quarter, half)], tags, size=size, flip_indices=swapped if flip else None)
+    maps = DeviceMaps.network((quarter, half), tags, size=size, flip_indices=swapped if flip else None)
     people = make_people(rng, maps, 10, [10, 3])
 
     plain, plain_tags = aggregate(
@@ -108,26 +108,6 @@ def test_network_maps(real: type[np.floating[Any]], project: bool, flip: bool) -
     if flip:
         plain, plain_tags = merge_flipped((plain[::2], plain_tags[::2]), (plain[1::2], plain_tags[1::2]), swapped)
     assert_equals_reference(found(maps, people, 10), plain, plain_tags, people)
-
-
-@pytest.mark.parametrize("project", [False, True])
-@pytest.mark.parametrize("scales", [(2.0, 1.0), (1.0, 0.5)], ids=str)
-def test_several_scales(scales: tuple[float, ...], project: bool) -> None:
-    """Factors are powers of two, for which OpenCV's weights are exact."""
-    rng = np.random.default_rng(6)
-    base, joints = (10, 18), 2
-    size = (4 * base[0], 4 * base[1]) if project else None
-    passes, heatmaps = [], []
-    for scale in scales:
-        height, width = (int(scale * pixels) for pixels in base)
-        quarter, half = (heatmap_like(rng, (1, joints, n * height, n * width)) for n in (1, 2))
-        tags = rng.normal(0, 2, quarter.shape).astype(np.float32)
-        heatmaps.append(((quarter, half), tags))
-        passes.append((scale, *aggregate((quarter, half), tags, size=size)))
-    middle = scales.index(1.0)
-    maps = DeviceMaps.network([pair for pair, _ in heatmaps], heatmaps[middle][1], tag_pass=middle, size=size)
-    people = make_people(rng, maps, 10, [10])
-    assert_equals_reference(found(maps, people, 10), *merge_scales(passes), people)
 
 
 def test_the_order_of_threads_changes_nothing() -> None:

@@ -118,7 +118,7 @@ def test_weights_of_sets_are_honoured(tmp_path: Path) -> None:
         found = [annotation(person({0: (5, 5, 2)}), image_id=number) for number in (1, 2, 3)]
         write_set(tmp_path / name, found, photos=3)
         sets.append(SetSettings(f"{name}/labels.json", f"{name}/photos", weight=weight))
-    settings = DataSettings(sets=tuple(sets), root=str(tmp_path), size=32)
+    settings = DataSettings(sets=tuple(sets), root=str(tmp_path), size=64)
     training_set = load_training_set(settings, PLAIN, COCO_17, seed=0)
     assert len(training_set.frames) == 6
     names = [training_set.photo_name(int(training_set[number].index)) for number in range(24)]

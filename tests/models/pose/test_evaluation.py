@@ -176,15 +176,15 @@ def _clear(content: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (lambda s: s.annotations.unlink(), "there are no annotations at .*val.json"),
+        (lambda s: s.annotations.unlink(), "val.json cannot be read .no such file"),
         (lambda s: s.annotations.write_text("{"), "val.json is not JSON"),
         (lambda s: s.annotations.write_text("[]"), "not COCO keypoint JSON"),
-        (lambda s: s.rewrite(lambda c: c.pop("annotations")), "'annotations' is missing"),
+        (lambda s: s.rewrite(lambda c: c.pop("annotations")), "no list 'annotations'"),
         (lambda s: s.rewrite(lambda c: c["images"][0].pop("file_name")), "'file_name' is missing"),
         (lambda s: s.rewrite(lambda c: c["annotations"][3].update(keypoints=[1, 2, 2])), "3 keypoint values"),
         (lambda s: s.rewrite(lambda c: c["categories"][0]["keypoints"].pop()), "16 keypoints, coco-17 has 17"),
         (lambda s: s.rewrite(_reverse), "right_ankle as keypoint 0"),
-        (lambda s: s.rewrite(_clear), "no keypoints of anybody"),
+        (lambda s: s.rewrite(_clear), "no keypoint of anybody"),
         (lambda s: s.rewrite(lambda c: c["images"].clear()), "in 0 images"),
         (lambda s: (s.images / "003.png").unlink(), "003.png is missing"),
         (lambda s: (s.images / "003.png").write_bytes(b"no picture"), "003.png cannot be read"),
@@ -216,7 +216,7 @@ def test_what_cannot_be_scored_is_refused(labelled: LabelledSet) -> None:
 
 def test_a_keypoint_that_is_no_number_is_refused(labelled: LabelledSet) -> None:
     labelled.rewrite(lambda content: content["annotations"][0]["keypoints"].__setitem__(0, float("nan")))
-    with pytest.raises(DatasetError, match=r"val\.json: a keypoint in the image with the id 100 is not a finite"):
+    with pytest.raises(DatasetError, match=r"val\.json: a keypoint .* of image 100 is not a finite"):
         score(labelled)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from heatstream.errors import DatasetError
-from heatstream.models.pose.coco import ImageAnnotation
+from heatstream.models.pose.annotations import ImageAnnotation
 from heatstream.models.pose.frame_cache import FrameCache
 from tests.fakes.coco_sets import made_photo, person
 

@@ -95,7 +95,7 @@ def test_the_network_decides_what_a_recipe_may_say() -> None:
         ("loss.rounding=nearst", ["loss.rounding = 'nearst'", "did you mean nearest?"]),
         ("data.sets.0.format=wlfw", ["data.sets.0.format = 'wlfw'", "did you mean wflw?"]),
         ("data.size=64", ["data.size = 64", "a list"]),
-        ("data.size=[64, 100]", ["data.size = [64, 100]", "multiples of 32"]),
+        ("data.size=[64, 100]", ["data.size.1 = 100", "a multiple of 32"]),
         ("data.validation.norm=pupils", ["data.validation.norm", "inter-pupil"]),
         ("model.skeleton=aflw19", ["model.skeleton", "aflw-19"]),
         ("model.name=swahr-mobile", ["data.size = [64, 64]", "a whole number"]),
@@ -104,10 +104,8 @@ def test_the_network_decides_what_a_recipe_may_say() -> None:
 def test_what_a_recipe_may_not_say_is_told(change: str, words: list[str]) -> None:
     with pytest.raises(RecipeError) as raised:
         parse_recipe(RECIPE, [change])
-    message = str(raised.value)
-    assert "\n" not in message
     for word in words:
-        assert word in message
+        assert word in str(raised.value)
 
 
 def test_a_skeleton_that_is_left_out_is_the_networks_own() -> None:

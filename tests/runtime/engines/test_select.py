@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -28,16 +29,29 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeGpu:
     return with_gpu(monkeypatch, tmp_path)
 
 
-def with_gpu(monkeypatch: pytest.MonkeyPatch, folder: Path, backend: Any = "tensorrt") -> FakeGpu:
+def with_gpu(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, backend: Any = "tensorrt", gpu: Gpu | None = None
+) -> FakeGpu:
     cupy, calls = make_cupy()
     monkeypatch.setitem(sys.modules, "cupy", cupy)
-    monkeypatch.setattr(module, "local_gpu", lambda index=0: ORIN if index == 0 else None)
-    return make_gpu((cupy, calls), monkeypatch, folder, backend)
+    made = make_gpu((cupy, calls), monkeypatch, folder, backend, gpu)
+    monkeypatch.setattr(module, "local_gpu", lambda index=0: made.gpu if index == 0 else None)
+    return made
 
 
 def without_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     for place in (module, cuda_module):
         monkeypatch.setattr(place, "local_gpu", lambda index=0: None)
+
+
+def pretend_cuda(monkeypatch: pytest.MonkeyPatch, torch: Any) -> list[str]:
+    """A torch with CUDA, as far as moving a network there goes; what was waited for."""
+    waited: list[str] = []
+    stream = lambda device: SimpleNamespace(synchronize=lambda: waited.append(device))  # noqa: E731
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_stream", stream)
+    monkeypatch.setattr(torch.nn.Module, "to", lambda self, *args, **options: self)
+    return waited
 
 
 @pytest.mark.parametrize(
@@ -86,9 +100,9 @@ def test_without_either_there_is_torch_in_the_precision_of_an_engine(
     torch = pytest.importorskip("torch", reason="torch comes with the extra train")
     with_gpu(monkeypatch, tmp_path)
     monkeypatch.setitem(sys.modules, "tensorrt", None)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.nn.Module, "to", lambda self, *args, **options: self)
+    waited = pretend_cuda(monkeypatch, torch)
     opened = open_engine(SPOTS_MODEL, device="cuda")
+    assert waited == ["cuda:0"]  # or a stream of ours would read weights that are not there yet
     assert opened.engine.name == "PyTorch, cuda:0 (Orin), fp16"
     assert "neither TensorRT nor TensorRT-RTX is installed" in opened.reason
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -102,16 +116,31 @@ def test_a_tensorrt_that_does_not_run_on_this_gpu_leaves_it_to_torch(
 ) -> None:
     torch = pytest.importorskip("torch", reason="torch comes with the extra train")
     gpu = with_gpu(monkeypatch, tmp_path, "tensorrt-rtx")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.nn.Module, "to", lambda self, *args, **options: self)
+    pretend_cuda(monkeypatch, torch)
     monkeypatch.setattr(gpu.toolkit.module.Runtime, "deserialize_cuda_engine", lambda self, serialized_engine: None)
     with pytest.warns(
         RuntimeWarning, match=r"this runs in PyTorch: .* cannot be used: TensorRT-RTX 1.7.1 does not take"
     ):
         opened = open_engine(model, device="cuda")
-    assert opened.engine.name == "PyTorch, cuda:0 (Orin), fp16"
+    assert opened.engine.name == "PyTorch, cuda:0 (RTX 4070), fp16"
     with pytest.raises(EngineError, match=r"TensorRT-RTX 1.7.1 does not take"):
         open_engine(model, device="cuda", engine="tensorrt-rtx").engine.run(np.zeros((1, 3, 64, 128), np.float32))
+
+
+@pytest.mark.parametrize("gpu", [Gpu("H200", "sm_90"), ORIN], ids=["H200", "Orin"])
+def test_a_gpu_that_rtx_has_no_engines_for_is_refused_before_one_is_built(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, gpu: Gpu
+) -> None:
+    torch = pytest.importorskip("torch", reason="torch comes with the extra train")
+    with_gpu(monkeypatch, tmp_path, "tensorrt-rtx", gpu)
+    pretend_cuda(monkeypatch, torch)
+    with pytest.raises(
+        EngineError, match=rf"TensorRT-RTX 1.7.1 has no engines for this GPU \({gpu.name}, {gpu.target}"
+    ):
+        open_engine(SPOTS_MODEL, device="cuda", engine="tensorrt-rtx")
+    with pytest.warns(RuntimeWarning, match=rf"this runs in PyTorch: .* has no engines for this GPU \({gpu.name}"):
+        assert open_engine(SPOTS_MODEL, device="cuda").engine.name == f"PyTorch, cuda:0 ({gpu.name}), fp16"
+    assert not list(tmp_path.glob("*.engine"))
 
 
 @pytest.mark.parametrize(
@@ -217,8 +246,7 @@ def test_several_scales_are_looked_at_on_the_cpu(machine: FakeGpu) -> None:
 
 
 def test_rtx_builds_for_an_older_gpu_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with_gpu(monkeypatch, tmp_path, "tensorrt-rtx")
-    monkeypatch.setattr(cuda_module, "local_gpu", lambda index=0: Gpu("T4", "sm_75"))
+    with_gpu(monkeypatch, tmp_path, "tensorrt-rtx", Gpu("T4", "sm_75"))
     asked: dict[str, Any] = {}
 
     def build(*args: Any, **options: Any) -> Any:

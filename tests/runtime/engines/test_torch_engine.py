@@ -34,9 +34,19 @@ class Spots(torch.nn.Module):  # type: ignore[misc]
     def forward(self, images: Any) -> Maps:
         packed = images.is_contiguous(memory_format=torch.channels_last)
         self.called.append((self.training, packed, torch.is_grad_enabled()))
+        self.tf32 = torch.backends.cudnn.allow_tf32
         bright = torch.nn.functional.conv2d(images.mean(dim=1, keepdim=True), self.gain)
         quarter = torch.nn.functional.avg_pool2d(bright, 4)
         return Maps((quarter, torch.nn.functional.avg_pool2d(bright, 2)), 0 * quarter)
+
+
+def test_float32_is_not_tf32() -> None:
+    """cuDNN's convolutions are in TF32 unless told otherwise; whoever had it so has it so again."""
+    network = Spots()
+    assert torch.backends.cudnn.allow_tf32
+    TorchEngine(network, SPOTS).run(np.zeros((1, 3, 64, 128), np.float32))
+    assert not network.tf32
+    assert torch.backends.cudnn.allow_tf32
 
 
 @pytest.mark.parametrize("batch", [1, 3])

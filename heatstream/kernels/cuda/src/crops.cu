@@ -6,7 +6,7 @@
 //
 // where n and m make the samples at most a source px apart, up to MAX_SAMPLES. Nothing is rounded to grey levels.
 //
-// frame: one descriptor in device memory, BGR or NV12: see frame.cuh. The letterbox's will do; its geometry is not read.
+// frame: one descriptor in device memory: see frame.cuh. The letterbox's will do; its geometry is not read.
 // transforms: (capacity, 2, 3) float in device memory, input px to source px, those by which decode_landmarks goes back.
 //   One that is not finite gives a black crop.
 // count: how many of them are meant, in device memory, so that a captured graph cuts as many faces as the frame has. The

@@ -1,9 +1,7 @@
 // Camera frames as kernels read them, and the network's input as they write it: for the letterbox and for crops.
 //
 // A frame is described in device memory, so that a captured graph finds the next frame behind the same address. It is
-//   - BGR, (height, width, 3) uint8 with rows any number of bytes apart;
-//   - or NV12, a plane of luma (height, width) and one of chroma (height / 2, width / 2, 2), U before V, both sides even,
-//     BT.601 in limited range. It is brought to BGR pixel by pixel, as OpenCV's COLOR_YUV2BGR_NV12 does it.
+// BGR, (height, width, 3) uint8 with rows any number of bytes apart.
 //
 // -D HALF_OUTPUT=1: the network's input is __half, 0: float.
 #ifndef HEATSTREAM_FRAME_CUH
@@ -12,9 +10,8 @@
 #include "common.cuh"
 
 struct Frame {
-    const unsigned char* pixels;  // BGR, or the luma of NV12
-    const unsigned char* chroma;  // null for BGR
-    long long row_bytes, chroma_row_bytes;
+    const unsigned char* pixels;
+    long long row_bytes;
     int height, width;
     float scale, shift_x, shift_y;  // the letterbox's, input px to source px
 };
@@ -27,27 +24,11 @@ __device__ inline Colour lerp(Colour a, Colour b, float weight) {
     return {lerp(a.blue, b.blue, weight), lerp(a.green, b.green, weight), lerp(a.red, b.red, weight)};
 }
 
-// From 12.20 fixed point to a grey level.
-__device__ inline float level_of(int value) { return min(max((value + (1 << 19)) >> 20, 0), 255); }
-
-// BT.601, limited range: luma lies in 16..235, chroma in 16..240 around 128. The factors are 1.164, 2.018, 0.391, 0.813
-// and 1.596, the standard's to three digits, in 20 bits.
-__device__ inline Colour from_yuv(int luma, int u, int v) {
-    const int grey = max(luma - 16, 0) * 1220542;
-    u -= 128;
-    v -= 128;
-    return {level_of(grey + 2116026 * u), level_of(grey - 409993 * u - 852492 * v), level_of(grey + 1673527 * v)};
-}
-
 // One pixel of the frame; black beyond it.
 __device__ inline Colour pixel_at(const Frame& frame, int y, int x) {
     if (y < 0 || y >= frame.height || x < 0 || x >= frame.width) return {0.0f, 0.0f, 0.0f};
-    if (frame.chroma == nullptr) {
-        const unsigned char* bgr = frame.pixels + y * frame.row_bytes + 3 * x;
-        return {static_cast<float>(bgr[0]), static_cast<float>(bgr[1]), static_cast<float>(bgr[2])};
-    }
-    const unsigned char* uv = frame.chroma + y / 2 * frame.chroma_row_bytes + x / 2 * 2;
-    return from_yuv(frame.pixels[y * frame.row_bytes + x], uv[0], uv[1]);
+    const unsigned char* bgr = frame.pixels + y * frame.row_bytes + 3 * x;
+    return {static_cast<float>(bgr[0]), static_cast<float>(bgr[1]), static_cast<float>(bgr[2])};
 }
 
 // Bits 8 i .. 8 i + 7.
@@ -56,10 +37,8 @@ __device__ inline float byte_of(unsigned long long bytes, int i) { return static
 // The frame at row y, between the columns x and x + 1.
 __device__ inline Colour between_columns(const Frame& frame, int y, int x, float weight) {
     const bool inside = y >= 0 && y < frame.height && x >= 0 && x + 3 <= frame.width;
-    if (frame.chroma != nullptr || !inside) {
-        return lerp(pixel_at(frame, y, x), pixel_at(frame, y, x + 1), weight);
-    }
-    // Both pixels of a BGR row, six bytes, in two or three aligned words instead of six reads. The last word may reach
+    if (!inside) return lerp(pixel_at(frame, y, x), pixel_at(frame, y, x + 1), weight);
+    // Both pixels of the row, six bytes, in two or three aligned words instead of six reads. The last word may reach
     // three bytes beyond them, into the pixel after; hence x + 3 above.
     const size_t address = reinterpret_cast<size_t>(frame.pixels + y * frame.row_bytes + 3 * x);
     const unsigned* words = reinterpret_cast<const unsigned*>(address & ~static_cast<size_t>(3));

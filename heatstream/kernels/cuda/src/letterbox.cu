@@ -7,7 +7,7 @@
 // As in the reference programs pixel indices are mapped as they are, without half a pixel, and nothing is smoothed when
 // the frame shrinks.
 //
-// frames: B descriptors in device memory, BGR or NV12: see frame.cuh. NV12 is brought to BGR and then warped.
+// frames: B descriptors in device memory: see frame.cuh.
 // out: (B, 3, height, width), R, G, B; __half with -D HALF_OUTPUT=1, else float.
 //
 // Launch: grid (ceil(width / 64), ceil(height / 8), B), block (32, 8). A thread makes two neighbouring pixels of a row

@@ -6,7 +6,6 @@
 //
 //   average = (up2(quarter) + half) / 2, then brought to the working size     HigherHRNet, Cheng et al. 2020, sec. 3.4
 //   flip:     the mean of that and of the mirror image's, mirrored back with left and right joints swapped
-//   passes:   the mean over the sizes of a multi-scale test; the tags are those of the pass at scale 1
 //
 // Resampling is bilinear with pixel centres at +0.5 and clamped borders. It is evaluated as OpenCV evaluates it for
 // float images on a CPU with FMA: along x and then along y, as fmaf(b - a, weight, a). So the averages are those of the
@@ -14,19 +13,16 @@
 //
 // Configuration, each one a -D of the compilation:
 //   NUM_JOINTS  K, 1..255        HALF_MAPS   1: the maps are __half, 0: float; all arithmetic is float
-//   PLAIN       1: the maps are averaged already, as decode_poses takes them; the three below are then 0, 0, 1
+//   PLAIN       1: the maps are averaged already, as decode_poses takes them; PROJECT and FLIP are then 0
 //   PROJECT     1: the working size is twice the half maps'    FLIP  1: image 2b is plain, 2b + 1 its mirror image
-//   NUM_PASSES  sizes of a multi-scale test, 1 without one     TAG_PLANES  T, the tags per pixel: 1, or 2 with FLIP
+//   TAG_PLANES  T, the tags per pixel: 1, or 2 with FLIP
 #ifndef HEATSTREAM_MAPS_CUH
 #define HEATSTREAM_MAPS_CUH
 
 #include "common.cuh"
 
-#ifndef NUM_PASSES
-#define NUM_PASSES 1
-#endif
-#if PLAIN && (PROJECT || FLIP || NUM_PASSES != 1)
-#error "PLAIN maps are averaged already: PROJECT, FLIP and NUM_PASSES do not apply"
+#if PLAIN && (PROJECT || FLIP)
+#error "PLAIN maps are averaged already: PROJECT and FLIP do not apply"
 #endif
 
 // Bits of state[image]. An image with any of them set holds nobody.
@@ -88,24 +84,17 @@ __device__ inline float tag_at(const Maps& maps, int image, int joint, int plane
 
 #else
 
-// One run of the network: quarter (N, K, height, width), half (N, K, 2 height, 2 width); N = B, or 2B with FLIP.
-struct Pass {
-    const Real* quarter;
-    const Real* half;
-    int height, width;      // of the quarter maps, px
-    float step_y, step_x;   // px of the half maps per working px; 1 where they have the working size
-};
-
+// What the network gave for N images; N = B, or 2B with FLIP.
 struct Maps {
-    Pass passes[NUM_PASSES];
-    const Real* tags;                   // (N, K, height, width) of passes[tag_pass]
-    int tag_pass;
+    const Real* quarter;                // (N, K, quarter_height, quarter_width)
+    const Real* half;                   // (N, K, 2 quarter_height, 2 quarter_width)
+    const Real* tags;                   // (N, K, quarter_height, quarter_width)
+    int quarter_height, quarter_width;  // px
     int height, width;                  // the working size, px
     unsigned char partner[NUM_JOINTS];  // each joint's left/right partner, itself without one
 };
 
-// With one pass and no projection the half maps have the working size, and the second resampling falls away.
-constexpr bool RESAMPLED = PROJECT || NUM_PASSES > 1;
+constexpr float STEP = 0.5f;  // px of the half maps per working px with PROJECT; without, they are the working px
 constexpr int VIEWS = FLIP ? 2 : 1;
 
 // Which plane of the network's output holds a joint as a view shows it: view 1 is the mirror image.
@@ -117,47 +106,39 @@ __device__ inline size_t plane_of(const Maps& maps, int view, int image, int joi
 __device__ inline int column_in(const Maps& maps, int view, int x) { return view ? maps.width - 1 - x : x; }
 
 // The average of both resolutions at a pixel of the half maps.
-__device__ inline float average_at_half(const Pass& pass, size_t plane, int y, int x) {
-    const size_t size = static_cast<size_t>(pass.height) * pass.width;
-    const float up = doubled_at(pass.quarter + plane * size, pass.height, pass.width, y, x);
-    return (up + to_float(pass.half[plane * size * 4 + y * (2 * pass.width) + x])) * 0.5f;
+__device__ inline float average_at_half(const Maps& maps, size_t plane, int y, int x) {
+    const size_t size = static_cast<size_t>(maps.quarter_height) * maps.quarter_width;
+    const float up = doubled_at(maps.quarter + plane * size, maps.quarter_height, maps.quarter_width, y, x);
+    return (up + to_float(maps.half[plane * size * 4 + y * (2 * maps.quarter_width) + x])) * 0.5f;
 }
 
 __device__ inline float tag_at_half(const Maps& maps, size_t plane, int y, int x) {
-    const Pass& pass = maps.passes[maps.tag_pass];
-    const size_t size = static_cast<size_t>(pass.height) * pass.width;
-    return doubled_at(maps.tags + plane * size, pass.height, pass.width, y, x);
+    const size_t size = static_cast<size_t>(maps.quarter_height) * maps.quarter_width;
+    return doubled_at(maps.tags + plane * size, maps.quarter_height, maps.quarter_width, y, x);
 }
 
-// Something known at the pixels of a pass's half maps, at a working pixel.
+// Something known at the pixels of the half maps, at a working pixel.
 template <class At>
-__device__ inline float at_working(const Pass& pass, int y, int x, At at_half) {
-    if (!RESAMPLED || (pass.step_y == 1.0f && pass.step_x == 1.0f)) return at_half(y, x);
-    return between(taps_of(y, pass.step_y, 2 * pass.height), taps_of(x, pass.step_x, 2 * pass.width), at_half);
-}
-
-// One pass's heatmap: the mean over its views.
-__device__ inline float pass_average_at(const Maps& maps, const Pass& pass, int image, int joint, int y, int x) {
-    float views = 0.0f;
-    for (int view = 0; view < VIEWS; ++view) {
-        const size_t plane = plane_of(maps, view, image, joint);
-        views += at_working(pass, y, column_in(maps, view, x),
-                            [&](int row, int column) { return average_at_half(pass, plane, row, column); });
-    }
-    return FLIP ? views * 0.5f : views;
+__device__ inline float at_working(const Maps& maps, int y, int x, At at_half) {
+    if (!PROJECT) return at_half(y, x);
+    return between(taps_of(y, STEP, 2 * maps.quarter_height), taps_of(x, STEP, 2 * maps.quarter_width), at_half);
 }
 
 // The heatmap that the references call heatmaps[image, joint, y, x]: (y, x) must lie inside the working size.
 __device__ inline float average_at(const Maps& maps, int image, int joint, int y, int x) {
-    float total = 0.0f;
-    for (int p = 0; p < NUM_PASSES; ++p) total += pass_average_at(maps, maps.passes[p], image, joint, y, x);
-    return NUM_PASSES > 1 ? total / NUM_PASSES : total;
+    float views = 0.0f;
+    for (int view = 0; view < VIEWS; ++view) {
+        const size_t plane = plane_of(maps, view, image, joint);
+        views += at_working(maps, y, column_in(maps, view, x),
+                            [&](int row, int column) { return average_at_half(maps, plane, row, column); });
+    }
+    return FLIP ? views * 0.5f : views;
 }
 
 // tags[image, joint, y, x, plane]: plane 1 is the mirror image's.
 __device__ inline float tag_at(const Maps& maps, int image, int joint, int plane, int y, int x) {
     const size_t source = plane_of(maps, plane, image, joint);
-    return at_working(maps.passes[maps.tag_pass], y, column_in(maps, plane, x),
+    return at_working(maps, y, column_in(maps, plane, x),
                       [&](int row, int column) { return tag_at_half(maps, source, row, column); });
 }
 

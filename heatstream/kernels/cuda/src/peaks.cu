@@ -32,7 +32,7 @@ __device__ inline bool meets_bad_tag(const Maps& maps, int image, int joint, int
     const int size = maps.height * maps.width * TAG_PLANES;
     const size_t rows = 1;
 #else
-    const int size = maps.passes[maps.tag_pass].height * maps.passes[maps.tag_pass].width;
+    const int size = maps.quarter_height * maps.quarter_width;
     const size_t rows = VIEWS;
 #endif
     const int share = (size + tiles - 1) / tiles;

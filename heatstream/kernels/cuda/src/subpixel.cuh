@@ -14,6 +14,7 @@
 constexpr int ADJUST_NONE = 0;
 constexpr int ADJUST_QUARTER = 1;
 constexpr int ADJUST_H3R = 2;
+static_assert(ADJUST >= ADJUST_NONE && ADJUST <= ADJUST_H3R, "a rule without a function in position_of");
 
 constexpr int H3R_RADIUS = 3;
 constexpr int H3R_TOP_K = 25;

@@ -14,11 +14,7 @@ constexpr int TILE = 32;  // side of the squares into which the kernels cut a ma
 // Tiles are counted row by row; those at the right and lower border may reach beyond the map.
 __device__ inline int tiles_along(int size) { return (size + TILE - 1) / TILE; }
 
-#if PLAIN || (!PROJECT && NUM_PASSES == 1)
-
-template <int SIDE>
-constexpr int SCRATCH = 1;  // floats of shared memory that the functions below need beside the square; none here
-
+// square[SIDE * SIDE] = at(y, x) of the working px from (top, left), `outside` beyond the map; ends with a barrier.
 template <int SIDE, class At>
 __device__ inline void fill_square(const Maps& maps, int top, int left, float outside, float* square, At at) {
     for (int i = threadIdx.x; i < SIDE * SIDE; i += blockDim.x) {
@@ -28,6 +24,11 @@ __device__ inline void fill_square(const Maps& maps, int top, int left, float ou
     }
     __syncthreads();
 }
+
+#if PLAIN || !PROJECT
+
+template <int SIDE>
+constexpr int SCRATCH = 1;  // floats of shared memory that the functions below need beside the square; none here
 
 template <int SIDE>
 __device__ inline void average_square(const Maps& maps, int image, int joint, int top, int left, float outside,
@@ -45,12 +46,8 @@ __device__ inline void tag_square(const Maps& maps, int image, int joint, int pl
 
 #else
 
-// The largest step from the half maps to the working size for which a staged square is large enough. A pass whose
-// half maps are larger than the working size (of a scale above 2, projected) is rare and read directly.
-constexpr float LARGEST_STEP = NUM_PASSES > 1 ? 1.0f : 0.5f;
-
 template <int SIDE>
-constexpr int STAGE = (NUM_PASSES > 1 ? SIDE : SIDE / 2) + 2;  // side of the square at 1/2
+constexpr int STAGE = SIDE / 2 + 2;  // side of the square at 1/2
 
 template <int SIDE>
 constexpr int SCRATCH = VIEWS * STAGE<SIDE> * STAGE<SIDE>;
@@ -58,28 +55,28 @@ constexpr int SCRATCH = VIEWS * STAGE<SIDE> * STAGE<SIDE>;
 // A view's square at 1/2 that holds all taps of the working square at (top, left).
 template <int SIDE>
 struct Staged {
-    const Pass& pass;
+    const Maps& maps;
     float* values;
     int top, left, mirrored_width;  // of the square at 1/2; the working width where the view is mirrored, else 0
 
-    __device__ Staged(const Maps& maps, const Pass& source, int view, int working_top, int working_left, float* scratch)
-        : pass(source), values(scratch + view * STAGE<SIDE> * STAGE<SIDE>), mirrored_width(view ? maps.width : 0) {
+    __device__ Staged(const Maps& source, int view, int working_top, int working_left, float* scratch)
+        : maps(source), values(scratch + view * STAGE<SIDE> * STAGE<SIDE>), mirrored_width(view ? source.width : 0) {
         const int first_column = view ? maps.width - working_left - SIDE : working_left;
-        top = taps_of(max(working_top, 0), pass.step_y, 2 * pass.height).first;
-        left = taps_of(max(first_column, 0), pass.step_x, 2 * pass.width).first;
+        top = taps_of(max(working_top, 0), STEP, 2 * maps.quarter_height).first;
+        left = taps_of(max(first_column, 0), STEP, 2 * maps.quarter_width).first;
     }
 
     template <class AtHalf>
     __device__ void fill(AtHalf at_half) const {
         for (int i = threadIdx.x; i < STAGE<SIDE> * STAGE<SIDE>; i += blockDim.x) {
             const int y = top + i / STAGE<SIDE>, x = left + i % STAGE<SIDE>;
-            if (y < 2 * pass.height && x < 2 * pass.width) values[i] = at_half(y, x);
+            if (y < 2 * maps.quarter_height && x < 2 * maps.quarter_width) values[i] = at_half(y, x);
         }
     }
 
     __device__ float operator()(int y, int x) const {
         const int column = mirrored_width ? mirrored_width - 1 - x : x;
-        return at_working(pass, y, column,
+        return at_working(maps, y, column,
                           [&](int row, int c) { return values[(row - top) * STAGE<SIDE> + c - left]; });
     }
 };
@@ -89,54 +86,26 @@ struct Staged {
 template <int SIDE>
 __device__ inline void average_square(const Maps& maps, int image, int joint, int top, int left, float outside,
                                       float* square, float* scratch) {
-    for (int p = 0; p < NUM_PASSES; ++p) {
-        const Pass& pass = maps.passes[p];
-        const bool staged = pass.step_y <= LARGEST_STEP && pass.step_x <= LARGEST_STEP;
-        if (staged) {
-            for (int view = 0; view < VIEWS; ++view) {
-                const size_t plane = plane_of(maps, view, image, joint);
-                Staged<SIDE>(maps, pass, view, top, left, scratch)
-                    .fill([&](int y, int x) { return average_at_half(pass, plane, y, x); });
-            }
-        }
-        __syncthreads();
-        const Staged<SIDE> plain(maps, pass, 0, top, left, scratch);
-        const Staged<SIDE> mirrored(maps, pass, VIEWS - 1, top, left, scratch);
-        for (int i = threadIdx.x; i < SIDE * SIDE; i += blockDim.x) {
-            const int y = top + i / SIDE, x = left + i % SIDE;
-            if (y < 0 || y >= maps.height || x < 0 || x >= maps.width) {
-                square[i] = outside;
-                continue;
-            }
-            float value;
-            if (staged) {
-                value = FLIP ? (plain(y, x) + mirrored(y, x)) * 0.5f : plain(y, x);
-            } else {
-                value = pass_average_at(maps, pass, image, joint, y, x);
-            }
-            if (p > 0) value += square[i];
-            square[i] = NUM_PASSES > 1 && p == NUM_PASSES - 1 ? value / NUM_PASSES : value;
-        }
-        __syncthreads();
+    for (int view = 0; view < VIEWS; ++view) {
+        const size_t plane = plane_of(maps, view, image, joint);
+        Staged<SIDE>(maps, view, top, left, scratch)
+            .fill([&](int y, int x) { return average_at_half(maps, plane, y, x); });
     }
+    __syncthreads();
+    const Staged<SIDE> plain(maps, 0, top, left, scratch), mirrored(maps, VIEWS - 1, top, left, scratch);
+    fill_square<SIDE>(maps, top, left, outside, square,
+                      [&](int y, int x) { return FLIP ? (plain(y, x) + mirrored(y, x)) * 0.5f : plain(y, x); });
 }
 
 // The same of tag_at, for one plane of the tags.
 template <int SIDE>
 __device__ inline void tag_square(const Maps& maps, int image, int joint, int plane, int top, int left, float outside,
                                   float* square, float* scratch) {
-    const Pass& pass = maps.passes[maps.tag_pass];
-    const bool staged = pass.step_y <= LARGEST_STEP && pass.step_x <= LARGEST_STEP;
     const size_t source = plane_of(maps, plane, image, joint);
-    const Staged<SIDE> tags(maps, pass, plane, top, left, scratch);
-    if (staged) tags.fill([&](int y, int x) { return tag_at_half(maps, source, y, x); });
+    const Staged<SIDE> tags(maps, plane, top, left, scratch);
+    tags.fill([&](int y, int x) { return tag_at_half(maps, source, y, x); });
     __syncthreads();
-    for (int i = threadIdx.x; i < SIDE * SIDE; i += blockDim.x) {
-        const int y = top + i / SIDE, x = left + i % SIDE;
-        const bool inside = y >= 0 && y < maps.height && x >= 0 && x < maps.width;
-        square[i] = !inside ? outside : staged ? tags(y, x) : tag_at(maps, image, joint, plane, y, x);
-    }
-    __syncthreads();
+    fill_square<SIDE>(maps, top, left, outside, square, tags);
 }
 
 #endif

@@ -13,7 +13,7 @@ from heatstream.errors import DatasetError
 from heatstream.models.landmarks.readers.example import LandmarkAnnotation, make_annotation
 from heatstream.models.landmarks.readers.json_lines import lines_told
 from heatstream.models.landmarks.readers.parsing import entries, read_json
-from heatstream.models.pose.coco import read_photos
+from heatstream.models.pose.annotations import read_photos
 from heatstream.skeletons import COCO_17, Skeleton
 
 __all__ = ["PersonBox", "box_corners", "read_coco", "read_person_boxes"]

@@ -1,0 +1,141 @@
+"""What training needs to know of every photo of a file of labels.
+
+Photographs are not opened here: `frames` decodes them, and checks that they are what the JSON says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heatstream.errors import DatasetError
+from heatstream.extras import require
+from heatstream.models.pose.coco import Entry, malformed, read_coco
+from heatstream.skeletons import Skeleton
+
+
+@dataclass(frozen=True)
+class ImageAnnotation:
+    """What the JSON says about one photo of P labelled people with K joints.
+
+    Attributes:
+        path: the image file.
+        size: its (height, width) in px.
+        people: (P, K, 3) float64, x, y in source px and visibility 0 (unlabelled), 1 (hidden) or 2.
+        boxes: (P, 4) float64, their x, y, width, height in source px.
+        ignored_boxes: (R, 4) float64, people and crowds without usable labels of whom only the box is known.
+        ignored_mask: the others, as one run-length mask of pycocotools in the photo's size; None without any.
+        boxes_only: people outside `boxes` may be unlabelled, so nothing is learned outside them.
+        known_joints: (K,) bool, False for joints that this photo's set never labels.
+    """
+
+    path: Path
+    size: tuple[int, int]
+    people: NDArray[np.float64]
+    boxes: NDArray[np.float64]
+    ignored_boxes: NDArray[np.float64]
+    ignored_mask: dict[str, Any] | None
+    boxes_only: bool
+    known_joints: NDArray[np.bool_]
+
+
+def read_photos(annotations: Path, images: Path, skeleton: Skeleton) -> list[ImageAnnotation]:
+    """Read one set.
+
+    Crowds and annotations without labelled joints become ignored regions, exact ones where they have a
+    `segmentation`. Annotations of another category than that of the keypoints are passed over, and a person without
+    a `bbox` gets the one around the labelled joints. Photos without any annotation are left out, as in the reference,
+    and so are those in which nothing could be learned because only labelled boxes count and there is none.
+
+    Args:
+        annotations: COCO keypoint JSON. An image with `"ignore_unknown": 1` has unlabelled people outside the boxes.
+        images: folder of the photos.
+        skeleton: the joints that are trained; the file's must be as many.
+
+    Raises:
+        DatasetError: the JSON or the folder is missing or damaged, or the keypoints are of another skeleton.
+        MissingExtraError: a `segmentation` has to be read and pycocotools is not installed.
+    """
+    labels = read_coco(annotations, skeleton)
+    if not images.is_dir():
+        raise DatasetError(f"{images} is no folder, but {annotations} needs its photos there: correct `images`")
+    entries = [entry for entry in labels.images if labels.people[entry["id"]]]
+    people = [annotation for entry in entries for annotation in labels.people[entry["id"]]]
+    known = np.zeros(skeleton.num_keypoints, np.bool_)
+    for annotation in people:
+        known |= np.array(annotation["keypoints"][2::3]) > 0
+    photos = []
+    for entry in entries:
+        with malformed(annotations, f"{entry['file_name']}: "):
+            photos.append(_photo(entry, labels.people[entry["id"]], images, known))
+    photos = [photo for photo in photos if len(photo.people) or not photo.boxes_only]
+    if not any(len(photo.people) for photo in photos):
+        raise DatasetError(f"{annotations} labels no keypoint of anybody: there is nothing to train on")
+    return photos
+
+
+def _photo(entry: Entry, found: list[Entry], images: Path, known: NDArray[np.bool_]) -> ImageAnnotation:
+    size = int(entry["height"]), int(entry["width"])
+    labelled = [a for a in found if _is_labelled(a)]
+    others = [a for a in found if not _is_labelled(a)]
+    exact = [a["segmentation"] for a in others if a.get("segmentation")]
+    people = np.array([a["keypoints"] for a in labelled], np.float64).reshape(len(labelled), len(known), 3)
+    boxes = np.array([a["bbox"] for a in labelled], np.float64).reshape(-1, 4)
+    unmasked = [a["bbox"] for a in others if not a.get("segmentation") and a["bbox"] is not None]
+    ignored_boxes = np.array(unmasked, np.float64).reshape(-1, 4)
+    return ImageAnnotation(
+        path=images / entry["file_name"],
+        size=size,
+        people=people,
+        boxes=boxes,
+        ignored_boxes=ignored_boxes,
+        ignored_mask=_union(exact, size) if exact else None,
+        boxes_only=bool(entry.get("ignore_unknown", 0)),
+        known_joints=known,
+    )
+
+
+def _is_labelled(annotation: Entry) -> bool:
+    return not annotation.get("iscrowd", 0) and any(v > 0 for v in annotation["keypoints"][2::3])
+
+
+def _union(segmentations: list[Any], size: tuple[int, int]) -> dict[str, Any]:
+    """Return one run-length mask that covers every polygon and run-length mask."""
+    coco = require("pycocotools.mask", extra="train", purpose="reading segmentations")
+    parts: list[dict[str, Any]] = []
+    for segmentation in segmentations:
+        if not isinstance(segmentation, list):
+            counts = segmentation["counts"]
+            counts = _run_lengths(counts) if isinstance(counts, str) else counts
+            # pycocotools never returns from merging masks that do not cover the same pixels.
+            whole = all(type(count) is int and count >= 0 for count in counts) and sum(counts) == size[0] * size[1]
+            if tuple(segmentation["size"]) != size or not whole:
+                raise ValueError("the run lengths of a segmentation do not cover its photo")
+            segmentation = {"size": list(size), "counts": counts}
+        try:
+            found = coco.frPyObjects(segmentation, *size)
+        except Exception as error:  # that is what pycocotools raises, without a kind
+            raise ValueError(f"a segmentation is wrong: {error}") from error
+        parts += found if isinstance(found, list) else [found]
+    return dict(coco.merge(parts))
+
+
+def _run_lengths(text: str) -> list[int]:
+    """The numbers of a compressed run-length mask: groups of 5 bits from '0' on, each less the last but one's value."""
+    counts: list[int] = []
+    value = shift = 0
+    for character in text.encode():
+        bits = character - ord("0")
+        value |= (bits & 0b11111) << shift
+        shift += 5
+        if bits & 0b100000:  # more groups of this number follow
+            continue
+        if bits & 0b10000:
+            value -= 1 << shift
+        counts.append(value + (counts[-2] if len(counts) > 2 else 0))
+        value = shift = 0
+    return counts

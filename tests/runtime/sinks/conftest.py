@@ -1,0 +1,36 @@
+"""What the tests of sinks share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+import pytest
+
+from heatstream.runtime.sinks import CocoSink, JsonLinesSink, PictureSink, Sink, VideoSink
+from tests.fakes.runtime import whiten
+
+MAKERS: dict[str, Callable[..., Sink]] = {
+    "out.jsonl": JsonLinesSink,
+    "out.json": CocoSink,
+    "out.mp4": lambda path: VideoSink(path, whiten),
+    "out.avi": lambda path: VideoSink(path, whiten),
+    "out.jpg": lambda path: PictureSink(path, whiten),
+}
+
+
+@pytest.fixture
+def file_limit() -> Callable[[int], AbstractContextManager[None]]:
+    """``file_limit(size)``: a statement in which no file may grow beyond so many bytes, as with a quota."""
+    resource = pytest.importorskip("resource", reason="limits of this kind exist on POSIX systems alone")
+
+    @contextmanager
+    def limit(size: int) -> Iterator[None]:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limit

@@ -1,0 +1,59 @@
+"""The best picture of a run."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from heatstream.errors import SinkError
+from heatstream.results import Result
+from heatstream.runtime.sinks import save_sink
+from tests.fakes.runtime import result, whiten
+
+
+@pytest.mark.parametrize("name", ["best.jpg", "best.png"])
+def test_the_best_picture_is_kept(name: str, tmp_path: Path) -> None:
+    drawn: list[int] = []
+
+    def draw(result: Result) -> NDArray[np.uint8]:
+        drawn.append(result.frame_index)
+        return whiten(result)
+
+    sink = save_sink(tmp_path / name, draw, fps=None, live=False)
+    for number, score in enumerate((0.1, 0.9, 0.3)):
+        sink.write(result(number, score=score))
+    assert not (tmp_path / name).exists()
+    assert sink.close() == tmp_path / name
+    assert sink.close() is None
+    assert drawn == [1]
+    picture = cv2.imread(str(tmp_path / name))
+    assert picture is not None
+    assert picture.mean() > 240
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_disk_full_at_the_end_keeps_the_earlier_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "out.jpg").write_text("old")
+    sink = save_sink(tmp_path / "out.jpg", whiten, fps=None, live=False)
+    sink.write(result(0))
+
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.pwrite", full)
+    with pytest.raises(SinkError, match=r"the disk is full, .*out\.jpg"):
+        sink.close()
+    assert (tmp_path / "out.jpg").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["out.jpg"]
+
+
+@pytest.mark.parametrize("name", ["out.gif", "out", "out.txt", "-"])
+def test_unknown_kinds_are_refused_with_the_known_ones(name: str, tmp_path: Path) -> None:
+    with pytest.raises(SinkError, match=r"\.mp4, \.avi, \.jpg"):
+        save_sink(tmp_path / name, whiten, fps=None, live=False)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,78 @@
+"""The window: when there is none, how it looks, and which keys it knows."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from heatstream.errors import SinkError
+from heatstream.runtime.sinks import WindowSink, display_trouble, window
+from tests.fakes.runtime import result, whiten
+
+
+def test_no_display_is_told_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    assert "--no-window" in (display_trouble() or "")
+    with pytest.raises(SinkError, match=r"there is no display.*--save"):
+        WindowSink(whiten)
+
+
+@pytest.mark.parametrize(
+    ("code", "trouble"),
+    [
+        ("pass", None),
+        ("import sys; sys.exit('The function is not implemented')", "this OpenCV has no windows"),
+        ("import os; os.abort()", "the display cannot be used"),
+        ("import time; time.sleep(60)", "the display does not answer"),
+    ],
+)
+def test_a_display_is_tried_in_another_process(code: str, trouble: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setattr(window, "PROBE", code)
+    monkeypatch.setattr(window, "PROBE_SECONDS", 1.0 if "sleep" in code else 30.0)
+    found = display_trouble()
+    assert (found is None) if trouble is None else (found is not None and found.startswith(trouble))
+
+
+class FakeHighGui:
+    """OpenCV's windows, by hand."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.shown = 0
+        self.key = -1
+        self.visible = 1.0
+        monkeypatch.setattr(window, "display_trouble", lambda: None)
+        monkeypatch.setattr(cv2, "namedWindow", lambda *arguments: None)
+        monkeypatch.setattr(cv2, "resizeWindow", lambda *arguments: None)
+        monkeypatch.setattr(cv2, "destroyWindow", lambda *arguments: None)
+        monkeypatch.setattr(cv2, "getWindowProperty", lambda *arguments: self.visible)
+        monkeypatch.setattr(cv2, "imshow", self._show)
+        monkeypatch.setattr(cv2, "waitKey", lambda *arguments: self.key)
+
+    def _show(self, title: str, picture: NDArray[np.uint8]) -> None:
+        assert picture.mean() > 240
+        self.shown += 1
+
+
+@pytest.mark.parametrize(
+    ("key", "visible", "closed"),
+    [(-1, 1.0, False), (ord("x"), 1.0, False), (ord("q"), 1.0, True), (27, 1.0, True), (-1, 0.0, True)],
+)
+def test_q_escape_and_a_closed_window_end_the_run(
+    key: int, visible: float, closed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gui = FakeHighGui(monkeypatch)
+    sink = WindowSink(whiten)
+    sink.write(result(0))
+    assert not sink.closed
+    gui.key, gui.visible = key, visible
+    sink.write(result(1))
+    assert sink.closed is closed
+    shown = gui.shown
+    sink.close()
+    sink.write(result(2))
+    assert gui.shown == shown

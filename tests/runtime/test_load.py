@@ -1,0 +1,61 @@
+"""Loading: each door gives its own kind of pipeline, and refuses the other's models in one sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import heatstream
+from heatstream.errors import InputError
+from heatstream.kernels import DecodeSettings
+from heatstream.runtime.pipelines.faces import FaceCascade
+from heatstream.runtime.pipelines.pose import CpuPosePipeline
+from tests.fakes.runtime import MODELS, spot
+
+POSES, LANDMARKS = MODELS / "spots.onnx", MODELS / "points.onnx"
+
+
+def test_a_pose_model_finds_people() -> None:
+    with heatstream.load(POSES, "cpu", 1) as pipeline:
+        assert isinstance(pipeline, CpuPosePipeline)
+        result = pipeline(spot(96, 128, 40, 60, radius=8))
+    assert len(result.poses) == 1
+    assert result.faces is None
+
+
+def test_with_a_model_for_faces_it_looks_for_these_too() -> None:
+    with heatstream.load(POSES, "cpu", 1, faces=LANDMARKS) as pipeline:
+        assert isinstance(pipeline, FaceCascade)
+        result = pipeline(spot(96, 128, 40, 60, radius=8))
+        assert str(pipeline) == f"{POSES.stem} (short side 64 px) and points (64x64 px) on {pipeline.engine.name}"
+    assert result.faces is not None
+
+
+def test_a_landmark_model_takes_boxes() -> None:
+    with heatstream.load_landmarks(LANDMARKS, "cpu", 1) as pipeline:
+        assert isinstance(pipeline, heatstream.LandmarkPipeline)
+        faces = pipeline(spot(96, 128, 40, 60, radius=8), boxes=[(20, 40, 60, 80), (30, 50, 50, 70)])
+        assert repr(pipeline) == f"LandmarkPipeline(points (64x64 px) on {pipeline.engine.name})"
+    assert faces.boxes.tolist() == [[20, 40, 60, 80], [30, 50, 50, 70]]
+
+
+@pytest.mark.parametrize(
+    ("load", "words"),
+    [
+        (
+            lambda: heatstream.load(LANDMARKS),
+            "points finds landmarks in boxes, not people in frames: choose a pose model",
+        ),
+        (lambda: heatstream.load(LANDMARKS, faces=POSES), "points finds landmarks in boxes, not people in frames"),
+        (lambda: heatstream.load(POSES, faces=POSES), "spots finds people in frames, not landmarks in boxes: choose"),
+        (lambda: heatstream.load_landmarks(POSES), "spots finds people in frames, not landmarks in boxes: choose"),
+        (lambda: heatstream.load(POSES, settings=DecodeSettings(skeleton="crowdpose-14")), "ask for crowdpose-14"),
+        (lambda: heatstream.load(7), "a model is named by a text or a path, got int"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_sentence(load: Any, words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        load()
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
