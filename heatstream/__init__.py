@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from heatstream.runtime.stream import Stream, stream
     from heatstream.runtime.timing import StageStats, StreamSummary
     from heatstream.runtime.tracking import Tracker
+    from heatstream.runtime.zone_rules import Line, PostureRule, Zone
     from heatstream.runtime.zones import Event, Zones
 
 __all__ = [
@@ -45,10 +46,12 @@ __all__ = [
     "Frame",
     "HeatstreamError",
     "LandmarkPipeline",
+    "Line",
     "ModelInfo",
     "Pose",
     "PosePipeline",
     "Poses",
+    "PostureRule",
     "Result",
     "Smoother",
     "Source",
@@ -57,6 +60,7 @@ __all__ = [
     "Stream",
     "StreamSummary",
     "Tracker",
+    "Zone",
     "Zones",
     "__version__",
     "draw",
@@ -73,10 +77,12 @@ _HOMES = {
     "Faces": "heatstream.results",
     "Frame": "heatstream.runtime.sources.base",
     "LandmarkPipeline": "heatstream.runtime.pipelines.landmarks",
+    "Line": "heatstream.runtime.zone_rules",
     "ModelInfo": "heatstream.model_info",
     "Pose": "heatstream.results",
     "PosePipeline": "heatstream.runtime.pipelines.base",
     "Poses": "heatstream.results",
+    "PostureRule": "heatstream.runtime.zone_rules",
     "Result": "heatstream.results",
     "Smoother": "heatstream.runtime.smoothing",
     "Source": "heatstream.runtime.sources.base",
@@ -85,6 +91,7 @@ _HOMES = {
     "Stream": "heatstream.runtime.stream",
     "StreamSummary": "heatstream.runtime.timing",
     "Tracker": "heatstream.runtime.tracking",
+    "Zone": "heatstream.runtime.zone_rules",
     "Zones": "heatstream.runtime.zones",
     "draw": "heatstream.drawing.result",
     "load": "heatstream.runtime.load",

@@ -123,7 +123,8 @@ class Stream(Iterator[Result]):
         self._queue: OrderedWorkQueue[_Captured, Result] = OrderedWorkQueue(
             waiting=1 if source.live else workers, in_flight=workers + 1, newest=source.live, limit=frames
         )
-        found = iter(self._queue.next, None)
+        work_queue = self._queue
+        found = iter(lambda: work_queue.next(), None)
         self._results = follow(found, live=source.live, smooth=smooth) if track else found
         self._clock = StreamClock(time.perf_counter())
         self._closed = False

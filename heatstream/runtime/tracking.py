@@ -204,7 +204,7 @@ class Tracker:
                 odd = odd[better]
                 likeness[odd], shifts[odd], scatter[odd] = flipped[better], others[0][better], others[1][better]
         # The mean of joints that disagree is worth less.
-        measured: Floats = MEASURED**2 + SCATTER * scatter / area[tracks]
+        measured = np.float32(MEASURED**2) + np.float32(SCATTER) * (scatter / area[tracks])
         variance = self._variances[0, tracks] + measured
         distance = _squared(shifts) / (area[tracks] * variance)
         possible = np.flatnonzero((distance < GATE) & (likeness > SIMILAR))
@@ -337,7 +337,8 @@ class _Detections:
         scales = 0.5 / (np.square(self.sizes[second])[:, None] * (self.spread + POSTURE**2))
         weights = self.weights[first] * self.weights[second]
         alike = np.exp(-_squared(self.points[first] - self.points[second]) * scales)
-        return first[_rows(weights * alike) > SAME * (_rows(weights) + FEW)]
+        repeats: Indices = first[_rows(weights * alike) > SAME * (_rows(weights) + FEW)]
+        return repeats
 
 
 def _similarity(

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from heatstream import skeletons
 from heatstream.errors import InputError, UnknownNameError
-from heatstream.runtime.zones import DEFAULT_SECONDS, Line, PostureRule, Rule, Zone
+from heatstream.runtime.zone_rules import DEFAULT_SECONDS, Line, PostureRule, Rule, Zone
 
 __all__ = ["read_zones"]
 

@@ -40,8 +40,10 @@ from heatstream import skeletons
 from heatstream.errors import InputError, UnknownNameError
 from heatstream.results import Poses, Result
 from heatstream.runtime.body_size import SEEN_SCORE, body_heights
+from heatstream.runtime.zone_file import read_zones
+from heatstream.runtime.zone_rules import Line, PostureRule, Rule, Zone
 
-__all__ = ["DEFAULT_SECONDS", "Event", "Line", "PostureRule", "Rule", "Zone", "Zones"]
+__all__ = ["Event", "Zones"]
 
 Kind: TypeAlias = Literal["enter", "leave", "dwell", "cross", "posture", "posture_end"]
 
@@ -49,7 +51,6 @@ MARGIN = 0.02  # body heights beyond a border, before a change of sides counts: 
 GONE_SECONDS = 3.0  # who is out of sight for so long has left; it is the tracker's memory
 LYING_DEGREES = 60.0  # the trunk's tilt from upright, at least
 HANDS_UP_MARGIN = 0.03  # body heights of both wrists above the head, at least
-DEFAULT_SECONDS = 0.5  # of a posture before it counts
 
 
 @dataclass(frozen=True)
@@ -97,66 +98,6 @@ class Event:
     def to_json(self) -> str:
         """:meth:`to_dict` on one line."""
         return json.dumps(self.to_dict())
-
-
-@dataclass(frozen=True)
-class Zone:
-    """An area.
-
-    Attributes:
-        name: its own.
-        polygon: three or more corners, (x, y) px.
-        joints: names of the joints whose mean is watched; all when empty.
-        dwell: seconds inside after which there is an event, once a visit; None for none.
-    """
-
-    name: str
-    polygon: tuple[tuple[float, float], ...]
-    joints: tuple[str, ...] = ()
-    dwell: float | None = None
-
-    def __post_init__(self) -> None:
-        if len(self.polygon) < 3:
-            raise InputError(f"zone {self.name!r} needs a polygon of at least 3 corners, got {len(self.polygon)}")
-
-
-@dataclass(frozen=True)
-class Line:
-    """A border to cross, from one point to another.
-
-    Attributes:
-        name: its own.
-        start: (x, y) px.
-        end: (x, y) px.
-        joints: as of :class:`Zone`.
-    """
-
-    name: str
-    start: tuple[float, float]
-    end: tuple[float, float]
-    joints: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.start == self.end:
-            raise InputError(f"line {self.name!r} begins where it ends: give it two different points")
-
-
-@dataclass(frozen=True)
-class PostureRule:
-    """A posture to tell.
-
-    Attributes:
-        posture: ``"lying"``, the trunk being nearer to level than to upright, or ``"hands up"``, both wrists above the
-            head.
-        seconds: for how long, before it counts and before its end does.
-    """
-
-    posture: Literal["lying", "hands up"]
-    seconds: float = DEFAULT_SECONDS
-
-
-Rule: TypeAlias = Zone | Line | PostureRule
-"""Something to watch."""
 
 
 @dataclass(eq=False)
@@ -221,8 +162,6 @@ class Zones:
         Raises:
             InputError: the file cannot be read, is not TOML, or says something that cannot be watched.
         """
-        from heatstream.runtime.zone_file import read_zones
-
         rules, frame_size = read_zones(Path(path))
         return cls(rules, frame_size=frame_size, on_event=on_event)
 

@@ -11,7 +11,8 @@ import pytest
 from benchmarks.moving_people import STANDING
 from heatstream.errors import InputError, UnknownNameError
 from heatstream.results import Poses, Result, StageTimes
-from heatstream.runtime.zones import Event, Line, PostureRule, Zone, Zones
+from heatstream.runtime.zone_rules import Line, PostureRule, Zone
+from heatstream.runtime.zones import Event, Zones
 
 HEIGHT = 300.0  # px
 FEET = ("left_ankle", "right_ankle")
