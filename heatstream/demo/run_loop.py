@@ -44,6 +44,7 @@ class RunOptions:
         smooth: smooth the keypoints of all results; those in the window are smooth in any case.
         zones: what to watch; nothing when None.
         events: JSON Lines file for what happens there.
+        clips: folder for videos of the ten seconds before it; none are written when None.
     """
 
     saves: tuple[Path, ...]
@@ -55,6 +56,7 @@ class RunOptions:
     smooth: bool = False
     zones: Zones | None = None
     events: Path | None = None
+    clips: Path | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -153,7 +155,7 @@ def _open_window(job: RunOptions, status: StatusLine) -> tuple[WindowSink | None
 
 
 def _open_sinks(job: RunOptions, source: Source) -> list[Sink]:
-    from heatstream.runtime.sinks import CocoSink, EventsSink, JsonLinesSink, save_sink
+    from heatstream.runtime.sinks import ClipRecorder, CocoSink, EventsSink, JsonLinesSink, save_sink
 
     sinks: list[Sink] = [save_sink(path, job.overlay, fps=source.fps, live=source.live) for path in job.saves]
     if job.jsonl is not None:
@@ -161,7 +163,10 @@ def _open_sinks(job: RunOptions, source: Source) -> list[Sink]:
     if job.coco is not None:
         sinks.append(CocoSink(job.coco))
     if job.zones is not None and job.events is not None:
-        sinks.append(EventsSink(job.events, job.zones))
+        clips = None
+        if job.clips is not None:
+            clips = ClipRecorder(job.clips, job.overlay, fps=source.fps, live=source.live)
+        sinks.append(EventsSink(job.events, job.zones, clips))
     return sinks
 
 

@@ -64,6 +64,10 @@ def run(
             "--events", help="With --zones: write the events here, one line of JSON each; to stdout (-) if left out."
         ),
     ] = None,
+    clips: Annotated[
+        Path | None,
+        typer.Option("--clips", help="With --zones: a folder for videos of the 10 seconds before each event."),
+    ] = None,
     min_score: Annotated[
         float, typer.Option("--min-score", min=0, max=1, help="Draw keypoints of at least this score.")
     ] = 0.2,
@@ -99,8 +103,8 @@ def run(
     from heatstream.runtime.sources import open_source
     from heatstream.runtime.zones import Zones
 
-    if events is not None and zones is None:
-        raise InputError("--events needs to know what to watch: add --zones zones.toml")
+    if zones is None and (events is not None or clips is not None):
+        raise InputError("--events and --clips need to know what to watch: add --zones zones.toml")
     job = RunOptions(
         saves=() if save is None else (save,),
         jsonl=jsonl,
@@ -111,6 +115,7 @@ def run(
         smooth=smooth,
         zones=None if zones is None else Zones.read(zones),
         events=Path("-") if events is None and zones is not None else events,
+        clips=clips,
     )
     with BuildView() as view:
         pipeline = load(model, device, threads, engine=engine, faces=face_model if faces else None, progress=view)

@@ -1,6 +1,7 @@
 """Where results go: video files, pictures, JSON Lines, COCO json, a window."""
 
 from heatstream.runtime.sinks.base import Draw, Sink
+from heatstream.runtime.sinks.clips import ClipRecorder
 from heatstream.runtime.sinks.coco import CocoSink
 from heatstream.runtime.sinks.events import EventsSink
 from heatstream.runtime.sinks.json_lines import JsonLinesSink
@@ -12,6 +13,7 @@ from heatstream.runtime.sinks.video import VideoSink
 from heatstream.runtime.sinks.window import WindowSink, display_trouble
 
 __all__ = [
+    "ClipRecorder",
     "CocoSink",
     "Draw",
     "EventsSink",

@@ -1,10 +1,11 @@
-"""Events as JSON Lines: what people do in zones, over lines and in postures."""
+"""Events as JSON Lines, and as clips: what people do in zones, over lines and in postures."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from heatstream.results import Result
+from heatstream.runtime.sinks.clips import ClipRecorder
 from heatstream.runtime.sinks.output_file import OutputFile
 from heatstream.runtime.zones import Zones
 
@@ -17,14 +18,16 @@ class EventsSink:
     Args:
         path: the file, which is replaced, or a pipe or ``-``; see :class:`OutputFile`.
         zones: what to watch.
+        clips: writes the seconds before events as videos; none are when left out. It is closed with the sink.
 
     Raises:
         SinkError: it cannot be written.
     """
 
-    def __init__(self, path: Path, zones: Zones) -> None:
+    def __init__(self, path: Path, zones: Zones, clips: ClipRecorder | None = None) -> None:
         self._file = OutputFile(path)
         self._zones = zones
+        self._clips = clips
 
     def write(self, result: Result) -> None:
         """Watch one frame's people.
@@ -33,13 +36,21 @@ class EventsSink:
             SinkError: the disk is full or gone, or the pipe's reader is.
             UnknownNameError: the people's skeleton has no joint of a name that the zones give.
         """
-        for event in self._zones(result):
+        events = self._zones(result)
+        for event in events:
             self._file.append(event.to_json().encode() + b"\n")
+        if self._clips is not None:
+            self._clips.add(result, events)
 
     def close(self) -> Path | None:
-        """Close the file.
+        """Close the file, and wait for the last clip.
 
         Raises:
-            SinkError: the lines did not reach the disk.
+            SinkError: lines or clips did not reach the disk.
         """
-        return self._file.close()
+        try:
+            if self._clips is not None:
+                self._clips.close()
+        finally:
+            path = self._file.close()
+        return path
