@@ -75,10 +75,10 @@ def load(
 
     path = model_path(model)
     if engine == "auto" and not wait and tuple(scales) == (1.0,):
-        handover = _handover(path, device, threads, settings, flip, faces, progress)
+        handover = _handover(path, device, threads, settings, confidence, flip, faces, progress)
         if handover is not None:
             return handover
-    several = "several scales are looked at on the CPU alone" if tuple(scales) != (1.0,) else ""
+    several = "several scales are looked at only on the CPU" if tuple(scales) != (1.0,) else ""
     opened = open_engine(path, device=device, engine=engine, threads=threads, cpu_only=several, progress=progress)
     try:
         poses = _poses(opened, _surer(opened, settings, confidence), flip, scales)
@@ -160,7 +160,8 @@ def _handover(
     path: Path,
     device: str,
     threads: int | None,
-    settings: DecodeSettings | None,
+    settings: DecodeSettings | Mapping[str, Any] | None,
+    confidence: float | None,
     flip: bool,
     faces: str | Path | None,
     progress: Progress | None,
@@ -193,7 +194,17 @@ def _handover(
         return BuildProcess(missing, toolkit.backend, index) if missing else None
 
     def open_with(device: str, engine: str) -> PosePipeline:
-        return load(path, device, threads, engine=engine, settings=settings, flip=flip, faces=faces, progress=progress)
+        return load(
+            path,
+            device,
+            threads,
+            engine=engine,
+            settings=settings,
+            confidence=confidence,
+            flip=flip,
+            faces=faces,
+            progress=progress,
+        )
 
     on_gpu = f"cuda:{index}"
     try:

@@ -240,8 +240,8 @@ def test_auto_says_why_it_ends_on_the_cpu(
 
 def test_several_scales_are_looked_at_on_the_cpu(machine: FakeGpu) -> None:
     with heatstream.load(SPOTS_ANY, scales=(0.5, 1), threads=1) as pipeline:
-        assert pipeline.reason == "several scales are looked at on the CPU alone"
-    with pytest.raises(InputError, match="several scales are looked at on the CPU alone: choose --device cpu"):
+        assert pipeline.reason == "several scales are looked at only on the CPU"
+    with pytest.raises(InputError, match="several scales are looked at only on the CPU: choose --device cpu"):
         heatstream.load(SPOTS_ANY, "cuda", scales=(0.5, 1))
 
 
