@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, Protocol, get_args
@@ -19,7 +20,7 @@ from heatstream import skeletons
 from heatstream.errors import InputError, ModelFileError, UnknownNameError
 from heatstream.version import __version__
 
-__all__ = ["INPUT_NAME", "METADATA_KEY", "OUTPUTS", "ModelInfo", "Port", "Precision", "Task"]
+__all__ = ["INPUT_NAME", "METADATA_KEY", "OUTPUTS", "ModelInfo", "Port", "Precision", "Task", "sized"]
 
 Precision = Literal["fp32", "fp16", "int8"]
 """What a network computes in. INT8 is that of its convolutions; what is left out of it, and all else, is FP16."""
@@ -49,7 +50,7 @@ OUTPUTS: Mapping[Task, Mapping[str, int]] = MappingProxyType(
 )
 """Outputs of a network and the input pixels per map pixel; each is (B, K, H / stride, W / stride) float32.
 
-Maps of landmarks are unnormalised scores, those of the landmark's class alone.
+Maps of landmarks are unnormalised scores, only those of the landmark's class.
 """
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -84,7 +85,7 @@ class ModelInfo:
         batch: images per run; None for any number.
         task: ``"pose"`` or ``"landmarks"``.
         mean: of x / 255, per channel, RGB.
-        std: likewise.
+        std: of R, G, B, in the same unit.
         outputs: names and strides of the outputs, in their order in the file; of those that :data:`OUTPUTS`
             has for the task.
         precision: what the network computes in; inputs and outputs are float32 either way.
@@ -92,11 +93,14 @@ class ModelInfo:
             was calibrated on, and ``left_out``, the names of the convolutions that stayed in FP16. None for others.
         decode: decode settings that differ from the defaults, by name; for landmarks ``topk``, see
             :func:`heatstream.kernels.decode_landmarks`.
+        calibration: how often a person of a score is right, as (score, probability) pairs, both rising, between which
+            it is interpolated; people's scores are these probabilities then. Empty where nobody measured it: scores
+            are the mean height of a person's heatmaps.
         geometry: how frames are warped: ``"official"`` as the reference programs do it, which networks trained with
             their code expect and which files that do not say it have, or ``"exact"``; see
             :mod:`heatstream.kernels.geometry`.
         project: resample the maps to the input's size before they are decoded, as the official evaluation does.
-        weights: where the weights came from, for people.
+        weights: where the weights came from, human-readable.
         licence: under which the weights may be used.
         drift: largest difference from the torch network, relative to the range of the output; None if never
             measured.
@@ -118,6 +122,7 @@ class ModelInfo:
     precision: Precision = "fp32"
     quantisation: Mapping[str, Any] | None = None
     decode: Mapping[str, Any] = field(default_factory=dict)
+    calibration: tuple[tuple[float, float], ...] = ()
     geometry: Convention = "official"
     project: bool = True
     weights: str = "random"
@@ -129,6 +134,10 @@ class ModelInfo:
         for name in ("input_size", "mean", "std"):  # JSON gives lists
             value = getattr(self, name)
             object.__setattr__(self, name, tuple(value) if isinstance(value, list) else value)
+        calibration: object = self.calibration
+        if isinstance(calibration, list):
+            pairs = tuple(tuple(pair) if isinstance(pair, list) else pair for pair in calibration)
+            object.__setattr__(self, "calibration", pairs)
         multiple = FREE_SIZE_MULTIPLE if self.any_size is True else SIZE_MULTIPLE
         checks: dict[str, tuple[bool, str]] = {
             "name": (_is_text(self.name), "a text"),
@@ -149,6 +158,10 @@ class ModelInfo:
                 "what an INT8 network was calibrated on, or null",
             ),
             "decode": (_is_settings(self.decode), "a mapping of decode settings"),
+            "calibration": (
+                _is_calibration(self.calibration),
+                "pairs of score and probability, both rising from 0 to 1",
+            ),
             "geometry": (self.geometry in get_args(Convention), f"one of {', '.join(get_args(Convention))}"),
             "project": (isinstance(self.project, bool), "true or false"),
             "weights": (isinstance(self.weights, str), "a text"),
@@ -206,7 +219,7 @@ class ModelInfo:
 
         Args:
             inputs: of the network, for example ``session.get_inputs()`` of ONNX Runtime.
-            outputs: likewise.
+            outputs: as `inputs`.
             path: of the file, for the message.
 
         Raises:
@@ -288,6 +301,17 @@ def _is_colour(value: object) -> bool:
     return isinstance(value, tuple) and len(value) == INPUT_CHANNELS and all(map(_is_number, value))
 
 
+def _is_calibration(value: object) -> bool:
+    if value == ():
+        return True
+    if not isinstance(value, tuple) or not all(isinstance(pair, tuple) and len(pair) == 2 for pair in value):
+        return False
+    if not all(_is_number(number) for pair in value for number in pair):
+        return False
+    steps = zip(((0.0, 0.0), *value), (*value, (1.0, 1.0)), strict=True)
+    return all(low[0] <= high[0] and low[1] <= high[1] for low, high in steps)
+
+
 def _is_outputs(value: object, task: Task) -> bool:
     return (
         isinstance(value, Mapping)
@@ -298,3 +322,31 @@ def _is_outputs(value: object, task: Task) -> bool:
 
 def _is_settings(value: object) -> bool:
     return isinstance(value, Mapping) and all(isinstance(name, str) for name in value)
+
+
+def sized(info: ModelInfo, text: str | None) -> ModelInfo:
+    """The description with the input size that a user asked for.
+
+    Args:
+        info: of a network of any size.
+        text: ``"256x448"`` or ``"256"`` for one size; ``"any"`` or ``"any:384"`` for the official geometry, in which
+            the short side is as long as the network's own size, or 384, and the long side follows; None for the
+            network's own size.
+
+    Raises:
+        InputError: the text is not understood, or the size is not a multiple of 32 px (64 for any).
+    """
+    if text is None:
+        return info
+    match = re.fullmatch(r"(any)(?::(\d{1,5}))?|(\d{1,5})(?:[xX×](\d{1,5}))?", text.strip().lower())
+    if match is None:
+        raise InputError(f"--size {text!r} is not understood: give HEIGHTxWIDTH such as 256x448, or any")
+    free = match[1] is not None
+    height = int(match[2] or info.input_size[0]) if free else int(match[3])
+    width = height if free else int(match[4] or height)
+    multiple = FREE_SIZE_MULTIPLE if free else SIZE_MULTIPLE
+    nearest = [max(1, round(side / multiple)) * multiple for side in (height, width)]
+    if nearest != [height, width]:
+        suggestion = f"any:{nearest[0]}" if free else f"{nearest[0]}x{nearest[1]}"
+        raise InputError(f"--size {text!r} is not made of multiples of {multiple}: try {suggestion}")
+    return replace(info, any_size=free, input_size=(height, width))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from heatstream.errors import EngineError, InputError, MissingExtraError
+from heatstream.files import expanded
 
 if TYPE_CHECKING:
     from heatstream.engine_builder.trt.compile import Progress
@@ -24,7 +27,8 @@ def load(
     threads: int | None = None,
     *,
     engine: str = "auto",
-    settings: DecodeSettings | None = None,
+    settings: DecodeSettings | Mapping[str, Any] | None = None,
+    confidence: float | None = None,
     flip: bool = False,
     scales: tuple[float, ...] = (1.0,),
     faces: str | Path | None = None,
@@ -48,7 +52,10 @@ def load(
             that is installed. TensorRT's engines are built when an input size is first asked for, and kept. Of an
             engine that is named the build is waited for. With ``"auto"`` frames are looked at by PyTorch or ONNX
             Runtime meanwhile, and by TensorRT from the frame on after which its engine is built and finds the same.
-        settings: how to decode; what the model file recommends when left out.
+        settings: how to decode, or some settings by name, such as ``{"max_people": 60}``; what is left out is what the
+            model file recommends.
+        confidence: leave out people whose score is lower, from 0 to 1; where a model file holds the calibration of its
+            scores, 0.5 keeps those who are right more often than not.
         flip: look at the mirrored frame too, which takes twice the time; see
             :class:`heatstream.runtime.pipelines.pose.CpuPosePipeline`.
         scales: look at the frame in several sizes, on the CPU only. The model file must take any size.
@@ -61,8 +68,8 @@ def load(
         ModelFileError: a model file is missing, damaged, not ours, or of another shape.
         EngineError: a network cannot run on this machine or device.
         MissingExtraError: what the device or engine that was asked for needs is not installed.
-        InputError: ``threads`` is not positive, a model is not for this, or settings, scales, device and engine do not
-            fit each other.
+        InputError: ``threads`` is not positive, ``confidence`` is not from 0 to 1, a model is not for this, or
+            settings, scales, device and engine do not fit each other.
     """
     from heatstream.runtime.engines.select import open_engine
 
@@ -74,7 +81,7 @@ def load(
     several = "several scales are looked at on the CPU alone" if tuple(scales) != (1.0,) else ""
     opened = open_engine(path, device=device, engine=engine, threads=threads, cpu_only=several, progress=progress)
     try:
-        poses = _poses(opened, settings, flip, scales)
+        poses = _poses(opened, _surer(opened, settings, confidence), flip, scales)
         if faces is None:
             return poses
         return _cascade(poses, load_landmarks(faces, device, threads, engine=engine, progress=progress))
@@ -124,8 +131,22 @@ def load_landmarks(
         raise
 
 
+def _surer(
+    opened: OpenedEngine, settings: DecodeSettings | Mapping[str, Any] | None, confidence: float | None
+) -> DecodeSettings | Mapping[str, Any] | None:
+    """The settings that leave out people of less confidence."""
+    if confidence is None:
+        return settings
+    if not 0 <= confidence <= 1:
+        raise InputError(f"confidence must be from 0 to 1, got {confidence}")
+    from heatstream.runtime.pipelines.base import least_height, settings_for
+
+    info = opened.engine.info
+    return replace(settings_for(info, settings), person_threshold=least_height(info, confidence))
+
+
 def _poses(
-    opened: OpenedEngine, settings: DecodeSettings | None, flip: bool, scales: tuple[float, ...]
+    opened: OpenedEngine, settings: DecodeSettings | Mapping[str, Any] | None, flip: bool, scales: tuple[float, ...]
 ) -> PosePipeline:
     from heatstream.runtime.pipelines.pose import CpuPosePipeline
     from heatstream.runtime.pipelines.pose_gpu import GpuPosePipeline
@@ -205,7 +226,7 @@ def model_path(name_or_file: str | Path) -> Path:
     text = os.fspath(name_or_file)
     looks_like_path = isinstance(name_or_file, Path) or text.endswith(".onnx") or os.sep in text or "/" in text
     if looks_like_path or Path(text).is_file():
-        return Path(text).expanduser()
+        return expanded(text)
     from heatstream import catalog
 
     return catalog.bundled_path(text)
