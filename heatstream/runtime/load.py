@@ -60,7 +60,7 @@ def load(
             :class:`heatstream.runtime.pipelines.pose.CpuPosePipeline`.
         scales: look at the frame in several sizes, on the CPU only. The model file must take any size.
         faces: name or file of a model that finds the landmarks of faces in boxes, for example ``"h3r-mobile-68"``.
-        wait: wait for a build with ``engine="auto"`` too, as measurements do.
+        wait: wait for a build with ``engine="auto"`` too, as measurements do, and who gives frames that are on the GPU.
         progress: receives the progress of an engine's build.
 
     Raises:

@@ -31,6 +31,9 @@ __all__ = ["Build", "HandoverPipeline", "same_people"]
 COMPARED = 10
 """Frames of the stream that both pipelines look at before the new one takes over."""
 
+EMPTY = 300
+"""Frames without anybody that are not counted among these; then they are, for a view may stay empty for hours."""
+
 AGREED = 0.9
 """Share of these in which they must find the same people: at the edge of a threshold FP16 may decide otherwise."""
 
@@ -163,7 +166,10 @@ class HandoverPipeline(PosePipeline):
             self._begun = True
         build = self._begin(height, width)
         if build is None:  # it is there already: nothing has been looked at yet
-            self._take_over(self._open_built())
+            try:
+                self._take_over(self._open_built())
+            except HeatstreamError as error:
+                self._go_on(str(error))
             return
         with self._lock:
             self._build = build
@@ -188,22 +194,30 @@ class HandoverPipeline(PosePipeline):
             if built is not None:
                 built.close()
             if failure and not self._closed:
-                warnings.warn(f"this goes on with {self.engine.name}: {failure}", RuntimeWarning, stacklevel=1)
+                self._go_on(failure)
             return
         self._take_over(built)
 
+    def _go_on(self, failure: str) -> None:
+        warnings.warn(f"this goes on with {self.engine.name}: {failure}", RuntimeWarning, stacklevel=2)
+
     def _compare(self, built: PosePipeline) -> str:
         """Why the new pipeline must not take over; empty where it may."""
-        agreed = 0
+        agreed = compared = empty = 0
         self._comparing = True
-        for _ in range(COMPARED):
-            while True:  # until a frame comes
-                if self._closed:
-                    return ""
-                with suppress(queue.Empty):
-                    frame, expected = self._samples.get(timeout=LOOK_SECONDS)
-                    break
-            agreed += same_people(expected, built(frame).poses)
+        while compared < COMPARED and not self._closed:
+            try:
+                frame, expected = self._samples.get(timeout=LOOK_SECONDS)
+            except queue.Empty:
+                continue
+            found = built(frame).poses
+            if not len(expected) and not len(found) and empty < EMPTY:
+                empty += 1  # which says little
+                continue
+            compared += 1
+            agreed += same_people(expected, found)
+        if self._closed:
+            return ""
         if agreed < AGREED * COMPARED:
             return f"{built.engine.name} found other people in {COMPARED - agreed} of {COMPARED} frames"
         return ""

@@ -17,7 +17,7 @@ import heatstream
 from heatstream.engine_builder.trt import build_process, cache
 from heatstream.engine_builder.trt.build_process import BuildJob, BuildProcess
 from heatstream.engine_builder.trt.gpus import Gpu
-from heatstream.errors import InputError
+from heatstream.errors import EngineError, InputError
 from heatstream.runtime.engines import select
 from heatstream.runtime.engines.onnx_engine import OnnxEngine
 from heatstream.runtime.pipelines.handover import COMPARED, HandoverPipeline, same_people
@@ -196,6 +196,17 @@ def test_an_engine_that_finds_other_people_does_not_take_over() -> None:
     assert pipeline.engine is old.engine
     assert new.closed
     pipeline.close()
+
+
+def test_an_engine_that_is_there_and_does_not_open_leaves_the_stream_alone() -> None:
+    def broken() -> Counted:
+        raise EngineError("the driver is too old")
+
+    old = Counted()
+    with HandoverPipeline(old, lambda *size: None, broken) as pipeline:
+        with pytest.warns(RuntimeWarning, match="this goes on with ONNX Runtime.*: the driver is too old"):
+            assert len(pipeline(picture(0)).poses) == 1
+        assert pipeline.engine is old.engine
 
 
 @pytest.mark.emulator
