@@ -92,6 +92,9 @@ class ModelInfo:
             was calibrated on, and ``left_out``, the names of the convolutions that stayed in FP16. None for others.
         decode: decode settings that differ from the defaults, by name; for landmarks ``topk``, see
             :func:`heatstream.kernels.decode_landmarks`.
+        calibration: how often a person of a score is right, as (score, probability) pairs, both rising, between which
+            it is interpolated; people's scores are these probabilities then. Empty where nobody measured it: scores
+            are the mean height of a person's heatmaps.
         geometry: how frames are warped: ``"official"`` as the reference programs do it, which networks trained with
             their code expect and which files that do not say it have, or ``"exact"``; see
             :mod:`heatstream.kernels.geometry`.
@@ -118,6 +121,7 @@ class ModelInfo:
     precision: Precision = "fp32"
     quantisation: Mapping[str, Any] | None = None
     decode: Mapping[str, Any] = field(default_factory=dict)
+    calibration: tuple[tuple[float, float], ...] = ()
     geometry: Convention = "official"
     project: bool = True
     weights: str = "random"
@@ -129,6 +133,9 @@ class ModelInfo:
         for name in ("input_size", "mean", "std"):  # JSON gives lists
             value = getattr(self, name)
             object.__setattr__(self, name, tuple(value) if isinstance(value, list) else value)
+        if isinstance(self.calibration, list):
+            pairs = tuple(tuple(pair) if isinstance(pair, list) else pair for pair in self.calibration)
+            object.__setattr__(self, "calibration", pairs)
         multiple = FREE_SIZE_MULTIPLE if self.any_size is True else SIZE_MULTIPLE
         checks: dict[str, tuple[bool, str]] = {
             "name": (_is_text(self.name), "a text"),
@@ -149,6 +156,10 @@ class ModelInfo:
                 "what an INT8 network was calibrated on, or null",
             ),
             "decode": (_is_settings(self.decode), "a mapping of decode settings"),
+            "calibration": (
+                _is_calibration(self.calibration),
+                "pairs of score and probability, both rising from 0 to 1",
+            ),
             "geometry": (self.geometry in get_args(Convention), f"one of {', '.join(get_args(Convention))}"),
             "project": (isinstance(self.project, bool), "true or false"),
             "weights": (isinstance(self.weights, str), "a text"),
@@ -286,6 +297,17 @@ def _is_size(value: object, multiple: int) -> bool:
 
 def _is_colour(value: object) -> bool:
     return isinstance(value, tuple) and len(value) == INPUT_CHANNELS and all(map(_is_number, value))
+
+
+def _is_calibration(value: object) -> bool:
+    if value == ():
+        return True
+    if not isinstance(value, tuple) or not all(isinstance(pair, tuple) and len(pair) == 2 for pair in value):
+        return False
+    if not all(_is_number(number) for pair in value for number in pair):
+        return False
+    steps = zip(((0.0, 0.0), *value), (*value, (1.0, 1.0)), strict=True)
+    return all(low[0] <= high[0] and low[1] <= high[1] for low, high in steps)
 
 
 def _is_outputs(value: object, task: Task) -> bool:

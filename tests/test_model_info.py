@@ -24,6 +24,7 @@ FULL = ModelInfo(
     precision="int8",
     quantisation={"folder": "photos", "images": ["a.jpg", "b.jpg"], "left_out": ["stem"]},
     decode={"detection_threshold": 0.2, "adjust": "h3r"},
+    calibration=((0.0, 0.0), (0.2, 0.5), (1.0, 0.9)),
     geometry="exact",
     project=False,
     weights="somebody's",
@@ -55,6 +56,9 @@ def test_number_of_keypoints_follows_from_the_skeleton() -> None:
     ("changes", "expected"),
     [
         ({"name": ""}, "name must be a text"),
+        ({"calibration": ((0.5, 0.2), (0.4, 0.3))}, "calibration must be pairs of score and probability, both rising"),
+        ({"calibration": ((0.5, 1.2),)}, "calibration must be pairs"),
+        ({"calibration": (0.5, 0.6)}, "calibration must be pairs"),
         ({"skeleton": "octopus-8"}, "skeleton must be one of coco-17"),
         ({"skeleton": 17}, "skeleton must be one of"),
         ({"input_size": (128, 100)}, "multiples of 32"),

@@ -16,8 +16,7 @@ from pathlib import Path
 import torch
 
 from heatstream.models import create
-from heatstream.models.networks.movenet import fold_normalisation, read_movenet
-from heatstream.models.training.trainer import MEAN, STD
+from heatstream.models.networks.movenet import read_movenet
 
 
 def main() -> None:
@@ -28,7 +27,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.manual_seed(0)  # of the heads that MoveNet has not got
     network = create("swahr-small")
-    weights = fold_normalisation(read_movenet(arguments.archive), MEAN, STD)
+    weights = read_movenet(arguments.archive)
     network.load_state_dict({**network.state_dict(), **{key: torch.from_numpy(v) for key, v in weights.items()}})
     config = {"network": "swahr-small", "skeleton": "coco-17", "size": 256}
     torch.save({"state_dict": network.state_dict(), "config": config}, arguments.checkpoint)

@@ -24,6 +24,15 @@ def test_a_pose_model_finds_people() -> None:
     assert result.faces is None
 
 
+def test_people_of_less_confidence_are_left_out() -> None:
+    frame = spot(96, 128, 40, 60, radius=8)
+    with heatstream.load(POSES, "cpu", 1, confidence=0.01) as pipeline:
+        (score,) = pipeline(frame).poses.scores
+    for confidence, found in ((0.9 * score, 1), (1.1 * score, 0)):
+        with heatstream.load(POSES, "cpu", 1, confidence=confidence) as pipeline:
+            assert len(pipeline(frame).poses) == found
+
+
 def test_with_a_model_for_faces_it_looks_for_these_too() -> None:
     with heatstream.load(POSES, "cpu", 1, faces=LANDMARKS) as pipeline:
         assert isinstance(pipeline, FaceCascade)
@@ -51,6 +60,7 @@ def test_a_landmark_model_takes_boxes() -> None:
         (lambda: heatstream.load(POSES, faces=POSES), "spots finds people in frames, not landmarks in boxes: choose"),
         (lambda: heatstream.load_landmarks(POSES), "spots finds people in frames, not landmarks in boxes: choose"),
         (lambda: heatstream.load(POSES, settings=DecodeSettings(skeleton="crowdpose-14")), "ask for crowdpose-14"),
+        (lambda: heatstream.load(POSES, confidence=50), "confidence must be from 0 to 1, got 50"),
         (lambda: heatstream.load(7), "a model is named by a text or a path, got int"),  # type: ignore[arg-type]
     ],
 )

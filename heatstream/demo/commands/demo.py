@@ -33,6 +33,7 @@ def demo(
     astronaut.png and results.jsonl in the output folder. Either way it prints
     how long each stage took. Needs the extra `demo`, and no internet.
     """
+    from heatstream.demo.commands.run import CONFIDENCE
     from heatstream.demo.drawing.overlay import Overlay
     from heatstream.demo.run_loop import RunOptions, run_job
     from heatstream.runtime.load import load
@@ -41,7 +42,7 @@ def demo(
     if live is not None:
         print_message("this is the camera; q in the window, closing it or Ctrl-C ends")
         job = RunOptions(saves=(), jsonl=None, coco=None, window=True, frames=None, overlay=Overlay())
-        run_job(live, load(MODEL), job)
+        run_job(live, load(MODEL, confidence=CONFIDENCE), job)
         return
     clip = AstronautClip()
     _make_folder(output)
@@ -53,7 +54,7 @@ def demo(
         frames=None,
         overlay=Overlay(),
     )
-    run_job(clip, load(MODEL), job)
+    run_job(clip, load(MODEL, confidence=CONFIDENCE), job)
 
 
 class AstronautClip:

@@ -7,9 +7,12 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["run"]
+__all__ = ["CONFIDENCE", "run"]
 
 FACE_MODEL = "h3r-mobile-68"
+
+CONFIDENCE = 0.3
+"""Score from which people are shown. In a crowded street false people are fewer than right ones then."""
 
 
 def run(
@@ -48,6 +51,9 @@ def run(
     face_model: Annotated[
         str, typer.Option("--face-model", help="With --faces: a name or model file that finds landmarks.")
     ] = FACE_MODEL,
+    confidence: Annotated[
+        float, typer.Option("--conf", min=0, max=1, help="Leave out people of a lower score; 0 keeps everybody.")
+    ] = CONFIDENCE,
     min_score: Annotated[
         float, typer.Option("--min-score", min=0, max=1, help="Draw keypoints of at least this score.")
     ] = 0.2,
@@ -89,7 +95,15 @@ def run(
         overlay=Overlay(min_score=min_score, colors="person" if color_people else "side"),
     )
     with BuildView() as view:
-        pipeline = load(model, device, threads, engine=engine, faces=face_model if faces else None, progress=view)
+        pipeline = load(
+            model,
+            device,
+            threads,
+            engine=engine,
+            confidence=confidence,
+            faces=face_model if faces else None,
+            progress=view,
+        )
         try:
             opened = open_source(source)
             if opened.size is not None:

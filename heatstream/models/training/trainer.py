@@ -219,7 +219,7 @@ class Trainer:
         settings, device = self._recipe.train, self._processes.device
         rate = learning_rate(self.step, settings)
         for group in self._optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["rate_factor"]
         self._unchecked.append((self.step, batch.index))
         batch = batch._make(part.to(device, non_blocking=True) for part in batch)
         images = batch.image.permute(0, 3, 1, 2).float().div_(255).sub_(self._mean).div_(self._std)

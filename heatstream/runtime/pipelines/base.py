@@ -15,7 +15,7 @@ from heatstream.model_info import ModelInfo
 from heatstream.results import Poses, Result
 from heatstream.runtime.engines.base import Engine
 
-__all__ = ["PosePipeline", "describe", "finished", "frame_geometry", "settings_for"]
+__all__ = ["PosePipeline", "describe", "finished", "frame_geometry", "least_height", "settings_for"]
 
 Self = TypeVar("Self", bound="PosePipeline")
 
@@ -156,12 +156,22 @@ def frame_geometry(
     )
 
 
-def finished(poses: Poses) -> Poses:
-    """The same people, the surest one first, with scores of at most 1.
+def finished(poses: Poses, info: ModelInfo) -> Poses:
+    """The same people, the surest one first, with scores of at most 1 that say how often such a person is right.
 
-    Scores are heights of heatmaps, which networks take a little higher.
+    Keypoints' scores are heights of heatmaps, which networks take a little higher. People's are too where nobody has
+    measured what they are worth: see `ModelInfo.calibration`.
     """
     ordered = poses[np.argsort(-poses.scores, kind="stable")]
-    return replace(
-        ordered, keypoint_scores=np.minimum(ordered.keypoint_scores, 1), scores=np.minimum(ordered.scores, 1)
-    )
+    scores = np.minimum(ordered.scores, 1)
+    if info.calibration:
+        scores = np.interp(scores, *zip(*info.calibration, strict=True)).astype(np.float32)
+    return replace(ordered, keypoint_scores=np.minimum(ordered.keypoint_scores, 1), scores=scores)
+
+
+def least_height(info: ModelInfo, confidence: float) -> float:
+    """The mean height of heatmaps from which people's scores are `confidence` or more; see :func:`finished`."""
+    if not info.calibration:
+        return confidence
+    heights, probabilities = zip(*info.calibration, strict=True)
+    return float(np.interp(confidence, probabilities, heights))

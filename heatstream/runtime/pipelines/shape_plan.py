@@ -157,7 +157,7 @@ class ShapePlan:
         (poses,) = unpack_poses(
             packed.view(self._chain.packed_dtype)[:, 0], self._work.engine.info.skeleton, as_started=True
         )
-        return finished(poses)
+        return finished(poses, self._work.engine.info)
 
     def close(self) -> None:
         """Give the page-locked memory back; CuPy's goes with the last reference."""

@@ -18,8 +18,6 @@ from heatstream.errors import CheckpointError  # noqa: E402
 from heatstream.models.networks import movenet  # noqa: E402
 from heatstream.models.networks.swahr_small import SwahrSmall  # noqa: E402
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
 
 def _package(path: Path, layers: list[dict[str, Any]]) -> tuple[Path, dict[str, Any]]:
     """A package of random FP16 weights, a number in between, and what a reader should make of it."""
@@ -66,23 +64,11 @@ def test_every_layer_is_found_and_turned(golden: Callable[[str], Any], tmp_path:
     assert all(shapes[key] == value.shape for key, value in found.items())
 
 
-def test_folding_keeps_the_first_layer(tmp_path: Path) -> None:
-    rng = np.random.default_rng(1)
-    first = {
-        "backbone.conv1.weight": rng.normal(size=(48, 3, 3, 3)).astype(np.float32),
-        "backbone.conv1.bias": rng.normal(size=48).astype(np.float32),
-    }
-    pixels = torch.from_numpy(rng.integers(0, 256, (1, 3, 16, 16)).astype(np.float32))
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
-    convolved = []
-    for images, weights in (
-        (pixels * movenet.INPUT_SCALE - 1, first),
-        ((pixels / 255 - mean) / std, movenet.fold_normalisation(first, MEAN, STD)),
-    ):
-        layer = SwahrSmall().backbone.conv1
-        layer.load_state_dict({key.split(".")[-1]: torch.from_numpy(value) for key, value in weights.items()})
-        convolved.append(layer(images)[:, :, :-1, :-1].detach())  # the last row and column see the border
-    torch.testing.assert_close(convolved[0], convolved[1], atol=2e-5, rtol=1e-5)
+def test_images_come_in_movenets_normalisation() -> None:
+    pixels = torch.arange(256.0).view(1, 1, 16, 16).expand(1, 3, 16, 16)
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (movenet.MEAN, movenet.STD))
+    scale, shift = (torch.tensor(values).view(1, 3, 1, 1) for values in movenet.pretrained_normalisation())
+    torch.testing.assert_close((pixels / 255 - mean) / std * scale + shift, pixels * movenet.INPUT_SCALE - 1)
 
 
 def test_what_is_not_the_package_is_refused(tmp_path: Path) -> None:
