@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, Protocol, get_args
@@ -40,6 +40,8 @@ SIZE_MULTIPLE = 32
 """The networks halve their input five times, so height and width are multiples of this, in pixels."""
 FREE_SIZE_MULTIPLE = 64
 """The same for networks of any size: the official geometry rounds the long side up to 64 pixels."""
+LONGEST_SHORT_SIDE = 2048
+"""In pixels: more than any of the networks gains by, and what still fits into memory."""
 
 OUTPUTS: Mapping[Task, Mapping[str, int]] = MappingProxyType(
     {
@@ -176,6 +178,29 @@ class ModelInfo:
         """K, the number of maps in every output."""
         return skeletons.get(self.skeleton).num_keypoints
 
+    def with_short_side(self, short_side: int) -> ModelInfo:
+        """The description with another base size, for frames whose short side is to become that long.
+
+        Args:
+            short_side: px, a multiple of 64 up to 2048.
+
+        Raises:
+            InputError: the network takes images of one size alone, or the number is not such.
+        """
+        if not self.any_size:
+            height, width = self.input_size
+            remedy = "leave it out" if self.task == "landmarks" else "leave it out, or export it with `--size any`"
+            raise InputError(
+                f"a short side is chosen for models of any size, and {self.name} takes images of {height}x{width} px "
+                f"alone: {remedy}"
+            )
+        if not _is_count(short_side) or short_side % FREE_SIZE_MULTIPLE or short_side > LONGEST_SHORT_SIDE:
+            raise InputError(
+                f"a short side is a multiple of {FREE_SIZE_MULTIPLE} px up to {LONGEST_SHORT_SIDE}, got "
+                f"{short_side!r}{_nearest_short_side(short_side)}"
+            )
+        return replace(self, input_size=(short_side, short_side))
+
     def to_metadata(self) -> dict[str, str]:
         """The metadata entries of an ONNX file."""
         content = {"format": FORMAT} | {item.name: getattr(self, item.name) for item in fields(self)}
@@ -263,6 +288,14 @@ def _check_port(kind: str, port: Port, expected: tuple[int | None, ...], path: s
 
 def _shown(shape: Iterable[int | None]) -> str:
     return "(" + ", ".join("any" if size is None else str(size) for size in shape) + ")"
+
+
+def _nearest_short_side(value: object) -> str:
+    """A better one, as the end of a message."""
+    if not _is_number(value):
+        return ""
+    steps = round(value / FREE_SIZE_MULTIPLE)
+    return f": try {min(max(1, steps) * FREE_SIZE_MULTIPLE, LONGEST_SHORT_SIDE)}"
 
 
 def _one_line(error: Exception) -> str:

@@ -66,7 +66,7 @@ def open_network(name: str | None, checkpoint: Path | None) -> tuple[nn.Module, 
     )
 
 
-def sized(info: ModelInfo, text: str | None) -> ModelInfo:
+def sized(info: ModelInfo, text: str | None, short_side: int | None = None) -> ModelInfo:
     """The description with the input size that a person asked for.
 
     Args:
@@ -74,14 +74,22 @@ def sized(info: ModelInfo, text: str | None) -> ModelInfo:
         text: ``"256x448"`` or ``"256"`` for one size; ``"any"`` or ``"any:384"`` for the official geometry, in which
             the short side is as long as the network's own size, or 384, and the long side follows; None for the
             network's own size.
+        short_side: 384 is short for ``"any:384"``.
 
     Raises:
-        InputError: the text is not understood, or the size is not a multiple of 32 px (64 for any).
+        InputError: the text is not understood, the size is not a multiple of 32 px (64 for any), both are given, or a
+            short side for a network that looks into boxes.
     """
-    if text is None:
-        return info
     from heatstream.model_info import FREE_SIZE_MULTIPLE, SIZE_MULTIPLE
 
+    if short_side is not None:
+        if text is not None:
+            raise InputError(f"--short-side {short_side} is --size any:{short_side}: leave one of them out")
+        if info.task == "pose":  # boxes are brought to one size, which is refused below
+            info = replace(info, any_size=True, input_size=(FREE_SIZE_MULTIPLE, FREE_SIZE_MULTIPLE))
+        return info.with_short_side(short_side)
+    if text is None:
+        return info
     match = re.fullmatch(r"(any)(?::(\d{1,5}))?|(\d{1,5})(?:[xX×](\d{1,5}))?", text.strip().lower())
     if match is None:
         raise InputError(f"--size {text!r} is not understood: give HEIGHTxWIDTH such as 256x448, or any")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +24,7 @@ def load(
     threads: int | None = None,
     *,
     engine: str = "auto",
+    short_side: int | None = None,
     settings: DecodeSettings | None = None,
     confidence: float | None = None,
     flip: bool = False,
@@ -47,6 +47,8 @@ def load(
         threads: how many CPU threads work on one frame; all usable cores when left out.
         engine: ``"onnx"`` (CPU), ``"tensorrt"`` or ``"tensorrt-rtx"`` (GPU), ``"torch"``, or ``"auto"`` for the best
             that is installed. TensorRT's engines are built when an input size is first asked for, and kept.
+        short_side: to how many px of the network's input the short side of every frame is brought, a multiple of 64;
+            more finds smaller people and takes longer. For model files of any size; the file's own when left out.
         settings: how to decode; what the model file recommends when left out.
         confidence: leave out people whose score is lower, from 0 to 1; where a model file holds the calibration of its
             scores, 0.5 keeps those who are right more often than not.
@@ -61,16 +63,28 @@ def load(
         ModelFileError: a model file is missing, damaged, not ours, or of another shape.
         EngineError: a network cannot run on this machine or device.
         MissingExtraError: what the device or engine that was asked for needs is not installed.
-        InputError: ``threads`` is not positive, ``confidence`` is not from 0 to 1, a model is not for this, or
-            settings, scales, device and engine do not fit each other.
+        InputError: ``threads`` is not positive, ``confidence`` is not from 0 to 1, ``short_side`` is not such or the
+            model takes images of one size alone, a model is not for this, or settings, scales, device and engine do not
+            fit each other.
     """
     from heatstream.runtime.engines.select import open_engine
+    from heatstream.runtime.pipelines.base import surer
 
     path = model_path(model)
     several = "several scales are looked at on the CPU alone" if tuple(scales) != (1.0,) else ""
-    opened = open_engine(path, device=device, engine=engine, threads=threads, cpu_only=several, progress=progress)
+    opened = open_engine(
+        path,
+        device=device,
+        engine=engine,
+        threads=threads,
+        short_side=short_side,
+        cpu_only=several,
+        progress=progress,
+    )
     try:
-        poses = _poses(opened, _surer(opened, settings, confidence), flip, scales)
+        if confidence is not None:
+            settings = surer(opened.engine.info, settings, confidence)
+        poses = _poses(opened, settings, flip, scales)
         if faces is None:
             return poses
         return _cascade(poses, load_landmarks(faces, device, threads, engine=engine, progress=progress))
@@ -118,18 +132,6 @@ def load_landmarks(
     except BaseException:
         opened.engine.close()
         raise
-
-
-def _surer(opened: OpenedEngine, settings: DecodeSettings | None, confidence: float | None) -> DecodeSettings | None:
-    """The settings that leave out people of less confidence."""
-    if confidence is None:
-        return settings
-    if not 0 <= confidence <= 1:
-        raise InputError(f"confidence must be from 0 to 1, got {confidence}")
-    from heatstream.runtime.pipelines.base import least_height, settings_for
-
-    info = opened.engine.info
-    return replace(settings_for(info, settings), person_threshold=least_height(info, confidence))
 
 
 def _poses(
