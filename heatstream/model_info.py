@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from heatstream import skeletons
 from heatstream.errors import InputError, ModelFileError, UnknownNameError
 from heatstream.version import __version__
 
-__all__ = ["INPUT_NAME", "METADATA_KEY", "OUTPUTS", "ModelInfo", "Port", "Precision", "Task"]
+__all__ = ["INPUT_NAME", "METADATA_KEY", "OUTPUTS", "ModelInfo", "Port", "Precision", "Task", "sized"]
 
 Precision = Literal["fp32", "fp16", "int8"]
 """What a network computes in. INT8 is that of its convolutions; what is left out of it, and all else, is FP16."""
@@ -51,7 +52,7 @@ OUTPUTS: Mapping[Task, Mapping[str, int]] = MappingProxyType(
 )
 """Outputs of a network and the input pixels per map pixel; each is (B, K, H / stride, W / stride) float32.
 
-Maps of landmarks are unnormalised scores, those of the landmark's class alone.
+Maps of landmarks are unnormalised scores, only those of the landmark's class.
 """
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -86,7 +87,7 @@ class ModelInfo:
         batch: images per run; None for any number.
         task: ``"pose"`` or ``"landmarks"``.
         mean: of x / 255, per channel, RGB.
-        std: likewise.
+        std: of R, G, B, in the same unit.
         outputs: names and strides of the outputs, in their order in the file; of those that :data:`OUTPUTS`
             has for the task.
         precision: what the network computes in; inputs and outputs are float32 either way.
@@ -101,7 +102,7 @@ class ModelInfo:
             their code expect and which files that do not say it have, or ``"exact"``; see
             :mod:`heatstream.kernels.geometry`.
         project: resample the maps to the input's size before they are decoded, as the official evaluation does.
-        weights: where the weights came from, for people.
+        weights: where the weights came from, human-readable.
         licence: under which the weights may be used.
         drift: largest difference from the torch network, relative to the range of the output; None if never
             measured.
@@ -135,8 +136,9 @@ class ModelInfo:
         for name in ("input_size", "mean", "std"):  # JSON gives lists
             value = getattr(self, name)
             object.__setattr__(self, name, tuple(value) if isinstance(value, list) else value)
-        if isinstance(self.calibration, list):
-            pairs = tuple(tuple(pair) if isinstance(pair, list) else pair for pair in self.calibration)
+        calibration: object = self.calibration
+        if isinstance(calibration, list):
+            pairs = tuple(tuple(pair) if isinstance(pair, list) else pair for pair in calibration)
             object.__setattr__(self, "calibration", pairs)
         multiple = FREE_SIZE_MULTIPLE if self.any_size is True else SIZE_MULTIPLE
         checks: dict[str, tuple[bool, str]] = {
@@ -242,7 +244,7 @@ class ModelInfo:
 
         Args:
             inputs: of the network, for example ``session.get_inputs()`` of ONNX Runtime.
-            outputs: likewise.
+            outputs: as `inputs`.
             path: of the file, for the message.
 
         Raises:
@@ -353,3 +355,39 @@ def _is_outputs(value: object, task: Task) -> bool:
 
 def _is_settings(value: object) -> bool:
     return isinstance(value, Mapping) and all(isinstance(name, str) for name in value)
+
+
+def sized(info: ModelInfo, text: str | None, short_side: int | None = None) -> ModelInfo:
+    """The description with the input size that a user asked for.
+
+    Args:
+        info: of a network of any size.
+        text: ``"256x448"`` or ``"256"`` for one size; ``"any"`` or ``"any:384"`` for the official geometry, in which
+            the short side is as long as the network's own size, or 384, and the long side follows; None for the
+            network's own size.
+        short_side: 384 is short for ``"any:384"``.
+
+    Raises:
+        InputError: the text is not understood, the size is not a multiple of 32 px (64 for any), both are given, or a
+            short side for a network that looks into boxes.
+    """
+    if short_side is not None:
+        if text is not None:
+            raise InputError(f"--short-side {short_side} is --size any:{short_side}: leave one of them out")
+        if info.task == "pose":  # boxes are brought to one size, which is refused below
+            info = replace(info, any_size=True, input_size=(FREE_SIZE_MULTIPLE, FREE_SIZE_MULTIPLE))
+        return info.with_short_side(short_side)
+    if text is None:
+        return info
+    match = re.fullmatch(r"(any)(?::(\d{1,5}))?|(\d{1,5})(?:[xX×](\d{1,5}))?", text.strip().lower())
+    if match is None:
+        raise InputError(f"--size {text!r} is not understood: give HEIGHTxWIDTH such as 256x448, or any")
+    free = match[1] is not None
+    height = int(match[2] or info.input_size[0]) if free else int(match[3])
+    width = height if free else int(match[4] or height)
+    multiple = FREE_SIZE_MULTIPLE if free else SIZE_MULTIPLE
+    nearest = [max(1, round(side / multiple)) * multiple for side in (height, width)]
+    if nearest != [height, width]:
+        suggestion = f"any:{nearest[0]}" if free else f"{nearest[0]}x{nearest[1]}"
+        raise InputError(f"--size {text!r} is not made of multiples of {multiple}: try {suggestion}")
+    return replace(info, any_size=free, input_size=(height, width))

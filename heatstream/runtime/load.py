@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from heatstream.errors import InputError
+from heatstream.files import expanded
 
 if TYPE_CHECKING:
     from heatstream.engine_builder.trt.compile import Progress
@@ -25,7 +27,7 @@ def load(
     *,
     engine: str = "auto",
     short_side: int | None = None,
-    settings: DecodeSettings | None = None,
+    settings: DecodeSettings | Mapping[str, Any] | None = None,
     confidence: float | None = None,
     flip: bool = False,
     scales: tuple[float, ...] = (1.0,),
@@ -49,7 +51,8 @@ def load(
             that is installed. TensorRT's engines are built when an input size is first asked for, and kept.
         short_side: to how many px of the network's input the short side of every frame is brought, a multiple of 64;
             more finds smaller people and takes longer. For model files of any size; the file's own when left out.
-        settings: how to decode; what the model file recommends when left out.
+        settings: how to decode, or some settings by name, such as ``{"max_people": 60}``; what is left out is what the
+            model file recommends.
         confidence: leave out people whose score is lower, from 0 to 1; where a model file holds the calibration of its
             scores, 0.5 keeps those who are right more often than not.
         flip: look at the mirrored frame too, which takes twice the time; see
@@ -135,7 +138,7 @@ def load_landmarks(
 
 
 def _poses(
-    opened: OpenedEngine, settings: DecodeSettings | None, flip: bool, scales: tuple[float, ...]
+    opened: OpenedEngine, settings: DecodeSettings | Mapping[str, Any] | None, flip: bool, scales: tuple[float, ...]
 ) -> PosePipeline:
     from heatstream.runtime.pipelines.pose import CpuPosePipeline
     from heatstream.runtime.pipelines.pose_gpu import GpuPosePipeline
@@ -168,7 +171,7 @@ def model_path(name_or_file: str | Path) -> Path:
     text = os.fspath(name_or_file)
     looks_like_path = isinstance(name_or_file, Path) or text.endswith(".onnx") or os.sep in text or "/" in text
     if looks_like_path or Path(text).is_file():
-        return Path(text).expanduser()
+        return expanded(text)
     from heatstream import catalog
 
     return catalog.bundled_path(text)

@@ -41,7 +41,8 @@ WAYS = {
 """What a program does with its stream, and the exit code that Python documents for it."""
 
 PROGRAM = """
-import os, signal, sys, threading
+import faulthandler, os, signal, sys, threading
+faulthandler.dump_traceback_later(100, exit=True)
 import heatstream
 pipeline = heatstream.load(sys.argv[2])
 results = heatstream.stream(sys.argv[1], pipeline)
@@ -93,7 +94,7 @@ def leave_stream(way: str, model: Path, clip: Path) -> str:
         check=False,
     )
     if done.returncode != expected:
-        return f"{way}: exit code {done.returncode} instead of {expected}, {done.stderr[-300:]}"
+        return f"{way}: exit code {done.returncode} instead of {expected}, {done.stderr[-3000:]}"
     if expected == 0 and done.stderr:
         return f"{way}: {done.stderr[-300:]}"
     return ""
@@ -119,7 +120,7 @@ def signal_run(number: signal.Signals, *, twice: bool, after: float, model: Path
     if twice:
         time.sleep(0.05)
         process.send_signal(number)
-    out, err = _communicate(process)
+    _, err = _communicate(process)
     told = f"{number.name} after {after:.2f} s{' twice' if twice else ''}: exit code {process.returncode}, {err[-300:]}"
     if process.returncode != SIGNALS[number]:
         return told

@@ -47,8 +47,8 @@ class CaseConfig:
         batches: images per run of the engine alone, besides 1.
         fps: of the camera.
         device: as of :func:`heatstream.runtime.load.load`.
-        engine: likewise.
-        threads: likewise.
+        engine: as of :func:`heatstream.runtime.load.load`.
+        threads: as of :func:`heatstream.runtime.load.load`.
     """
 
     model: str
@@ -67,7 +67,7 @@ class BenchmarkCase:
     """A model that is ready, and warm.
 
     Attributes:
-        pipeline: of people or of landmarks, on whatever device; whoever opened the subject closes it.
+        pipeline: of people or of landmarks, on any device; closed by the caller that opened the case.
         ways: to let it work.
         input_size: (height, width) px that its network sees.
         sha256: of its file.
@@ -141,7 +141,7 @@ def _pose_ways(pipeline: PosePipeline, feed: FrameFeed, condition: CaseConfig) -
     first = _seconds(lambda: pipeline(feed.frames[0]))
     if isinstance(pipeline, GpuPosePipeline):
         if condition.batches:
-            raise InputError(f"--batch is measured on the CPU alone, not on {pipeline.engine.name}: leave it out")
+            raise InputError(f"--batch is measured only on the CPU, not on {pipeline.engine.name}: leave it out")
         ways = [gpu_engine_way(pipeline, feed)]
     elif isinstance(pipeline, CpuPosePipeline):
         images = [pipeline.prepare(frame).images[0] for frame in feed.frames[:PREPARED_IMAGES]]

@@ -197,7 +197,7 @@ def _measure(
                     for way in stop.until_signalled(measurement):
                         bar.update(task, advance=1, description=f"{condition.model}: {way.title}")
                     run = measurement.run()
-            except HeatstreamError as failure:  # it is told when what there is has been shown
+            except HeatstreamError as failure:  # reported after the results so far have been shown
                 error = failure
                 break
             if run is not None:

@@ -69,7 +69,7 @@ def build(
         ),
     ] = None,
     batch: Annotated[
-        int, typer.Option("--batch", metavar="N", min=1, help="Take 1 to N images per run. 1 alone is fastest.")
+        int, typer.Option("--batch", metavar="N", min=1, help="Take 1 to N images per run. Exactly 1 is fastest.")
     ] = 1,
     precision: Annotated[
         EnginePrecision | None,
@@ -82,7 +82,7 @@ def build(
         typer.Option(
             "--gpu",
             metavar="sm_89,...",
-            help="GPUs that it is for, by compute capability; TensorRT-RTX alone can build for others than this "
+            help="GPUs that it is for, by compute capability; only TensorRT-RTX can build for others than this "
             "machine's, and never for a Jetson.",
             show_default="TensorRT: this GPU; TensorRT-RTX: 8.6, 8.9, 12.0",
         ),
@@ -132,7 +132,7 @@ def build(
     from heatstream.engine_builder.trt.gpus import local_gpu, parse_targets
     from heatstream.engine_builder.trt.model_source import read_model
     from heatstream.engine_builder.trt.toolkit import check_targets, choose_toolkit, open_toolkit
-    from heatstream.models.checkpoint_network import sized
+    from heatstream.model_info import sized
     from heatstream.runtime.load import model_path
 
     path = model_path(model)

@@ -275,9 +275,12 @@ def _open_engine(
     model: str, network: str | None, size: str | None, short_side: int | None, threads: int | None
 ) -> tuple[Engine, Path]:
     """The engine and the file that its weights are in."""
-    file = Path(model).expanduser()
+    from heatstream.files import expanded
+
+    file = expanded(model)
     if _is_checkpoint(model):
-        from heatstream.models.checkpoint_network import open_network, sized
+        from heatstream.model_info import sized
+        from heatstream.models.checkpoint_network import open_network
         from heatstream.runtime.engines.torch_engine import TorchEngine
 
         module, info = open_network(network, file)

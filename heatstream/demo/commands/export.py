@@ -12,7 +12,8 @@ import typer
 from heatstream import catalog
 from heatstream.demo.terminal.messages import print_message
 from heatstream.errors import InputError
-from heatstream.models.checkpoint_network import RANDOM, open_network, sized
+from heatstream.model_info import sized
+from heatstream.models.checkpoint_network import RANDOM, open_network
 
 if TYPE_CHECKING:
     from heatstream.engine_builder.export.model import ExportReport

@@ -111,7 +111,7 @@ def read_model(path: Path, *, short_side: int | None = None) -> ModelSource:
         short_side: base size in px, for a file of any size; the file's own when left out.
 
     Raises:
-        ModelFileError: it is missing, damaged, not ours, or contradicts itself.
+        ModelFileError: it is missing, damaged, not a model file of heatstream, or contradicts itself.
         InputError: the network does not take such a short side.
     """
     session = open_session(path, optimised=False)

@@ -97,7 +97,8 @@ def _among_bright(heatmap: FloatArray, tags: FloatArray, wanted: FloatArray) -> 
 def _whole_map(heatmap: FloatArray, tags: FloatArray, wanted: FloatArray) -> np.intp:
     """The best pixel of a map, (H, W), and its tags, (H, W, T), for a wanted tag, (T,)."""
     distance = _rounded_distance(tags.reshape(heatmap.size, -1), wanted[None])[0]
-    return np.subtract(heatmap.reshape(-1), distance, out=distance).argmax()
+    best: np.intp = np.subtract(heatmap.reshape(-1), distance, out=distance).argmax()
+    return best
 
 
 def _search_blocks(

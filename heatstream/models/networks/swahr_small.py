@@ -4,7 +4,7 @@ The trunk is MobileNetV2 (Sandler et al. 2018) one and a half times as wide, wit
 layers of MoveNet MultiPose (Google), whose weights :mod:`heatstream.models.networks.movenet` brings here. On top:
 its heatmaps at 1/4, through a sigmoid; a second way down the pyramid with a wider view, for the tags, because to tell
 whose a joint is takes more than to see that it is one, and for what the heatmaps of large people lack; a residual that
-turns upsampled logits into heatmaps at 1/2; and, for training alone, SWAHR's scales (Luo et al. 2021, sec. 3.2).
+turns upsampled logits into heatmaps at 1/2; and, for training only, SWAHR's scales (Luo et al. 2021, sec. 3.2).
 
 Convolutions have biases and no batch norms: the pretrained ones are folded. Only convolution, ReLU, clipping, addition,
 bilinear x2 upsampling, depth to space, the sigmoid and a ramp: exports to ONNX and runs in FP16 without special cases.

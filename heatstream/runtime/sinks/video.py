@@ -1,4 +1,8 @@
-"""Results as an annotated video that plays up to its last frame, however the run ends."""
+"""Results as an annotated video that plays up to its last frame, however the run ends.
+
+PyAV is imported after OpenCV, which happens below: the other way round OpenCV's windows hang for ever, because Qt then
+finds another build of the X libraries.
+"""
 
 from __future__ import annotations
 
