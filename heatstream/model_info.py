@@ -294,7 +294,7 @@ def _shown(shape: Iterable[int | None]) -> str:
 
 def _nearest_short_side(value: object) -> str:
     """A better one, as the end of a message."""
-    if not _is_number(value):
+    if not isinstance(value, int | float) or not _is_number(value):
         return ""
     steps = round(value / FREE_SIZE_MULTIPLE)
     return f": try {min(max(1, steps) * FREE_SIZE_MULTIPLE, LONGEST_SHORT_SIDE)}"
