@@ -18,11 +18,12 @@ TRAIN = [
     "faster-coco-eval>=1.7",
     "tensorboard>=2.18",
     "tomli-w>=1.1",
-    'tomli>=2; python_version < "3.11"',
 ]
 
 # Compiles the kernels, on machines without a GPU too; the second one brings cuda_fp16.h.
 NVRTC = ['nvidia-cuda-nvrtc>=13,<14; sys_platform == "linux"', 'nvidia-cuda-runtime>=13,<14; sys_platform == "linux"']
+
+PLOT = ["matplotlib>=3.9"]
 
 LINT = ["ruff>=0.11", "mypy>=1.14", "import-linter>=2.6"]
 
@@ -55,27 +56,37 @@ setup(
         "opencv-python>=4.10",
         "scipy>=1.11",
         "onnxruntime>=1.18",
+        "nvidia-ml-py>=12",
         "platformdirs>=4",
+        "psutil>=5.9",
         "pydantic>=2.9",
         "rich>=13.7",
+        'tomli>=2; python_version < "3.11"',
         "typer>=0.16",
     ],
     extras_require={
-        "demo": ["scikit-image>=0.22"],
+        "demo": ["scikit-image>=0.22", *PLOT],
         "heic": ["pillow-heif>=0.18"],  # pictures of phones
+        "plot": PLOT,
         "train": TRAIN,
-        "gpu": ["cupy-cuda13x", "tensorrt-cu13", "nvidia-ml-py", *NVRTC],
-        "rtx": ["cupy-cuda13x", "tensorrt-rtx-cu13", "nvidia-ml-py", *NVRTC],
-        # TensorRT itself comes with JetPack.
-        "jetson": ["cupy-cuda12x", "pycuda"],
+        "gpu": ["cupy-cuda13x", "tensorrt-cu13", *NVRTC],
+        "rtx": ["cupy-cuda13x", "tensorrt-rtx-cu13", *NVRTC],
+        # TensorRT, CUDA and OpenCV come with JetPack: 6 has CUDA 12, 7 has CUDA 13. CuPy 14 wants NumPy 2, which
+        # JetPack's OpenCV was not built for.
+        "jetson": ["cupy-cuda12x>=13,<14"],
+        "jetson-cu13": ["cupy-cuda13x>=13.6,<14"],
         "lint": LINT,
         "test": [
             *LINT,
             *TRAIN,
             *NVRTC,
+            # Both load without a GPU; the fakes are compared with them.
             'tensorrt-rtx-cu13>=1.4; sys_platform == "linux" and platform_machine == "x86_64"',
+            'cupy-cuda13x>=14; sys_platform == "linux" and platform_machine == "x86_64"',
             "scikit-image>=0.22",
+            *PLOT,
             "pytest>=8",
+            "pytest-xdist>=3.6",
             "hypothesis>=6.100",
             "pillow-heif>=0.18",
         ],

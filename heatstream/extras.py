@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import importlib
+import re
+from pathlib import Path
 from typing import Any
 
 from heatstream.errors import MissingExtraError
 
-__all__ = ["require"]
+__all__ = ["TEGRA_RELEASE", "gpu_extra", "require"]
+
+TEGRA_RELEASE = Path("/etc/nv_tegra_release")
+"""What Jetson Linux says of itself; other systems have no such file."""
+
+
+def gpu_extra() -> str:
+    """The extra that brings CuPy for this machine: of the CUDA that JetPack has on a Jetson, else of the wheels."""
+    try:
+        release = re.search(r"R(\d+)", TEGRA_RELEASE.read_text(errors="replace"))
+    except OSError:
+        return "gpu"
+    return "jetson-cu13" if release is not None and int(release[1]) >= 38 else "jetson"
 
 
 def require(library: str, *, extra: str, purpose: str) -> Any:

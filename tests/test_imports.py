@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 OPTIONAL = (
     *("torch", "torchvision", "onnx", "onnxscript", "cupy", "cupyx", "tensorrt", "tensorrt_rtx"),
-    *("pycuda", "pycocotools", "faster_coco_eval", "skimage", "h5py", "tomli_w"),
+    *("pycuda", "pycocotools", "faster_coco_eval", "skimage", "h5py", "tomli_w", "matplotlib"),
 )
 
 COMMANDS = ("run", "train", "export", "build", "bench", "models", "doctor", "demo", "eval")

@@ -9,10 +9,10 @@ from __future__ import annotations
 import ctypes
 import importlib
 import importlib.util
+import itertools
 import os
 import platform
-import shutil
-import subprocess
+import re
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,9 +21,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+import psutil
+
+from heatstream.demo.nvml import gpus
+from heatstream.extras import TEGRA_RELEASE, gpu_extra
+
 __all__ = ["CHECKS", "Finding", "examine", "processor_name"]
 
-NVIDIA_SMI_TIMEOUT_S = 2.0
+DPKG_STATUS = Path("/var/lib/dpkg/status")
+JETPACKS = {35: "5", 36: "6", 38: "7"}
+"""By the major release of Jetson Linux."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,12 @@ def processor_name() -> str:
     return platform.processor() or platform.machine()
 
 
+def _heatstream() -> Iterator[Finding]:
+    from heatstream.version import __version__
+
+    yield Finding("heatstream", "ok", f"{__version__}, {Path(__file__).parents[1]}")
+
+
 def _python() -> Iterator[Finding]:
     version = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     yield Finding("Python", "ok", f"{version}, {sys.executable}")
@@ -77,9 +90,7 @@ def _python() -> Iterator[Finding]:
 def _processor() -> Iterator[Finding]:
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     yield Finding("CPU", "ok", f"{processor_name()}, {usable} cores usable")
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-        yield Finding("Memory", "ok", f"{memory:.1f} GiB")
+    yield Finding("Memory", "ok", f"{psutil.virtual_memory().total / 2**30:.1f} GiB")
 
 
 def _opencv() -> Iterator[Finding]:
@@ -163,20 +174,82 @@ def _cameras() -> Iterator[Finding]:
 
 def _nvidia() -> Iterator[Finding]:
     driver = _cuda_driver_version()
-    gpus = _nvidia_smi()
-    for index, line in enumerate(gpus):
-        yield Finding(f"GPU {index}", "ok", line)
+    found = gpus()
+    for index, gpu in enumerate(found):
+        words = (
+            gpu["name"],
+            f"{gpu['memory_mib']} MiB",
+            f"driver {gpu['driver']}",
+            f"compute capability {gpu['compute_capability']}",
+        )
+        yield Finding(f"GPU {index}", "ok", ", ".join(words))
     if driver is None:
         hint = (
             "install NVIDIA's driver (in a container: start it with --gpus all)"
-            if gpus
+            if found
             else "only with an NVIDIA GPU: install NVIDIA's driver"
         )
         yield Finding("NVIDIA driver", "none", "libcuda is not here; everything runs on the CPU", hint)
     else:
         yield Finding("NVIDIA driver", "ok", f"understands CUDA up to {driver // 1000}.{driver % 1000 // 10}")
-        if not gpus:
-            yield Finding("GPU", "none", "nvidia-smi names none (Jetson boards have no nvidia-smi)")
+        if not found:
+            yield Finding("GPU", "none", "NVIDIA's management library names none; Jetson boards have no such library")
+
+
+def _gpu_engines() -> Iterator[Finding]:
+    """What can run on each GPU, installed or not."""
+    from heatstream.engine_builder.trt.gpus import RTX_GPUS, local_gpu
+
+    for index in itertools.count():
+        gpu = local_gpu(index)
+        if gpu is None:
+            return
+        rtx = ["TensorRT-RTX"] if gpu.target in RTX_GPUS else []
+        engines = ", ".join(["TensorRT", *rtx, "PyTorch"])
+        capability = f"{gpu.target[3:-1]}.{gpu.target[-1]}"
+        yield Finding(
+            f"Engines on cuda:{index}", "ok", f"{gpu.name}, compute capability {capability}: {engines} can run on it"
+        )
+
+
+def _jetpack() -> Iterator[Finding]:
+    """Of Jetson boards: what NVIDIA's packages say, and the release of Jetson Linux below it."""
+    if not TEGRA_RELEASE.exists():
+        return
+    text = TEGRA_RELEASE.read_text(errors="replace")
+    release = re.search(r"R(\d+).*?REVISION: ([\d.]+)", text)
+    if release is None:
+        yield Finding(
+            "JetPack", "bad", f"{TEGRA_RELEASE} is not understood: {' '.join(text.split())[:80]}", "report it"
+        )
+        return
+    packages = DPKG_STATUS.read_text(errors="replace") if DPKG_STATUS.exists() else ""
+    package = re.search(r"^Package: nvidia-jetpack$.*?^Version: ([^\n+]+)", packages, re.MULTILINE | re.DOTALL)
+    jetpack = package[1] if package else JETPACKS.get(int(release[1]), "of an unknown version")
+    yield Finding("JetPack", "ok", f"{jetpack}, Jetson Linux {release[1]}.{release[2]}")
+
+
+def _engine_cache() -> Iterator[Finding]:
+    from heatstream.engine_builder.trt.cache import engine_folder
+    from heatstream.engine_builder.trt.plan_file import read_record
+    from heatstream.errors import EngineFileError
+
+    folder = engine_folder()
+    paths = sorted(folder.glob("*.engine"))
+    megabytes = sum(path.stat().st_size for path in paths) / 1e6
+    count = f"{len(paths)} engine{'s' if len(paths) != 1 else ''}, {megabytes:.1f} MB" if paths else "no engines yet"
+    yield Finding("Engine cache", "ok", f"{folder}: {count}")
+    for path in paths:
+        try:
+            spec = read_record(path).spec
+        except EngineFileError as error:
+            yield Finding("Engine", "bad", error.reason, f"delete {path}")
+            continue
+        machine = ", ".join(spec.targets) + (f" ({spec.gpu})" if spec.gpu else "")
+        size = f"{spec.size[0]}x{spec.size[1]}"
+        yield Finding(
+            "Engine", "ok", f"{spec.name}, {size}, {spec.precision}, {spec.backend} {spec.version}, {machine}"
+        )
 
 
 def _cuda_driver_version() -> int | None:
@@ -189,31 +262,6 @@ def _cuda_driver_version() -> int | None:
         version = ctypes.c_int()
         return version.value if library.cuDriverGetVersion(ctypes.byref(version)) == 0 else None
     return None
-
-
-def _nvidia_smi() -> list[str]:
-    """One line per GPU: name, memory, driver and compute capability."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return []
-    try:
-        result = subprocess.run(
-            [program, "--query-gpu=name,memory.total,driver_version,compute_cap", "--format=csv,noheader"],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=NVIDIA_SMI_TIMEOUT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    if result.returncode != 0:
-        return []
-    rows = [[cell.strip() for cell in line.split(",")] for line in result.stdout.splitlines()]
-    return [
-        f"{name}, {memory}, driver {driver}, compute capability {capability}"
-        for name, memory, driver, capability in (row for row in rows if len(row) == 4)
-    ]
 
 
 def _onnx_runtime() -> Iterator[Finding]:
@@ -230,8 +278,8 @@ def _onnx_runtime() -> Iterator[Finding]:
 
 def _optional_libraries() -> Iterator[Finding]:
     """Installed or not, by their package metadata: importing them would take seconds and touch the GPU."""
-    jetson = Path("/etc/nv_tegra_release").exists()
-    gpu = "pip install 'heatstream[jetson]'" if jetson else "pip install 'heatstream[gpu]'"
+    jetson = TEGRA_RELEASE.exists()
+    gpu = f"pip install 'heatstream[{gpu_extra()}]'"
     for name, module, packages, purpose, remedy in (
         ("CuPy", "cupy", ("cupy-cuda13x", "cupy-cuda12x", "cupy"), "CUDA kernels", gpu),
         (
@@ -278,8 +326,8 @@ def _nvrtc() -> Iterator[Finding]:
 
 
 def _device_choice() -> Iterator[Finding]:
-    """What `--device auto` comes to, from what is installed; a GPU that then fails is told when it does."""
-    from heatstream.engine_builder.trt.gpus import local_gpu
+    """What `--device auto` comes to, from what is installed; whether the GPU works shows when it is used."""
+    from heatstream.engine_builder.trt.gpus import RTX_GPUS, local_gpu
 
     gpu = local_gpu()
     if gpu is None:
@@ -287,7 +335,8 @@ def _device_choice() -> Iterator[Finding]:
             "Device auto", "ok", "the CPU, with ONNX Runtime: there is no NVIDIA GPU here, or no driver for it"
         )
         return
-    installed = [name for name in ("tensorrt", "tensorrt_rtx", "torch") if importlib.util.find_spec(name) is not None]
+    usable = ["tensorrt", "tensorrt_rtx", "torch"] if gpu.target in RTX_GPUS else ["tensorrt", "torch"]
+    installed = [name for name in usable if importlib.util.find_spec(name) is not None]
     nvrtc_state = next(_nvrtc())
     if importlib.util.find_spec("cupy") is None or nvrtc_state.state != "ok" or not installed:
         missing = "CuPy, NVRTC and one of TensorRT, TensorRT-RTX and torch"
@@ -308,7 +357,7 @@ def _version(packages: tuple[str, ...]) -> str:
 
 
 CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
-    *(_python, _processor, _opencv, _cameras),
-    *(_onnx_runtime, _nvidia, _optional_libraries, _nvrtc, _device_choice),
+    *(_heatstream, _python, _processor, _opencv, _cameras),
+    *(_onnx_runtime, _nvidia, _gpu_engines, _jetpack, _optional_libraries, _nvrtc, _device_choice, _engine_cache),
 )
 """In the order in which the table shows them."""

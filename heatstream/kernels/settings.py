@@ -35,7 +35,7 @@ class DecodeSettings:
         detection_threshold: a detection's heatmap value must exceed this.
         tag_threshold: a detection joins a person if its tag is nearer than this to the mean tag of that person.
         use_detection_score: let the tag distance, rounded to integers, decide first and the detection's score
-            second, as the official parser does; otherwise the plain tag distance decides alone.
+            second, as the official parser does; otherwise only the plain tag distance decides.
         person_threshold: people whose score, the mean over all joints before refinement, is below this are left out;
             the official parser keeps everybody.
         adjust: sub-pixel position: ``"quarter"`` moves a quarter pixel towards the larger neighbour (SWAHR),

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from typing import Generic, TypeVar, cast
+from typing import Generic, TypeVar
 
 __all__ = ["OrderedWorkQueue"]
 
@@ -116,20 +116,20 @@ class OrderedWorkQueue(Generic[Job, Result]):
         Raises:
             BaseException: what a worker delivered or the reader ended with, when its turn has come.
         """
-        if self._stopped or self._over:
+        if self._over:
             return None
         result = self._results.get()
+        self._over = self._stopped or isinstance(result, _End)
         if self._stopped:
             return None
         if isinstance(result, _End):
-            self._over = True
             if self._end_error is not None and not self._full():
                 raise self._end_error
             return None
         self._turns.put(None)
         if isinstance(result, BaseException):
             raise result
-        return cast(Result, result)
+        return result
 
     def stop(self) -> None:
         """Anyone, at any moment: let everyone go. What waits is dropped with the queue."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import re
-import stat
 import sys
 import time
 from pathlib import Path
@@ -15,7 +14,12 @@ import pytest
 
 from heatstream.demo import machine_checks as checks
 from heatstream.demo.machine_checks import Finding, examine
-from heatstream.engine_builder.trt.gpus import Gpu
+from heatstream.engine_builder.trt.cache import build_engine
+from heatstream.engine_builder.trt.gpus import RTX_GPUS, Gpu
+from heatstream.engine_builder.trt.model_source import read_model
+from heatstream.engine_builder.trt.toolkit import Toolkit, open_toolkit
+from tests.fakes.gpu import SPOTS_MODEL
+from tests.fakes.tensorrt import make_tensorrt
 
 
 def by_name(findings: list[Finding]) -> dict[str, Finding]:
@@ -26,7 +30,7 @@ def test_it_finds_what_this_suite_itself_needs_and_is_quick() -> None:
     start = time.perf_counter()
     found = by_name(examine())
     assert time.perf_counter() - start < 3
-    for name in ("Python", "CPU", "OpenCV", "OpenCV FFMPEG", "ONNX Runtime"):
+    for name in ("heatstream", "Python", "CPU", "OpenCV", "OpenCV FFMPEG", "ONNX Runtime"):
         assert found[name].state == "ok", found[name]
     for name in ("CuPy", "TensorRT", "TensorRT-RTX", "torch", "NVIDIA driver", "NVRTC", "Device auto"):
         assert name in found
@@ -77,30 +81,6 @@ def test_a_window_needs_a_toolkit_and_a_display(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the fake program is a shell script")
-@pytest.mark.parametrize(
-    ("script", "lines"),
-    [
-        (
-            "echo 'NVIDIA H200, 143771 MiB, 580.1, 9.0'",
-            ["NVIDIA H200, 143771 MiB, driver 580.1, compute capability 9.0"],
-        ),
-        ("echo 'no devices were found'; exit 6", []),
-        ("echo 'something else'", []),
-        ("sleep 60", []),
-    ],
-    ids=["a GPU", "fails", "other words", "hangs"],
-)
-def test_nvidia_smi_is_understood_or_left_alone(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str, lines: list[str]
-) -> None:
-    program = tmp_path / "nvidia-smi"
-    program.write_text(f"#!/bin/sh\n{script.replace('sleep', 'exec sleep')}\n")
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr(checks, "NVIDIA_SMI_TIMEOUT_S", 0.5)
-    assert checks._nvidia_smi() == lines
-
-
 def test_the_driver_tells_its_cuda_version(monkeypatch: pytest.MonkeyPatch) -> None:
     class Driver:
         def cuDriverGetVersion(self, version: Any) -> int:  # noqa: N802 - the driver's own name
@@ -108,9 +88,10 @@ def test_the_driver_tells_its_cuda_version(monkeypatch: pytest.MonkeyPatch) -> N
             return 0
 
     monkeypatch.setattr(ctypes, "CDLL", lambda name: Driver())
-    monkeypatch.setattr(checks, "_nvidia_smi", lambda: ["a GPU"])
+    gpu = {"name": "NVIDIA H200", "memory_mib": 143771, "driver": "580.1", "compute_capability": "9.0"}
+    monkeypatch.setattr(checks, "gpus", lambda: [gpu])
     assert [(f.name, f.state, f.detail) for f in checks._nvidia()] == [
-        ("GPU 0", "ok", "a GPU"),
+        ("GPU 0", "ok", "NVIDIA H200, 143771 MiB, driver 580.1, compute capability 9.0"),
         ("NVIDIA driver", "ok", "understands CUDA up to 13.1"),
     ]
 
@@ -122,6 +103,8 @@ def test_the_driver_tells_its_cuda_version(monkeypatch: pytest.MonkeyPatch) -> N
         (Gpu("Orin", "sm_87"), (), "none", "the CPU, though there is a GPU .Orin.: CuPy, NVRTC and one of"),
         (Gpu("Orin", "sm_87"), ("cupy", "torch", "tensorrt"), "ok", r"cuda:0 \(Orin, sm_87\) with TensorRT$"),
         (Gpu("Orin", "sm_87"), ("cupy", "torch"), "ok", "with PyTorch"),
+        (Gpu("RTX 4070", "sm_89"), ("cupy", "torch", "tensorrt_rtx"), "ok", "with TensorRT-RTX"),
+        (Gpu("H200", "sm_90"), ("cupy", "torch", "tensorrt_rtx"), "ok", "with PyTorch"),
     ],
 )
 def test_it_tells_what_device_auto_comes_to(
@@ -133,3 +116,56 @@ def test_it_tells_what_device_auto_comes_to(
     (finding,) = checks._device_choice()
     assert finding.state == state
     assert re.search(detail, finding.detail)
+
+
+def test_it_tells_what_can_run_on_every_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpus = [Gpu("RTX 4070", "sm_89"), Gpu("H200", "sm_90"), Gpu("RTX 5090", "sm_120")]
+    monkeypatch.setattr(
+        "heatstream.engine_builder.trt.gpus.local_gpu", lambda index=0: gpus[index] if index < len(gpus) else None
+    )
+    assert [(finding.name, finding.detail) for finding in checks._gpu_engines()] == [
+        ("Engines on cuda:0", "RTX 4070, compute capability 8.9: TensorRT, TensorRT-RTX, PyTorch can run on it"),
+        ("Engines on cuda:1", "H200, compute capability 9.0: TensorRT, PyTorch can run on it"),
+        ("Engines on cuda:2", "RTX 5090, compute capability 12.0: TensorRT, TensorRT-RTX, PyTorch can run on it"),
+    ]
+
+
+def test_what_doctor_knows_of_rtx_is_what_its_module_lists() -> None:
+    pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx-cu13 has wheels for Linux on x86-64 and for Windows alone")
+    assert open_toolkit("tensorrt-rtx").known_targets == RTX_GPUS
+
+
+@pytest.mark.parametrize(
+    ("release", "packages", "detail"),
+    [
+        (
+            "# R36 (release), REVISION: 4.3, GCID: 1",
+            "Package: nvidia-jetpack\nVersion: 6.2+b77\n",
+            "6.2, Jetson Linux 36.4.3",
+        ),
+        ("# R38 (release), REVISION: 2.0, GCID: 1", "", "7, Jetson Linux 38.2.0"),
+        (None, "", None),
+    ],
+)
+def test_it_tells_jetpacks_version(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, release: str | None, packages: str, detail: str | None
+) -> None:
+    if release is not None:
+        (tmp_path / "release").write_text(release)
+    (tmp_path / "status").write_text(f"Package: bash\nVersion: 5\n\n{packages}")
+    monkeypatch.setattr(checks, "TEGRA_RELEASE", tmp_path / "release")
+    monkeypatch.setattr(checks, "DPKG_STATUS", tmp_path / "status")
+    assert [finding.detail for finding in checks._jetpack()] == ([] if detail is None else [detail])
+
+
+def test_it_lists_the_engines_in_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("heatstream.engine_builder.trt.cache.engine_folder", lambda: tmp_path)
+    (empty,) = checks._engine_cache()
+    assert empty.detail == f"{tmp_path}: no engines yet"
+    toolkit = Toolkit("tensorrt", make_tensorrt("10.3.0"))
+    build_engine(read_model(SPOTS_MODEL), toolkit, Gpu("Orin", "sm_87"), precision="fp32", folder=tmp_path)
+    (tmp_path / "broken.engine").write_bytes(b"?")
+    cache, broken, engine = checks._engine_cache()
+    assert cache.detail.startswith(f"{tmp_path}: 2 engines, ")
+    assert (broken.state, broken.remedy) == ("bad", f"delete {tmp_path / 'broken.engine'}")
+    assert engine.detail == "spots, 64x128, fp32, tensorrt 10.3.0, sm_87 (Orin)"

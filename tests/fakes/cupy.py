@@ -107,8 +107,8 @@ def make_cupy() -> tuple[ModuleType, Counter[str]]:
             target = plain(self.array).view(np.uint8)
             (stream or current()).submit(lambda: target.fill(value))
 
-        def copy_from_device_async(self, source: MemoryPointer, size: int, stream: Any = None) -> None:
-            target, origin = (plain(pointer.array) for pointer in (self, source))
+        def copy_from_device_async(self, src: MemoryPointer, size: int, stream: Any = None) -> None:
+            target, origin = (plain(pointer.array) for pointer in (self, src))
             (stream or current()).submit(lambda: np.copyto(target, origin))
 
         def copy_from_host_async(self, mem: int, size: int, stream: Any = None) -> None:
@@ -149,11 +149,11 @@ def make_cupy() -> tuple[ModuleType, Counter[str]]:
             (stream or current()).flush()
             return np.array(self)
 
-        def set(self, array: np.ndarray[Any, Any], stream: Any = None) -> None:
+        def set(self, arr: np.ndarray[Any, Any], stream: Any = None) -> None:
             refuse_capture(stream or current(), "H2D")
-            assert array.shape == self.shape
-            assert array.dtype == self.dtype
-            content, target = array.copy(), plain(self)
+            assert arr.shape == self.shape
+            assert arr.dtype == self.dtype
+            content, target = arr.copy(), plain(self)
             (stream or current()).submit(lambda: np.copyto(target, content))
 
         def __getitem__(self, key: Any) -> Any:
@@ -292,10 +292,10 @@ def make_cupy() -> tuple[ModuleType, Counter[str]]:
             if self.stream is not None:
                 self.stream.flush()
 
-    def get_elapsed_time(start: Event, end: Event) -> float:
-        assert start.timed
-        assert end.timed
-        return (end.time - start.time) * 1e3
+    def get_elapsed_time(start_event: Event, end_event: Event) -> float:
+        assert start_event.timed
+        assert end_event.timed
+        return (end_event.time - start_event.time) * 1e3
 
     class Module:
         """A loaded cubin; its functions are no kernels, but their names."""
@@ -309,17 +309,17 @@ def make_cupy() -> tuple[ModuleType, Counter[str]]:
 
     class Device:
         compute_capability = "90"
-        current = 0
+        _current = 0
 
         def __init__(self, device: int | None = None) -> None:
-            self.id = Device.current if device is None else device
+            self.id = Device._current if device is None else device
 
         def __enter__(self) -> Device:
-            self.before, Device.current = Device.current, self.id
+            self.before, Device._current = Device._current, self.id
             return self
 
         def __exit__(self, *error: object) -> None:
-            Device.current = self.before
+            Device._current = self.before
 
         def synchronize(self) -> None:
             wait_for_the_device()
@@ -347,13 +347,13 @@ def make_cupy() -> tuple[ModuleType, Counter[str]]:
         current().put_upload(lambda: target.fill(0))
         return array
 
-    def asarray(value: Any, dtype: DTypeLike = None) -> ndarray:
-        if hasattr(value, "__cuda_array_interface__"):
-            interface = SimpleNamespace(__array_interface__=value.__cuda_array_interface__, owner=value)
+    def asarray(a: Any, dtype: DTypeLike = None) -> ndarray:
+        if hasattr(a, "__cuda_array_interface__"):
+            interface = SimpleNamespace(__array_interface__=a.__cuda_array_interface__, owner=a)
             return np.asarray(interface).view(ndarray)
-        if isinstance(value, ndarray):
-            return value if dtype is None or value.dtype == dtype else value.astype(dtype)
-        content = np.array(value, dtype, order="C")
+        if isinstance(a, ndarray):
+            return a if dtype is None or a.dtype == dtype else a.astype(dtype)
+        content = np.array(a, dtype, order="C")
         array = empty(content.shape, content.dtype)
         target = plain(array)
         current().put_upload(lambda: np.copyto(target, content))  # from a page-locked copy, as CuPy makes one
@@ -363,10 +363,10 @@ def make_cupy() -> tuple[ModuleType, Counter[str]]:
         check_pinned(src if kind == HOST_TO_DEVICE else dst, size)
         streams[stream].submit(lambda: ctypes.memmove(dst, src, size))
 
-    def ascontiguousarray(array: ndarray, dtype: DTypeLike = None) -> ndarray:
+    def ascontiguousarray(a: ndarray, dtype: DTypeLike = None) -> ndarray:
         count("allocate")  # at most
         current().flush()
-        return np.ascontiguousarray(array, dtype).view(ndarray)
+        return np.ascontiguousarray(a, dtype).view(ndarray)
 
     def copyto(dst: ndarray, src: ndarray) -> None:
         current().submit(lambda: np.copyto(plain(dst), plain(src)))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import re
 import threading
+import traceback
+from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,40 +15,112 @@ import pytest
 
 from tests.fakes.cupy import make_cupy
 
-FAKE_OWN = {
-    "Stream": {"submit", "put", "put_upload", "flush"},
-    "Event": set(),
-    "MemoryPointer": {"array"},
-    "Graph": {"works"},
-}
-"""What the fake's classes have for itself."""
+OWN = {"submit", "put", "put_upload", "flush", "works", "array"}
+"""What the fake's classes have for themselves."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def real() -> Any:
     """CuPy, which loads without a GPU."""
-    return pytest.importorskip("cupy", reason="CuPy comes with the extra gpu")
+    return pytest.importorskip("cupy", reason="CuPy comes with the extra test on Linux, on x86-64")
 
 
-def test_every_name_is_the_real_ones(real: Any) -> None:
+def arguments(function: Any) -> list[str] | None:
+    """Names of the arguments after self, without their types; Cython has them in the docstring."""
+    first = ((function.__doc__ or "").strip().splitlines() or [""])[0]
+    inside = re.search(r"\((.*)\)", first)
+    try:
+        names = list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        if inside is None:
+            return None
+        names = [re.split(r"[=:]", part)[0].split()[-1] for part in inside[1].split(",") if part.strip()]
+    return [name for name in names if name not in ("self", "*")]
+
+
+def test_every_name_and_argument_is_that_of_the_real_one(real: Any) -> None:
     fake, _ = make_cupy()
-    compared = 0
+    compared: Counter[str] = Counter()
 
     def compare(own: Any, theirs: Any, path: str) -> None:
-        nonlocal compared
         for name, value in vars(own).items():
-            if name.startswith("_") or f"{path}.{name}" in ("cupy.graphs", "cupy.pinned", "cupy.streams"):
+            if (
+                name.startswith("_")
+                or name in OWN
+                or f"{path}.{name}" in ("cupy.graphs", "cupy.pinned", "cupy.streams")
+            ):
                 continue
-            assert hasattr(theirs, name), f"{path}.{name}"
-            compared += 1
+            place = f"{path}.{name}"
+            assert hasattr(theirs, name), place
+            other = getattr(theirs, name)
+            compared["name"] += 1
             if isinstance(value, SimpleNamespace):
-                compare(value, getattr(theirs, name), f"{path}.{name}")
-            elif inspect.isclass(value) and name in ("Stream", "Event", "MemoryPointer", "Graph"):
-                public = {member for member in vars(value) if not member.startswith("_")} - FAKE_OWN[name]
-                assert public <= set(dir(getattr(theirs, name))), name
+                compare(value, other, place)
+            elif inspect.isclass(value):
+                if issubclass(value, BaseException):
+                    bases = [base.__name__ for base in value.__mro__]
+                    assert bases == [base.__name__ for base in other.__mro__], place
+                    compared["exception"] += 1
+                else:
+                    compare(value, other, place)
+            elif isinstance(value, int) and not isinstance(value, bool):
+                assert value == other, place
+                compared["number"] += 1
+            elif inspect.isfunction(value):
+                given = arguments(other)
+                if given is not None:
+                    taken = [name for name in inspect.signature(value).parameters if name not in ("self", "args")]
+                    kinds = {part.kind for part in inspect.signature(value).parameters.values()}
+                    assert kinds & {inspect.Parameter.VAR_KEYWORD} or taken == given[: len(taken)], place
+                    compared["arguments"] += 1
 
     compare(fake, real, "cupy")
-    assert compared > 30
+    graph = real.cuda.Graph
+    assert arguments(graph.launch) == arguments(graph.upload) == ["stream"]
+    assert arguments(real.cuda.Stream.begin_capture) == ["mode"]
+    assert compared["name"] > 40
+    assert compared["arguments"] > 20
+    assert compared["exception"] == 3
+    assert compared["number"] == 5
+
+
+@pytest.mark.parametrize(
+    ("call", "asks"),
+    [
+        (lambda cupy, array, host, stream: array.data.copy_from_host_async(host, 8, stream), True),
+        (lambda cupy, array, host, stream: array.data.copy_to_host_async(host, 8, stream), True),
+        (lambda cupy, array, host, stream: array.data.copy_from_device_async(array.data, 8, stream), False),
+        (lambda cupy, array, host, stream: array.data.memset_async(0, 8, stream), False),
+        (
+            lambda cupy, array, host, stream: cupy.cuda.runtime.memcpyAsync(array.data.ptr, host, 8, 1, stream.ptr),
+            False,
+        ),
+    ],
+    ids=["from host", "to host", "from device", "memset", "runtime"],
+)
+def test_the_calls_that_refuse_a_capture_are_the_real_ones(real: Any, call: Any, asks: bool) -> None:
+    """Without a driver each fails in the first CUDA call that it makes: those that refuse ask after the capture."""
+    host = np.zeros(8, np.uint8)
+    owner = real.cuda.UnownedMemory(host.ctypes.data, 8, host, 0)
+    array = real.ndarray(8, np.uint8, real.cuda.MemoryPointer(owner, 0))
+    try:
+        real.cuda.runtime.getDeviceCount()
+    except real.cuda.runtime.CUDARuntimeError:
+        with pytest.raises(real.cuda.runtime.CUDARuntimeError) as raised:
+            call(real, array, host.ctypes.data, SimpleNamespace(ptr=1))
+        called = [frame.name.rpartition(".")[2] for frame in traceback.extract_tb(raised.tb)]
+        assert ("streamIsCapturing" in called) is asks
+
+    fake, _ = make_cupy()
+    memory, stream = fake.cuda.alloc_pinned_memory(8), fake.cuda.Stream(non_blocking=True)
+    array, address = fake.empty(8, np.uint8), np.frombuffer(memory, np.uint8).ctypes.data
+    stream.begin_capture(mode=fake.cuda.runtime.streamCaptureModeThreadLocal)
+    if asks:
+        with pytest.raises(RuntimeError, match="the current stream is capturing"):
+            call(fake, array, address, stream)
+    else:
+        call(fake, array, address, stream)
+    stream.end_capture()
 
 
 def test_work_is_done_when_its_stream_is_waited_for() -> None:

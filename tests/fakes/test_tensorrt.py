@@ -70,6 +70,11 @@ def test_every_name_and_argument_is_that_of_the_real_one(rtx: Toolkit, fake: Any
     assert compared > 35
 
 
+def test_the_gpus_that_it_has_engines_for_are_those_of_the_real_one(rtx: Toolkit) -> None:
+    members = make_tensorrt("1.7", rtx=True).ComputeCapability.__members__  # type: ignore[attr-defined]
+    assert set(members) == set(rtx.module.ComputeCapability.__members__)
+
+
 @pytest.mark.parametrize("version", ["10.3.0", "11.4.1"])
 def test_what_it_does_not_know_is_an_error(version: str) -> None:
     module = make_tensorrt(version)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from heatstream.demo.benchmark.nvml import gpus
+import psutil
+
 from heatstream.demo.machine_checks import processor_name
+from heatstream.demo.nvml import gpus
 from heatstream.runtime.engines.onnx_engine import usable_cores
 from heatstream.version import __version__
 
@@ -38,23 +39,23 @@ class Machine:
     Attributes:
         cpu: what the processor calls itself.
         cores: that this process may use.
-        memory_gib: of the machine; None where it does not tell.
+        memory_gib: of the machine.
         system: operating system and architecture.
         board: name of the board where it has one of its own, such as a Jetson.
         governor: what sets the CPU's clock; None where it does not tell.
         cpu_mhz: the clock at the start, the mean over the cores; None where it does not tell.
-        load: processes that wanted to run in the last minute, per core: the work of others; None where unknown.
-        gpus: NVIDIA's GPUs: name, memory, driver, clocks; empty without one, or without nvidia-ml-py.
+        load: processes that wanted to run in the last minute, per core: the work of others.
+        gpus: NVIDIA's GPUs: name, memory, driver, clocks; empty without one.
     """
 
     cpu: str
     cores: int
-    memory_gib: float | None
+    memory_gib: float
     system: str
     board: str | None
     governor: str | None
     cpu_mhz: float | None
-    load: float | None
+    load: float
     gpus: tuple[dict[str, Any], ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -68,12 +69,12 @@ def describe_machine() -> Machine:
     return Machine(
         cpu=processor_name(),
         cores=cores,
-        memory_gib=_memory_gib(),
+        memory_gib=round(psutil.virtual_memory().total / 2**30, 1),
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         board=_text(JETSON_MODEL),
         governor=_text(GOVERNOR),
         cpu_mhz=_clock_mhz(),
-        load=round(os.getloadavg()[0] / cores, 2) if hasattr(os, "getloadavg") else None,
+        load=round(psutil.getloadavg()[0] / cores, 2),
         gpus=tuple(gpus()),
     )
 
@@ -98,13 +99,7 @@ def _text(path: Path) -> str | None:
         return None
 
 
-def _memory_gib() -> float | None:
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
-    return None
-
-
 def _clock_mhz() -> float | None:
-    lines = (_text(Path("/proc/cpuinfo")) or "").splitlines()
-    clocks = [float(line.partition(":")[2]) for line in lines if line.startswith("cpu MHz")]
-    return round(sum(clocks) / len(clocks)) if clocks else None
+    """None where the system does not tell, as in many virtual machines."""
+    clock = psutil.cpu_freq() if hasattr(psutil, "cpu_freq") else None
+    return round(clock.current) if clock is not None and clock.current else None

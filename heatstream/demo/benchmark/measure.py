@@ -12,11 +12,11 @@ import numpy as np
 from heatstream.demo.benchmark.cases import BenchmarkCase, CaseConfig, open_subject
 from heatstream.demo.benchmark.frames import FrameFeed
 from heatstream.demo.benchmark.meters import Meters, memory_reader
-from heatstream.demo.benchmark.nvml import gpu_reader
 from heatstream.demo.benchmark.record import Camera, Rate, Run, Stage
 from heatstream.demo.benchmark.sampling import TimedWindow
 from heatstream.demo.benchmark.scenarios import CAMERA, FRAME, PIPELINE, Scenario
 from heatstream.demo.benchmark.tegrastats import TegraStats
+from heatstream.demo.nvml import gpu_reader
 from heatstream.results import StageTimes
 from heatstream.runtime.pipelines.pose_gpu import GpuPosePipeline
 
@@ -121,7 +121,7 @@ def summed_up(
         feed: on what.
         slices: what each way did, by its key, one for every turn.
         meters: as of :class:`heatstream.demo.benchmark.record.Run`.
-        gpu_stages: likewise.
+        gpu_stages: the same on the GPU's clock.
     """
     info = subject.pipeline.info
     stream = slices.get(PIPELINE)

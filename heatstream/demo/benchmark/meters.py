@@ -7,14 +7,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
+import psutil
 
 __all__ = ["Meters", "Reading", "memory_reader"]
 
 INTERVAL_SECONDS = 0.1
-STATM = Path("/proc/self/statm")
 
 Reader = Callable[[], dict[str, float]]
 
@@ -69,15 +68,7 @@ class Meters:
         return {name: Reading(float(np.mean(values)), max(values)) for name, values in self._values.items()}
 
 
-def memory_reader() -> Reader | None:
-    """Reads ``memory_mib``, the memory that this process holds; None where the system does not tell."""
-    if not STATM.exists():
-        return None
-    import os
-
-    page = os.sysconf("SC_PAGE_SIZE") / 2**20
-
-    def read() -> dict[str, float]:
-        return {"memory_mib": int(STATM.read_text().split()[1]) * page}
-
-    return read
+def memory_reader() -> Reader:
+    """Reads ``memory_mib``, the memory that this process holds."""
+    process = psutil.Process()
+    return lambda: {"memory_mib": process.memory_info().rss / 2**20}

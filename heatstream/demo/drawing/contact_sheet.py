@@ -66,7 +66,7 @@ def landmark_sheet(
     Args:
         scores: of an evaluation.
         skeleton: of the landmarks.
-        title: what the error is called; "NME" is told in per cent, anything else as it is.
+        title: what the error is called; "NME" is printed in per cent, anything else as it is.
         rows: of six faces each, for the worst and for the best.
 
     Returns:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heatstream.errors import SinkError
+from heatstream.extras import require
 from heatstream.version import __version__
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Measured:
     Attributes:
         columns: titles of the table; the first of them is that of the rows' names, empty where a row needs none.
         rows: name and values of every row.
-        facts: what else is told, by name.
+        facts: further lines to print, by name.
         content: what goes into the JSON file, as JSON takes it.
         labels: the file or folder of the labels.
         images: the folder of the photos.
@@ -72,10 +73,11 @@ class EvaluationReport:
     Args:
         output: JSON file to write; none when None.
         sheet: contact sheet to write, ``.jpg`` or ``.png``; none when None.
-        ced: picture of the curve to write, likewise.
+        ced: picture of the curve to write; not written when left out.
 
     Raises:
         SinkError: a file cannot be written; known before the work.
+        MissingExtraError: a curve is asked for, and matplotlib is not installed.
     """
 
     def __init__(self, output: Path | None, sheet: Path | None, ced: Path | None = None) -> None:
@@ -84,6 +86,8 @@ class EvaluationReport:
         for picture in (sheet, ced):
             if picture is not None and picture.suffix.lower() not in PICTURES:
                 raise SinkError(f"{picture} is not a picture's name: end it in one of {', '.join(PICTURES)}")
+        if ced is not None:
+            require("matplotlib", extra="plot", purpose="drawing the error curve")
         for path in (output, sheet, ced):
             if path is not None:
                 check_writable(path)

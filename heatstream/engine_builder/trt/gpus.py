@@ -11,10 +11,13 @@ from dataclasses import dataclass
 
 from heatstream.errors import InputError
 
-__all__ = ["JETSONS", "PORTABLE", "Gpu", "local_gpu", "parse_targets"]
+__all__ = ["JETSONS", "PORTABLE", "RTX_GPUS", "Gpu", "local_gpu", "parse_targets", "pci_bus_id"]
 
 PORTABLE = ("sm_86", "sm_89", "sm_120")
 """What TensorRT-RTX builds for unless told otherwise: the desktop and laptop GPUs of its support matrix from 8.6 on."""
+
+RTX_GPUS = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_120", "sm_121")
+"""What TensorRT-RTX 1.7 has engines for, where its module is not to be asked."""
 
 JETSONS = {"sm_72": "Jetson Xavier", "sm_87": "Jetson Orin", "sm_101": "Jetson Thor", "sm_110": "Jetson Thor"}
 """Boards whose engines are built on them, by JetPack's TensorRT; Thor has two numbers, that of CUDA 12 and of 13."""
@@ -53,6 +56,16 @@ def local_gpu(index: int = 0) -> Gpu | None:
     return None if failed else Gpu(name.value.decode(errors="replace"), f"sm_{major.value}{minor.value}")
 
 
+def pci_bus_id(index: int = 0) -> str | None:
+    """Where a GPU sits, for example ``"0000:3b:00.0"``: NVIDIA's other libraries count them in another order."""
+    driver = _driver()
+    device, address = ctypes.c_int(), ctypes.create_string_buffer(32)
+    if driver is None or driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(device), index):
+        return None
+    failed = driver.cuDeviceGetPCIBusId(address, len(address), device)
+    return None if failed else address.value.decode()
+
+
 def _driver() -> ctypes.CDLL | None:
     for name in DRIVERS:
         try:
@@ -63,7 +76,7 @@ def _driver() -> ctypes.CDLL | None:
 
 
 def parse_targets(text: str) -> tuple[str, ...]:
-    """What a person wrote as GPUs: ``"sm_89,sm_120"``, ``"8.9"`` and ``"89"`` are all understood.
+    """Compute capabilities from a user's text: ``"sm_89,sm_120"``, ``"8.9"`` and ``"89"`` are all understood.
 
     Returns:
         The targets, each once, the oldest first.

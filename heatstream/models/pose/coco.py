@@ -40,8 +40,9 @@ class CocoKeypoints:
         path: of the file.
         images: the images' entries, in the order of the file; each has `id` and `file_name`.
         people: by the image's id, the annotations of the keypoints' category in the order of the file. Each has
-            `iscrowd`, `keypoints`, 3 K finite numbers, all 0 where only a box is known, and `bbox`, four of them, the
-            box around the labelled joints where the file gives none, or None where nothing is labelled either.
+            `keypoints`, 3 K finite numbers, all 0 where only a box is known, `iscrowd`, and `bbox`, four finite
+            numbers, the box around the labelled joints where the file gives none, or None where nothing is labelled
+            either.
         category: `id` and `name` of the category whose keypoints these are.
     """
 
@@ -94,7 +95,7 @@ def malformed(path: Path, where: str = "") -> Iterator[None]:
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-        what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        what = f"the key {error} is missing" if isinstance(error, KeyError) else str(error)
         raise DatasetError(f"{path} is not COCO keypoint JSON ({where}{what}): export it again") from error
 
 
@@ -161,9 +162,11 @@ def _category(content: Entry) -> Entry:
     categories = content["categories"]
     for category in categories:
         if category.get("keypoints"):
-            return {"id": 1} | category
+            named: Entry = {"id": 1} | category
+            return named
     used = next((each.get("category_id", 1) for each in content["annotations"] if each.get("keypoints")), 1)
-    return next((dict(category) for category in categories if category.get("id") == used), {"id": used})
+    by_id: Entry = next((dict(category) for category in categories if category.get("id") == used), {"id": used})
+    return by_id
 
 
 def _check_skeleton(content: Entry, category: Entry, path: Path, skeleton: Skeleton) -> None:

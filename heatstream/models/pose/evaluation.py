@@ -54,7 +54,7 @@ class ImageScore:
         truth: (P, K, 3) float64, the labelled people: x, y in px and visibility.
         poses: the people found.
         oks: (P,) float64, for each labelled person the similarity of the pose that stands for it, 0 without one.
-        false: how many of the poses stand for nobody, crowds and people without labelled keypoints included.
+        false: how many poses match no person, not even a crowd or a person without labelled keypoints.
     """
 
     path: Path
@@ -72,7 +72,7 @@ class ImageScore:
 
     @property
     def missed(self) -> int:
-        """How many labelled people nobody stands for."""
+        """The number of labelled people that no pose matches."""
         return int((self.oks < FOUND_OKS).sum())
 
 
@@ -215,7 +215,7 @@ def _evaluator(library: Any, ground_truth: GroundTruth, found: list[Poses], skel
     evaluator = library.COCOeval_faster(
         labels,
         labels.loadRes(results),
-        "keypoints",  # "keypoints_crowd" differs in its summary alone, which would take images that a limit left out
+        "keypoints",  # "keypoints_crowd" differs only in its summary, which would take images that a limit left out
         kpt_oks_sigmas=list(skeleton.sigmas or ()),
         print_function=_say_nothing,
         use_area=not ground_truth.crowded,
@@ -282,7 +282,7 @@ def _by_image(ground_truth: GroundTruth) -> dict[int, list[dict[str, Any]]]:
 
 
 def _matched(similarity: NDArray[np.float64], labelled: NDArray[np.bool_]) -> tuple[NDArray[np.float64], int]:
-    """The best assignment of poses to labelled people, and how many poses stand for nobody at all.
+    """The best assignment of poses to labelled people, and how many poses match no person at all.
 
     Args:
         similarity: (poses, annotations) OKS.

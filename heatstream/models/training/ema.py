@@ -12,7 +12,9 @@ __all__ = ["WeightEma"]
 class WeightEma:
     """A second network in evaluation mode whose weights follow those of the first.
 
-    Batch-norm statistics are averaged too; whole numbers are copied.
+    Batch-norm statistics are averaged too; whole numbers are copied. torch's own AveragedModel counts its updates in a
+    buffer of its own and names every weight ``module.``; here the decay is a function of the step and the averaged
+    network is saved under the names that `heatstream export` loads, so nothing else has to be resumed.
 
     Args:
         network: the one to follow; it is copied, with its device and memory format.

@@ -1,4 +1,8 @@
-"""What depends on the step alone: the learning rate, and how fast the averaged weights follow."""
+"""What depends only on the step: the learning rate, and how fast the averaged weights follow.
+
+torch's schedulers multiply the last rate, so that a resumed run must save them and rounds otherwise than an unbroken
+one; a function of the step has no state and is exact.
+"""
 
 from __future__ import annotations
 

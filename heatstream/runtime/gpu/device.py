@@ -8,18 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from pathlib import Path
 from typing import Any
 
 from heatstream.engine_builder.trt.gpus import Gpu, local_gpu
 from heatstream.errors import EngineError, MissingExtraError
-from heatstream.extras import require
+from heatstream.extras import gpu_extra, require
 from heatstream.kernels.cuda.maps import Array
 from heatstream.kernels.cuda.nvrtc import nvrtc
 
 __all__ = ["CudaDevice"]
-
-EXTRA = "jetson" if Path("/etc/nv_tegra_release").exists() else "gpu"
 
 # Codes of cudaError_t and CUresult, which have the same numbers where they mean the same.
 OUT_OF_MEMORY = {2}
@@ -51,7 +48,7 @@ class CudaDevice:
         self.index = index
         self.gpu: Gpu = gpu
         try:
-            self.cupy = require("cupy", extra=EXTRA, purpose=f"running on {self.title}")
+            self.cupy = require("cupy", extra=gpu_extra(), purpose=f"running on {self.title}")
         except MissingExtraError:
             raise
         except ImportError as error:

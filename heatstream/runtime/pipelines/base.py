@@ -16,7 +16,7 @@ from heatstream.model_info import ModelInfo
 from heatstream.results import Poses, Result
 from heatstream.runtime.engines.base import Engine
 
-__all__ = ["PosePipeline", "describe", "finished", "frame_geometry", "settings_for"]
+__all__ = ["PosePipeline", "describe", "finished", "frame_geometry", "least_height", "settings_for", "surer"]
 
 Self = TypeVar("Self", bound="PosePipeline")
 
@@ -148,6 +148,18 @@ def settings_for(info: ModelInfo, settings: DecodeSettings | Mapping[str, Any] |
     return settings
 
 
+def surer(info: ModelInfo, settings: DecodeSettings | Mapping[str, Any] | None, confidence: float) -> DecodeSettings:
+    """Those settings, or the model file's, with people left out whose score is under `confidence`, from 0 to 1.
+
+    Raises:
+        InputError: the confidence is not from 0 to 1; otherwise as :func:`settings_for`.
+        ModelFileError: as :func:`settings_for`.
+    """
+    if not 0 <= confidence <= 1:
+        raise InputError(f"confidence must be from 0 to 1, got {confidence}")
+    return replace(settings_for(info, settings), person_threshold=least_height(info, confidence))
+
+
 def frame_geometry(
     info: ModelInfo, frame_size: tuple[int, int], *, scale: float = 1.0, smallest_scale: float = 1.0
 ) -> Geometry:
@@ -163,12 +175,23 @@ def frame_geometry(
     )
 
 
-def finished(poses: Poses) -> Poses:
-    """The same people, the surest one first, with scores of at most 1.
+def finished(poses: Poses, info: ModelInfo) -> Poses:
+    """The same people, the surest one first, with scores of at most 1 that say how often such a person is right.
 
-    Scores are heights of heatmaps, which networks take a little higher.
+    Keypoints' scores are heights of heatmaps, which networks take a little higher. People's are too where nobody has
+    measured what they are worth: see `ModelInfo.calibration`.
     """
     ordered = poses[np.argsort(-poses.scores, kind="stable")]
-    return replace(
-        ordered, keypoint_scores=np.minimum(ordered.keypoint_scores, 1), scores=np.minimum(ordered.scores, 1)
-    )
+    scores = np.minimum(ordered.scores, 1)
+    if info.calibration:
+        heights, chances = zip(*info.calibration, strict=True)
+        scores = np.interp(scores, heights, chances).astype(np.float32)
+    return replace(ordered, keypoint_scores=np.minimum(ordered.keypoint_scores, 1), scores=scores)
+
+
+def least_height(info: ModelInfo, confidence: float) -> float:
+    """The mean height of heatmaps from which people's scores are `confidence` or more; see :func:`finished`."""
+    if not info.calibration:
+        return confidence
+    heights, probabilities = zip(*info.calibration, strict=True)
+    return float(np.interp(confidence, probabilities, heights))

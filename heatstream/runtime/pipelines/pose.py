@@ -185,7 +185,7 @@ class CpuPosePipeline(PosePipeline):
         # All geometries lead to the same place; the official evaluation goes back by that of the smallest scale.
         keypoints = inferred.geometries[-1].to_source(poses.keypoints, (heatmaps.shape[2], heatmaps.shape[3]))
         keypoints[poses.keypoint_scores == 0] = 0  # a missing keypoint stays at (0, 0)
-        return finished(replace(poses, keypoints=keypoints))
+        return finished(replace(poses, keypoints=keypoints), self.info)
 
     def for_throughput(self) -> CpuPosePipeline:
         """The same pipeline with an engine for several frames at once."""

@@ -14,7 +14,6 @@ from heatstream.demo.benchmark.chart import draw
 from heatstream.demo.benchmark.compare import compare
 from heatstream.demo.benchmark.record import Rate, Record, Stage
 from heatstream.demo.benchmark.table import print_comparison, print_record
-from heatstream.demo.drawing.plot import round_steps
 from tests.fakes.benchmark_records import a_record, a_run, turns
 
 FACES = a_run(
@@ -74,14 +73,6 @@ def test_a_regression_is_named_with_both_figures() -> None:
     (line,) = (line for line in text.getvalue().splitlines() if "as a stream, per second" in line)
     assert line.split()[-5:] == ["60", "45", "-25.0%", "±3.0%", "worse"]
     assert "not compared: tiny, 256x256, 5 made-up people is not in the old record" in text.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "expected"),
-    [(0, 100, [0, 20, 40, 60, 80, 100]), (0, 33, [0, 10, 20, 30]), (0, 0.7, [0, 0.2, 0.4, 0.6])],
-)
-def test_axes_have_round_numbers(low: float, high: float, expected: list[float]) -> None:
-    assert round_steps(low, high) == pytest.approx(expected)
 
 
 def test_records_become_a_page() -> None:

@@ -7,30 +7,37 @@ from typing import Any
 import numpy as np
 import pytest
 
-from heatstream.demo.drawing.ced_curve import COLORS, draw_ced
+from heatstream.demo.drawing.ced_curve import draw_ced
+from heatstream.demo.drawing.plot import COLOURS
 from heatstream.errors import InputError
 
+pytest.importorskip("matplotlib", reason="matplotlib comes with the extra plot")
 
-def drawn(picture: Any, color: tuple[int, int, int]) -> Any:
-    """(row, column) of the pixels of a colour, the legend left out."""
-    rows, columns = np.nonzero((picture == color).all(axis=2))
-    in_legend = (columns >= 345) & (rows > 350) & (rows < 410)
+
+def drawn(picture: Any, colour: str) -> Any:
+    """(row, column) of the pixels of a colour, the legend in the lower right corner left out."""
+    bgr = [int(colour[start : start + 2], 16) for start in (5, 3, 1)]
+    rows, columns = np.nonzero((picture == bgr).all(axis=2))
+    height, width = picture.shape[:2]
+    in_legend = (rows > 0.75 * height) & (rows < 0.88 * height) & (columns > 0.8 * width)
     return rows[~in_legend], columns[~in_legend]
 
 
 def test_a_better_network_has_the_higher_curve() -> None:
     picture = draw_ced({"good": np.linspace(0, 0.05, 50), "bad": np.linspace(0.05, 0.2, 50)})
-    good, bad = (drawn(picture, color) for color in COLORS[:2])
-    # 24 px from the top is a share of 1; the good curve is there from the middle on, the bad one never.
-    assert good[0].min() < 30
-    assert 300 < good[1][good[0] < 30].min() < 380
+    assert picture.shape == (480, 640, 3)
+    good, bad = (drawn(picture, colour) for colour in COLOURS[:2])
+    top = good[0].min()
+    assert top < 30  # all faces, from the middle of the axis on; the bad curve never gets there
+    assert 300 < good[1][good[0] < top + 3].min() < 380
     assert bad[0].min() > 200
 
 
 def test_errors_beyond_the_limit_leave_a_flat_line() -> None:
-    rows, columns = drawn(draw_ced({"lost": np.array([np.inf, 0.5])}), COLORS[0])
-    assert np.ptp(rows) <= 3
-    assert np.ptp(columns) > 300
+    rows, columns = drawn(draw_ced({"lost": np.array([np.inf, 0.5, 0.001])}), COLOURS[0])
+    flat = columns > 150
+    assert np.ptp(rows[flat]) <= 3
+    assert np.ptp(columns[flat]) > 300
 
 
 @pytest.mark.parametrize("curves", [{}, {"none": np.zeros(0)}])

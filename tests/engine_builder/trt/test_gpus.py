@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from heatstream.engine_builder.trt import gpus
-from heatstream.engine_builder.trt.gpus import Gpu, local_gpu, parse_targets
+from heatstream.engine_builder.trt.gpus import Gpu, local_gpu, parse_targets, pci_bus_id
 from heatstream.errors import InputError
 
 
@@ -47,6 +47,10 @@ class _Driver:
         name.value = self.gpus[device.value][0]
         return 0
 
+    def cuDeviceGetPCIBusId(self, address: Any, length: int, device: Any) -> int:  # noqa: N802
+        address.value = b"0000:%02x:00.0" % (device.value + 1)
+        return 0
+
     def cuDeviceGetAttribute(self, value: Any, attribute: int, device: Any) -> int:  # noqa: N802
         value._obj.value = self.gpus[device.value][{75: 1, 76: 2}[attribute]]
         return 0
@@ -60,6 +64,7 @@ def test_the_driver_is_asked_for_the_gpus(monkeypatch: pytest.MonkeyPatch) -> No
         Gpu("NVIDIA GeForce RTX 5090", "sm_120"),
         None,
     ]
+    assert [pci_bus_id(index) for index in range(3)] == ["0000:01:00.0", "0000:02:00.0", None]
 
 
 @pytest.mark.parametrize("driver", [None, _Driver([])])

@@ -1,7 +1,6 @@
-"""What NVIDIA's management library tells of the GPUs; nothing where it is absent.
+"""What NVIDIA's management library (NVML) tells of the GPUs; nothing where there is no driver.
 
-It comes through the package nvidia-ml-py. Jetson boards have no such library: see
-:mod:`heatstream.demo.benchmark.tegrastats`.
+Jetson boards have no such library: see :mod:`heatstream.demo.benchmark.tegrastats`.
 """
 
 from __future__ import annotations
@@ -12,13 +11,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from heatstream.engine_builder.trt.gpus import pci_bus_id
+
 __all__ = ["gpu_reader", "gpus"]
 
 MIB = 2**20
 
 
 def gpus() -> list[dict[str, Any]]:
-    """Name, memory, driver and clocks (MHz: now and at most) of every GPU."""
+    """Name, memory, compute capability, driver and clocks (MHz: now and at most) of every GPU."""
     with _library() as nvml:
         if nvml is None:
             return []
@@ -38,7 +39,8 @@ def gpu_reader(device: int = 0) -> Callable[[], dict[str, float]] | None:
     try:
         nvml: Any = importlib.import_module("pynvml")
         nvml.nvmlInit()
-        handle = _visible(nvml, device)
+        # CUDA counts the fastest GPU first and leaves out what CUDA_VISIBLE_DEVICES hides; NVML counts by PCI bus.
+        handle = nvml.nvmlDeviceGetHandleByPciBusId(pci_bus_id(device))
     except Exception:  # no library, no driver, no such GPU: errors of NVML share a base class that we may not have
         return None
     readings: dict[str, Callable[[], float]] = {
@@ -77,6 +79,7 @@ def _describe(nvml: Any, handle: Any) -> dict[str, Any]:
     found = {
         "name": _told(nvml, lambda: nvml.nvmlDeviceGetName(handle)),
         "memory_mib": _told(nvml, lambda: nvml.nvmlDeviceGetMemoryInfo(handle).total // MIB),
+        "compute_capability": _told(nvml, lambda: "{}.{}".format(*nvml.nvmlDeviceGetCudaComputeCapability(handle))),
         "driver": _told(nvml, nvml.nvmlSystemGetDriverVersion),
         "clock_mhz": _told(nvml, lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM)),
         "max_clock_mhz": _told(nvml, lambda: nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_SM)),
@@ -99,12 +102,3 @@ def _memory(nvml: Any, handle: Any) -> int:
         if process.pid == os.getpid() and process.usedGpuMemory:
             return int(process.usedGpuMemory)
     return int(nvml.nvmlDeviceGetMemoryInfo(handle).used)
-
-
-def _visible(nvml: Any, device: int) -> Any:
-    """The handle of the GPU that CUDA counts so, whatever it was told to see."""
-    chosen = [part.strip() for part in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if part.strip()]
-    if not chosen:
-        return nvml.nvmlDeviceGetHandleByIndex(device)
-    one = chosen[device]
-    return nvml.nvmlDeviceGetHandleByIndex(int(one)) if one.isdigit() else nvml.nvmlDeviceGetHandleByUUID(one)
