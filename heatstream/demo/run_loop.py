@@ -18,6 +18,7 @@ from heatstream.errors import InputError, SinkError
 
 if TYPE_CHECKING:
     from heatstream.demo.drawing.overlay import Overlay
+    from heatstream.results import Result
     from heatstream.runtime.pipelines.base import PosePipeline
     from heatstream.runtime.sinks import Sink, WindowSink
     from heatstream.runtime.sources import Source

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +26,7 @@ def load(
     threads: int | None = None,
     *,
     engine: str = "auto",
+    short_side: int | None = None,
     settings: DecodeSettings | Mapping[str, Any] | None = None,
     confidence: float | None = None,
     flip: bool = False,
@@ -52,6 +52,8 @@ def load(
             that is installed. TensorRT's engines are built when an input size is first asked for, and kept. Of an
             engine that is named the build is waited for. With ``"auto"`` frames are looked at by PyTorch or ONNX
             Runtime meanwhile, and by TensorRT from the frame on after which its engine is built and finds the same.
+        short_side: to how many px of the network's input the short side of every frame is brought, a multiple of 64;
+            more finds smaller people and takes longer. For model files of any size; the file's own when left out.
         settings: how to decode, or some settings by name, such as ``{"max_people": 60}``; what is left out is what the
             model file recommends.
         confidence: leave out people whose score is lower, from 0 to 1; where a model file holds the calibration of its
@@ -68,20 +70,32 @@ def load(
         ModelFileError: a model file is missing, damaged, not ours, or of another shape.
         EngineError: a network cannot run on this machine or device.
         MissingExtraError: what the device or engine that was asked for needs is not installed.
-        InputError: ``threads`` is not positive, ``confidence`` is not from 0 to 1, a model is not for this, or
-            settings, scales, device and engine do not fit each other.
+        InputError: ``threads`` is not positive, ``confidence`` is not from 0 to 1, ``short_side`` is not such or the
+            model takes images of one size alone, a model is not for this, or settings, scales, device and engine do not
+            fit each other.
     """
     from heatstream.runtime.engines.select import open_engine
+    from heatstream.runtime.pipelines.base import surer
 
     path = model_path(model)
     if engine == "auto" and not wait and tuple(scales) == (1.0,):
-        handover = _handover(path, device, threads, settings, flip, faces, progress)
+        handover = _handover(path, device, threads, short_side, settings, confidence, flip, faces, progress)
         if handover is not None:
             return handover
-    several = "several scales are looked at on the CPU alone" if tuple(scales) != (1.0,) else ""
-    opened = open_engine(path, device=device, engine=engine, threads=threads, cpu_only=several, progress=progress)
+    several = "several scales are looked at only on the CPU" if tuple(scales) != (1.0,) else ""
+    opened = open_engine(
+        path,
+        device=device,
+        engine=engine,
+        threads=threads,
+        short_side=short_side,
+        cpu_only=several,
+        progress=progress,
+    )
     try:
-        poses = _poses(opened, _surer(opened, settings, confidence), flip, scales)
+        if confidence is not None:
+            settings = surer(opened.engine.info, settings, confidence)
+        poses = _poses(opened, settings, flip, scales)
         if faces is None:
             return poses
         return _cascade(poses, load_landmarks(faces, device, threads, engine=engine, progress=progress))
@@ -131,20 +145,6 @@ def load_landmarks(
         raise
 
 
-def _surer(
-    opened: OpenedEngine, settings: DecodeSettings | Mapping[str, Any] | None, confidence: float | None
-) -> DecodeSettings | Mapping[str, Any] | None:
-    """The settings that leave out people of less confidence."""
-    if confidence is None:
-        return settings
-    if not 0 <= confidence <= 1:
-        raise InputError(f"confidence must be from 0 to 1, got {confidence}")
-    from heatstream.runtime.pipelines.base import least_height, settings_for
-
-    info = opened.engine.info
-    return replace(settings_for(info, settings), person_threshold=least_height(info, confidence))
-
-
 def _poses(
     opened: OpenedEngine, settings: DecodeSettings | Mapping[str, Any] | None, flip: bool, scales: tuple[float, ...]
 ) -> PosePipeline:
@@ -160,7 +160,9 @@ def _handover(
     path: Path,
     device: str,
     threads: int | None,
-    settings: DecodeSettings | None,
+    short_side: int | None,
+    settings: DecodeSettings | Mapping[str, Any] | None,
+    confidence: float | None,
     flip: bool,
     faces: str | Path | None,
     progress: Progress | None,
@@ -176,7 +178,7 @@ def _handover(
     if found is None:
         return None
     toolkit, gpu, index = found
-    people = read_model(path)
+    people = read_model(path, short_side=short_side)
     others = [] if faces is None else [read_model(model_path(faces))]
     fixed = [job_of(source, toolkit, gpu, source.info.input_size) for source in others]
     if not people.info.any_size:
@@ -193,7 +195,18 @@ def _handover(
         return BuildProcess(missing, toolkit.backend, index) if missing else None
 
     def open_with(device: str, engine: str) -> PosePipeline:
-        return load(path, device, threads, engine=engine, settings=settings, flip=flip, faces=faces, progress=progress)
+        return load(
+            path,
+            device,
+            threads,
+            engine=engine,
+            short_side=short_side,
+            settings=settings,
+            confidence=confidence,
+            flip=flip,
+            faces=faces,
+            progress=progress,
+        )
 
     on_gpu = f"cuda:{index}"
     try:

@@ -58,6 +58,16 @@ def run(
     face_model: Annotated[
         str, typer.Option("--face-model", help="With --faces: a name or model file that finds landmarks.")
     ] = FACE_MODEL,
+    short_side: Annotated[
+        int | None,
+        typer.Option(
+            "--short-side",
+            metavar="PX",
+            help="Bring every frame's short side to so many px, a multiple of 64: more finds smaller people and takes "
+            "longer. For models of any size.",
+            show_default="the model's",
+        ),
+    ] = None,
     confidence: Annotated[
         float, typer.Option("--conf", min=0, max=1, help="Leave out people of a lower score; 0 keeps everybody.")
     ] = CONFIDENCE,
@@ -112,6 +122,8 @@ def run(
 
         heatstream run clip.mp4 --save out.mp4 --jsonl out.jsonl
 
+        heatstream run clip.mp4 --short-side 384 --conf 0.5
+
         heatstream run 0 --faces
 
         heatstream run clip.mp4 --smooth --zones zones.toml --events events.jsonl
@@ -157,6 +169,7 @@ def run(
             device,
             threads,
             engine=engine,
+            short_side=short_side,
             confidence=confidence,
             settings=None if max_people is None else {"max_people": max_people},
             faces=face_model if faces else None,

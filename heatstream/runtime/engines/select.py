@@ -68,6 +68,7 @@ def open_engine(
     device: str = "auto",
     engine: str = "auto",
     threads: int | None = None,
+    short_side: int | None = None,
     cpu_only: str = "",
     progress: Progress | None = None,
 ) -> OpenedEngine:
@@ -78,12 +79,14 @@ def open_engine(
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
         engine: one of :data:`ENGINES`.
         threads: how many CPU threads work on one frame; all usable cores when left out.
+        short_side: base size in px, for a file of any size; the file's own when left out.
         cpu_only: why what is wanted of the engine can be had on the CPU alone; empty where it cannot be said so.
         progress: is told how far a build is.
 
     Raises:
         UnknownNameError: there is no such device or engine.
-        InputError: device and engine do not go together, or what is wanted can be had on the CPU alone.
+        InputError: device and engine do not go together, what is wanted can be had on the CPU alone, or the network
+            does not take such a short side.
         ModelFileError: the model file is missing, damaged, not ours, or of another shape.
         EngineError: the GPU that was asked for cannot be used, or an engine could not be built.
         MissingExtraError: something that was asked for is not installed.
@@ -100,19 +103,21 @@ def open_engine(
         raise InputError(f"{cpu_only}: choose --device cpu")
     if index is None or engine == "onnx":
         reason = "the CPU was asked for" if index is None else "the engine onnx was asked for"
-        return _on_cpu(path, engine, threads, reason)
+        return _on_cpu(path, engine, threads, short_side, reason)
     if gpu_wanted:
-        return _on_gpu(path, index, engine, progress)
+        cuda = CudaDevice(index)
+        return _on_gpu(read_model(path, short_side=short_side), cuda, engine, progress)
     if cpu_only:
-        return _on_cpu(path, engine, threads, cpu_only)
+        return _on_cpu(path, engine, threads, short_side, cpu_only)
     if local_gpu(index) is None:
-        return _on_cpu(path, engine, threads, "there is no NVIDIA GPU here, or no driver for it")
+        return _on_cpu(path, engine, threads, short_side, "there is no NVIDIA GPU here, or no driver for it")
+    source = read_model(path, short_side=short_side)  # what is wrong with the file is wrong on the CPU too
     try:
-        return _on_gpu(path, index, engine, progress)
+        return _on_gpu(source, CudaDevice(index), engine, progress)
     except HeatstreamError as error:
         reason = f"the GPU cannot be used: {error}"
         warnings.warn(f"this runs on the CPU: {reason}", RuntimeWarning, stacklevel=2)
-        return _on_cpu(path, engine, threads, reason)
+        return _on_cpu(path, engine, threads, short_side, reason)
 
 
 def _device_index(device: str) -> int | None:
@@ -123,17 +128,15 @@ def _device_index(device: str) -> int | None:
     return None if match[1] else int(match[2] or 0)
 
 
-def _on_cpu(path: Path, engine: str, threads: int | None, reason: str) -> OpenedEngine:
+def _on_cpu(path: Path, engine: str, threads: int | None, short_side: int | None, reason: str) -> OpenedEngine:
     if engine == "torch":
-        source = read_model(path)
+        source = read_model(path, short_side=short_side)
         network = torch_module_from_onnx(path.read_bytes(), source.info)
         return OpenedEngine(TorchEngine(network, source.info, precision=source.info.precision), None, reason)
-    return OpenedEngine(OnnxEngine(path, threads), None, reason)
+    return OpenedEngine(OnnxEngine(path, threads, short_side=short_side), None, reason)
 
 
-def _on_gpu(path: Path, index: int, engine: str, progress: Progress | None) -> OpenedEngine:
-    cuda = CudaDevice(index)
-    source = read_model(path)
+def _on_gpu(source: ModelSource, cuda: CudaDevice, engine: str, progress: Progress | None) -> OpenedEngine:
     if engine == "auto":
         return _best(source, cuda, progress)
     reason = f"the engine {engine} was asked for"
