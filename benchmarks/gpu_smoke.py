@@ -43,7 +43,7 @@ def main() -> None:
             result["stages_us"] = {name: _quantiles(values) for name, values in times.items()}
             medians = {name: values["median"] for name, values in result["stages_us"].items()}
             result["frame_over_engine"] = medians["frame"] / medians["engine"]
-    with heatstream.load("swahr-mobile", wanted.device, engine=wanted.engine, faces=True) as pipeline:
+    with heatstream.load("swahr-mobile", wanted.device, engine=wanted.engine, faces="h3r-mobile-68") as pipeline:
         result["faces"] = [len(found.faces or ()) for found in map(pipeline, frames)]
     print(json.dumps(result))
     wanted.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

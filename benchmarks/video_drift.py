@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     wanted = parser.parse_args()
     with (
-        heatstream.load(wanted.model, wanted.device, engine=wanted.engine) as on_gpu,
+        heatstream.load(wanted.model, wanted.device, engine=wanted.engine, wait=True) as on_gpu,
         heatstream.load(wanted.model, "cpu") as on_cpu,
     ):
         distances: list[NDArray[np.float32]] = []

@@ -29,28 +29,39 @@ if TYPE_CHECKING:
     from heatstream.runtime.load import load, load_landmarks
     from heatstream.runtime.pipelines.base import PosePipeline
     from heatstream.runtime.pipelines.landmarks import LandmarkPipeline
+    from heatstream.runtime.smoothing import Smoother
     from heatstream.runtime.sources.base import Frame, Source
     from heatstream.runtime.stream import Stream, stream
     from heatstream.runtime.timing import StageStats, StreamSummary
+    from heatstream.runtime.tracking import Tracker
+    from heatstream.runtime.zone_rules import Line, PostureRule, Zone
+    from heatstream.runtime.zones import Event, Zones
 
 __all__ = [
     "DecodeSettings",
     "Engine",
+    "Event",
     "Face",
     "Faces",
     "Frame",
     "HeatstreamError",
     "LandmarkPipeline",
+    "Line",
     "ModelInfo",
     "Pose",
     "PosePipeline",
     "Poses",
+    "PostureRule",
     "Result",
+    "Smoother",
     "Source",
     "StageStats",
     "StageTimes",
     "Stream",
     "StreamSummary",
+    "Tracker",
+    "Zone",
+    "Zones",
     "__version__",
     "draw",
     "load",
@@ -61,20 +72,27 @@ __all__ = [
 _HOMES = {
     "DecodeSettings": "heatstream.kernels.settings",
     "Engine": "heatstream.runtime.engines.base",
+    "Event": "heatstream.runtime.zones",
     "Face": "heatstream.results",
     "Faces": "heatstream.results",
     "Frame": "heatstream.runtime.sources.base",
     "LandmarkPipeline": "heatstream.runtime.pipelines.landmarks",
+    "Line": "heatstream.runtime.zone_rules",
     "ModelInfo": "heatstream.model_info",
     "Pose": "heatstream.results",
     "PosePipeline": "heatstream.runtime.pipelines.base",
     "Poses": "heatstream.results",
+    "PostureRule": "heatstream.runtime.zone_rules",
     "Result": "heatstream.results",
+    "Smoother": "heatstream.runtime.smoothing",
     "Source": "heatstream.runtime.sources.base",
     "StageStats": "heatstream.runtime.timing",
     "StageTimes": "heatstream.results",
     "Stream": "heatstream.runtime.stream",
     "StreamSummary": "heatstream.runtime.timing",
+    "Tracker": "heatstream.runtime.tracking",
+    "Zone": "heatstream.runtime.zone_rules",
+    "Zones": "heatstream.runtime.zones",
     "draw": "heatstream.drawing.result",
     "load": "heatstream.runtime.load",
     "load_landmarks": "heatstream.runtime.load",

@@ -41,6 +41,8 @@ SIZE_MULTIPLE = 32
 """The networks halve their input five times, so height and width are multiples of this, in pixels."""
 FREE_SIZE_MULTIPLE = 64
 """The same for networks of any size: the official geometry rounds the long side up to 64 pixels."""
+LONGEST_SHORT_SIDE = 2048
+"""In pixels: more than any of the networks gains by, and what still fits into memory."""
 
 OUTPUTS: Mapping[Task, Mapping[str, int]] = MappingProxyType(
     {
@@ -178,6 +180,29 @@ class ModelInfo:
         """K, the number of maps in every output."""
         return skeletons.get(self.skeleton).num_keypoints
 
+    def with_short_side(self, short_side: int) -> ModelInfo:
+        """The description with another base size, for frames whose short side is to become that long.
+
+        Args:
+            short_side: px, a multiple of 64 up to 2048.
+
+        Raises:
+            InputError: the network takes images of one size alone, or the number is not such.
+        """
+        if not self.any_size:
+            height, width = self.input_size
+            remedy = "leave it out" if self.task == "landmarks" else "leave it out, or export it with `--size any`"
+            raise InputError(
+                f"a short side is chosen for models of any size, and {self.name} takes images of {height}x{width} px "
+                f"alone: {remedy}"
+            )
+        if not _is_count(short_side) or short_side % FREE_SIZE_MULTIPLE or short_side > LONGEST_SHORT_SIDE:
+            raise InputError(
+                f"a short side is a multiple of {FREE_SIZE_MULTIPLE} px up to {LONGEST_SHORT_SIDE}, got "
+                f"{short_side!r}{_nearest_short_side(short_side)}"
+            )
+        return replace(self, input_size=(short_side, short_side))
+
     def to_metadata(self) -> dict[str, str]:
         """The metadata entries of an ONNX file."""
         content = {"format": FORMAT} | {item.name: getattr(self, item.name) for item in fields(self)}
@@ -267,6 +292,14 @@ def _shown(shape: Iterable[int | None]) -> str:
     return "(" + ", ".join("any" if size is None else str(size) for size in shape) + ")"
 
 
+def _nearest_short_side(value: object) -> str:
+    """A better one, as the end of a message."""
+    if not isinstance(value, int | float) or not _is_number(value):
+        return ""
+    steps = round(value / FREE_SIZE_MULTIPLE)
+    return f": try {min(max(1, steps) * FREE_SIZE_MULTIPLE, LONGEST_SHORT_SIDE)}"
+
+
 def _one_line(error: Exception) -> str:
     text = f"{error} is missing" if isinstance(error, KeyError) else str(error)
     return " ".join(text.split())
@@ -324,7 +357,7 @@ def _is_settings(value: object) -> bool:
     return isinstance(value, Mapping) and all(isinstance(name, str) for name in value)
 
 
-def sized(info: ModelInfo, text: str | None) -> ModelInfo:
+def sized(info: ModelInfo, text: str | None, short_side: int | None = None) -> ModelInfo:
     """The description with the input size that a user asked for.
 
     Args:
@@ -332,10 +365,18 @@ def sized(info: ModelInfo, text: str | None) -> ModelInfo:
         text: ``"256x448"`` or ``"256"`` for one size; ``"any"`` or ``"any:384"`` for the official geometry, in which
             the short side is as long as the network's own size, or 384, and the long side follows; None for the
             network's own size.
+        short_side: 384 is short for ``"any:384"``.
 
     Raises:
-        InputError: the text is not understood, or the size is not a multiple of 32 px (64 for any).
+        InputError: the text is not understood, the size is not a multiple of 32 px (64 for any), both are given, or a
+            short side for a network that looks into boxes.
     """
+    if short_side is not None:
+        if text is not None:
+            raise InputError(f"--short-side {short_side} is --size any:{short_side}: leave one of them out")
+        if info.task == "pose":  # boxes are brought to one size, which is refused below
+            info = replace(info, any_size=True, input_size=(FREE_SIZE_MULTIPLE, FREE_SIZE_MULTIPLE))
+        return info.with_short_side(short_side)
     if text is None:
         return info
     match = re.fullmatch(r"(any)(?::(\d{1,5}))?|(\d{1,5})(?:[xX×](\d{1,5}))?", text.strip().lower())

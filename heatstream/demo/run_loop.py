@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,9 +18,11 @@ from heatstream.errors import InputError, SinkError
 
 if TYPE_CHECKING:
     from heatstream.demo.drawing.overlay import Overlay
+    from heatstream.results import Result
     from heatstream.runtime.pipelines.base import PosePipeline
     from heatstream.runtime.sinks import Sink, WindowSink
     from heatstream.runtime.sources import Source
+    from heatstream.runtime.zones import Zones
 
 __all__ = ["RunOptions", "run_job"]
 
@@ -37,6 +39,10 @@ class RunOptions:
         mirror: show the window as a mirror; files are written as the source is.
         frames: how many frames to take at most; all when None.
         overlay: how people are drawn.
+        smooth: smooth the keypoints of all results; those in the window are smooth in any case.
+        zones: what to watch; nothing when None.
+        events: JSON Lines file for what happens there.
+        clips: folder for videos of the ten seconds before it; none are written when None.
     """
 
     saves: tuple[Path, ...]
@@ -46,11 +52,15 @@ class RunOptions:
     mirror: bool
     frames: int | None
     overlay: Overlay
+    smooth: bool = False
+    zones: Zones | None = None
+    events: Path | None = None
+    clips: Path | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
         """Every file that will be written."""
-        return (*self.saves, *(path for path in (self.jsonl, self.coco) if path is not None))
+        return (*self.saves, *(path for path in (self.jsonl, self.coco, self.events) if path is not None))
 
 
 def run_job(source: Source, pipeline: PosePipeline, job: RunOptions) -> None:
@@ -78,7 +88,8 @@ def run_job(source: Source, pipeline: PosePipeline, job: RunOptions) -> None:
             print_message(no_window)
         recorder = stack.enter_context(Recorder(sinks))
         stop = stack.enter_context(StopSignals(recorder.hurry))
-        results = stack.enter_context(stream(source, pipeline, frames=job.frames))
+        results = stack.enter_context(stream(source, pipeline, frames=job.frames, smooth=job.smooth))
+        shown = _shown_smooth(job)
         latest = None
         try:
             with status:
@@ -86,7 +97,7 @@ def run_job(source: Source, pipeline: PosePipeline, job: RunOptions) -> None:
                     status.add(latest)
                     recorder.write(latest)
                     if window is not None:
-                        window.write(latest)
+                        window.write(shown(latest))
                         while window.paused and not window.closed and stop.received is None:
                             window.look()
                         if window.closed:
@@ -148,7 +159,7 @@ def _open_window(job: RunOptions, status: StatusLine) -> tuple[WindowSink | None
 
 
 def _open_sinks(job: RunOptions, source: Source) -> list[Sink]:
-    from heatstream.runtime.sinks import CocoSink, JsonLinesSink, save_sink
+    from heatstream.runtime.sinks import ClipRecorder, CocoSink, EventsSink, JsonLinesSink, save_sink
 
     sinks: list[Sink] = []
     try:
@@ -158,11 +169,26 @@ def _open_sinks(job: RunOptions, source: Source) -> list[Sink]:
             sinks.append(JsonLinesSink(job.jsonl))
         if job.coco is not None:
             sinks.append(CocoSink(job.coco))
+        if job.zones is not None and job.events is not None:
+            clips = None
+            if job.clips is not None:
+                clips = ClipRecorder(job.clips, job.overlay, fps=source.fps, live=source.live)
+            sinks.append(EventsSink(job.events, job.zones, clips))
     except SinkError:
         for sink in sinks:
             sink.close()  # without results everything is as it was
         raise
     return sinks
+
+
+def _shown_smooth(job: RunOptions) -> Callable[[Result], Result]:
+    """What makes of a result the one to show: a smooth one, as far as it is not yet."""
+    from heatstream.runtime.smoothing import Smoother
+
+    if job.smooth:
+        return lambda result: result
+    smoother = Smoother()
+    return lambda result: replace(result, poses=smoother(result.poses, result.capture_time))
 
 
 def _hold(window: WindowSink, stop: StopSignals) -> None:

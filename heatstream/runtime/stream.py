@@ -20,6 +20,7 @@ from types import TracebackType
 
 from heatstream.errors import InputError
 from heatstream.results import Result
+from heatstream.runtime.following import follow
 from heatstream.runtime.load import load
 from heatstream.runtime.memory import keep_freed_memory
 from heatstream.runtime.pipelines.base import PosePipeline
@@ -46,6 +47,8 @@ def stream(
     *,
     frames: int | None = None,
     workers: int | None = None,
+    track: bool = True,
+    smooth: bool = False,
 ) -> Stream:
     """Find people in every frame of a source, or in the newest ones if it is live.
 
@@ -56,6 +59,10 @@ def stream(
             loaded, and closed with the stream.
         frames: how many results to give at most; all when left out.
         workers: how many frames to work on at once; what suits source and engine best when left out.
+        track: give people ids that stay, see :class:`heatstream.Tracker`; pictures, which do not follow each other,
+            have none.
+        smooth: take the jitter out of tracked people's keypoints, see :class:`heatstream.Smoother`. Live, they lag a
+            little; in files they do not, because results are kept back for a second to look ahead.
 
     Returns:
         An iterator of results in the order of the frames. Whatever goes wrong in any stage ends it: the results
@@ -63,12 +70,15 @@ def stream(
 
     Raises:
         SourceError: the source cannot be opened.
-        InputError: ``frames`` or ``workers`` is not positive, or the pipeline does not find people in frames.
+        InputError: ``frames`` or ``workers`` is not positive, the pipeline does not find people in frames, or
+            ``smooth`` is asked for without ``track``.
         HeatstreamError: the model cannot be loaded; see :func:`heatstream.load`.
     """
     for name, value in (("frames", frames), ("workers", workers)):
         if value is not None and value < 1:
             raise InputError(f"{name} must be at least 1, got {value}")
+    if smooth and not track:
+        raise InputError("smoothing needs to know who is who: leave track on, or smooth off")
     if not isinstance(pipeline, (PosePipeline, str, Path)):
         raise InputError(
             f"a stream takes a pipeline of heatstream.load, or the name or file of a pose model, got {pipeline!r}"
@@ -87,7 +97,7 @@ def stream(
     if workers is None:
         workers = 1 if source.live else pipeline.parallel_runs
     pipeline = pipeline.for_throughput() if workers > 1 else pipeline.for_stream()
-    return Stream(source, pipeline, frames=frames, workers=workers, own=own)
+    return Stream(source, pipeline, frames=frames, workers=workers, own=own, track=track, smooth=smooth)
 
 
 class Stream(Iterator[Result]):
@@ -98,13 +108,24 @@ class Stream(Iterator[Result]):
     """
 
     def __init__(
-        self, source: Source, pipeline: PosePipeline, *, frames: int | None, workers: int, own: PosePipeline | None
+        self,
+        source: Source,
+        pipeline: PosePipeline,
+        *,
+        frames: int | None,
+        workers: int,
+        own: PosePipeline | None,
+        track: bool,
+        smooth: bool,
     ) -> None:
         self.source = source
         self._own_pipeline = own
         self._queue: OrderedWorkQueue[_Captured, Result] = OrderedWorkQueue(
             waiting=1 if source.live else workers, in_flight=workers + 1, newest=source.live, limit=frames
         )
+        work_queue = self._queue
+        found = iter(lambda: work_queue.next(), None)
+        self._results = follow(found, live=source.live, smooth=smooth) if track else found
         self._clock = StreamClock(time.perf_counter())
         self._closed = False
         keep_freed_memory()
@@ -128,13 +149,10 @@ class Stream(Iterator[Result]):
         if self._closed:
             raise StopIteration
         try:
-            result = self._queue.next()
+            result = next(self._results)
         except BaseException:
             self.close()
             raise
-        if result is None:
-            self.close()
-            raise StopIteration
         self._clock.add(result.timing, time.perf_counter())
         return result
 

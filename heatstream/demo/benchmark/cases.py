@@ -42,6 +42,7 @@ class CaseConfig:
     Attributes:
         model: a name, or the path of a model file.
         size: (height, width) px of the network's input; what the model makes of the frames when None.
+        short_side: px that the frames' short side is brought to; the model's when None.
         crowd: made-up people in every frame; those who are there when None.
         batches: images per run of the engine alone, besides 1.
         fps: of the camera.
@@ -52,6 +53,7 @@ class CaseConfig:
 
     model: str
     size: tuple[int, int] | None = None
+    short_side: int | None = None
     crowd: int | None = None
     batches: tuple[int, ...] = ()
     fps: float = 30.0
@@ -110,8 +112,10 @@ def open_subject(condition: CaseConfig, feed: FrameFeed) -> BenchmarkCase:
 
 def load_pipeline(path: Path, condition: CaseConfig) -> PosePipeline | LandmarkPipeline:
     """The pipeline of a model file, whatever it finds."""
-    loader = load_landmarks if read_model(path).info.task == "landmarks" else load
-    return loader(path, condition.device, condition.threads, engine=condition.engine)
+    device, threads, engine = condition.device, condition.threads, condition.engine
+    if read_model(path, short_side=condition.short_side).info.task == "landmarks":
+        return load_landmarks(path, device, threads, engine=engine)
+    return load(path, device, threads, engine=engine, short_side=condition.short_side, wait=True)
 
 
 def _under(loaded: PosePipeline | LandmarkPipeline, condition: CaseConfig) -> PosePipeline | LandmarkPipeline:

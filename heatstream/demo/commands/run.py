@@ -58,9 +58,37 @@ def run(
     face_model: Annotated[
         str, typer.Option("--face-model", help="With --faces: a name or model file that finds landmarks.")
     ] = FACE_MODEL,
+    short_side: Annotated[
+        int | None,
+        typer.Option(
+            "--short-side",
+            metavar="PX",
+            help="Bring every frame's short side to so many px, a multiple of 64: more finds smaller people and takes "
+            "longer. For models of any size.",
+            show_default="the model's",
+        ),
+    ] = None,
     confidence: Annotated[
         float, typer.Option("--conf", min=0, max=1, help="Leave out people of a lower score; 0 keeps everybody.")
     ] = CONFIDENCE,
+    smooth: Annotated[
+        bool,
+        typer.Option("--smooth", help="Smooth keypoints in the results too: live with a little lag, files with none."),
+    ] = False,
+    zones: Annotated[
+        Path | None,
+        typer.Option("--zones", help="A TOML file of zones, lines and postures to watch; see docs/tracking.md."),
+    ] = None,
+    events: Annotated[
+        Path | None,
+        typer.Option(
+            "--events", help="With --zones: write the events here, one line of JSON each; to stdout (-) if left out."
+        ),
+    ] = None,
+    clips: Annotated[
+        Path | None,
+        typer.Option("--clips", help="With --zones: a folder for videos of the 10 seconds before each event."),
+    ] = None,
     min_score: Annotated[
         float, typer.Option("--min-score", min=0, max=1, help="Draw keypoints of at least this score.")
     ] = 0.2,
@@ -84,31 +112,43 @@ def run(
 ) -> None:
     """Find people in SOURCE, show them, and write them down.
 
-        A table of speed and latency is printed at the end. Ctrl-C, q in the window
-        or closing it ends the run, and space pauses it; the results up to there are
-        kept. A second Ctrl-C ends it at once: even then videos play.
+    A table of speed and latency is printed at the end. Ctrl-C, q in the window
+    or closing it ends the run, and space pauses it; the results up to there are
+    kept. A second Ctrl-C ends it at once: even then videos play.
 
-        Examples:
+    Examples:
 
-            heatstream run 0
+        heatstream run 0
 
-            heatstream run clip.mp4 --save out.mp4 --jsonl out.jsonl
+        heatstream run clip.mp4 --save out.mp4 --jsonl out.jsonl
 
-            heatstream run 0 --faces
+        heatstream run clip.mp4 --short-side 384 --conf 0.5
 
-            heatstream run photos/ --no-window --coco results.json
+        heatstream run 0 --faces
 
-    b_
-            heatstream run rtsp://camera.local/stream --model my-model.onnx
+        heatstream run clip.mp4 --smooth --zones zones.toml --events events.jsonl
 
-            heatstream run clip.mp4 --device cuda --engine tensorrt
+        heatstream run photos/ --no-window --coco results.json
+
+        heatstream run clip.mp4 --no-window --jsonl - | jq .people
+
+        heatstream run 0 --camera-size 1280x720 --camera-fps 60 --camera-format MJPG
+
+        heatstream run 'rtsp://admin:${CAMERA_PASSWORD}@camera.local/stream'
+
+        heatstream run rtsp://camera.local/stream --model my-model.onnx
+
+        heatstream run clip.mp4 --device cuda --engine tensorrt
     """
     from heatstream.demo.drawing.overlay import Overlay
     from heatstream.demo.run_loop import RunOptions, run_job
     from heatstream.demo.terminal.build_progress import BuildView
     from heatstream.runtime.load import load
     from heatstream.runtime.sources import CameraSettings, open_source
+    from heatstream.runtime.zones import Zones
 
+    if zones is None and (events is not None or clips is not None):
+        raise InputError("--events and --clips need to know what to watch: add --zones zones.toml")
     job = RunOptions(
         saves=() if save is None else (save,),
         jsonl=jsonl,
@@ -117,6 +157,10 @@ def run(
         mirror=mirror,
         frames=frames,
         overlay=Overlay(min_score=min_score, colors="person" if color_people else "side"),
+        smooth=smooth,
+        zones=None if zones is None else Zones.read(zones),
+        events=Path("-") if events is None and zones is not None else events,
+        clips=clips,
     )
     camera = CameraSettings(None if camera_size is None else _width_height(camera_size), camera_fps, camera_format)
     with BuildView() as view:
@@ -125,6 +169,7 @@ def run(
             device,
             threads,
             engine=engine,
+            short_side=short_side,
             confidence=confidence,
             settings=None if max_people is None else {"max_people": max_people},
             faces=face_model if faces else None,

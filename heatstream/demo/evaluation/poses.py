@@ -107,4 +107,5 @@ def _input(pipeline: CpuPosePipeline) -> str:
     if pipeline.scales != (1.0,):
         parts.append("scales " + ", ".join(f"{scale:g}" for scale in pipeline.scales))
     decode = pipeline.settings
-    return ", ".join([*parts, f"adjust {decode.adjust}", f"detection threshold {decode.detection_threshold:g}"])
+    thresholds = f"detection threshold {decode.detection_threshold:g}, person threshold {decode.person_threshold:g}"
+    return ", ".join([*parts, f"adjust {decode.adjust}", thresholds])

@@ -41,7 +41,7 @@ class ModelSource:
 
     Attributes:
         path: of the file.
-        info: what it says of itself.
+        info: what it says of itself, with the short side that was asked for.
         sha256: of the file and of the files beside it that hold its weights, if there are any; hexadecimal.
     """
 
@@ -109,15 +109,22 @@ class ModelSource:
         return bytes(model.SerializeToString())
 
 
-def read_model(path: Path) -> ModelSource:
+def read_model(path: Path, *, short_side: int | None = None) -> ModelSource:
     """Read a model file and check that it is what it says.
+
+    Args:
+        path: of the file.
+        short_side: base size in px, for a file of any size; the file's own when left out.
 
     Raises:
         ModelFileError: it is missing, damaged, not a model file of heatstream, or contradicts itself.
+        InputError: the network does not take such a short side.
     """
     session = open_session(path, optimised=False)
     info = ModelInfo.from_metadata(session.get_modelmeta().custom_metadata_map, path=path)
     info.check_io(session.get_inputs(), session.get_outputs(), path=path)
+    if short_side is not None:
+        info = info.with_short_side(short_side)
     content = path.read_bytes()
     return ModelSource(path, info, _digest(content, external_files(path, content)))
 

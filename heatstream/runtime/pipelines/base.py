@@ -16,7 +16,7 @@ from heatstream.model_info import ModelInfo
 from heatstream.results import Poses, Result
 from heatstream.runtime.engines.base import Engine
 
-__all__ = ["PosePipeline", "describe", "finished", "frame_geometry", "least_height", "settings_for"]
+__all__ = ["PosePipeline", "describe", "finished", "frame_geometry", "least_height", "settings_for", "surer"]
 
 Self = TypeVar("Self", bound="PosePipeline")
 
@@ -146,6 +146,18 @@ def settings_for(info: ModelInfo, settings: DecodeSettings | Mapping[str, Any] |
     elif settings.skeleton != info.skeleton:
         raise InputError(f"{info.name} finds {info.skeleton}, the settings ask for {settings.skeleton}")
     return settings
+
+
+def surer(info: ModelInfo, settings: DecodeSettings | Mapping[str, Any] | None, confidence: float) -> DecodeSettings:
+    """Those settings, or the model file's, with people left out whose score is under `confidence`, from 0 to 1.
+
+    Raises:
+        InputError: the confidence is not from 0 to 1; otherwise as :func:`settings_for`.
+        ModelFileError: as :func:`settings_for`.
+    """
+    if not 0 <= confidence <= 1:
+        raise InputError(f"confidence must be from 0 to 1, got {confidence}")
+    return replace(settings_for(info, settings), person_threshold=least_height(info, confidence))
 
 
 def frame_geometry(

@@ -1,7 +1,9 @@
 """Where results go: video files, pictures, JSON Lines, COCO json, a window."""
 
 from heatstream.runtime.sinks.base import Draw, Sink
+from heatstream.runtime.sinks.clips import ClipRecorder
 from heatstream.runtime.sinks.coco import CocoSink
+from heatstream.runtime.sinks.events import EventsSink
 from heatstream.runtime.sinks.json_lines import JsonLinesSink
 from heatstream.runtime.sinks.output_file import same_place, writes_to_stdout
 from heatstream.runtime.sinks.picture import PictureSink
@@ -12,8 +14,10 @@ from heatstream.runtime.sinks.window import KEYS_TEXT, WindowSink, display_troub
 
 __all__ = [
     "KEYS_TEXT",
+    "ClipRecorder",
     "CocoSink",
     "Draw",
+    "EventsSink",
     "JsonLinesSink",
     "PictureSink",
     "Recorder",

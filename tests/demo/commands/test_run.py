@@ -18,6 +18,7 @@ import pytest
 from heatstream.runtime.sinks import JsonLinesSink
 from tests.demo.conftest import CLIP_FRAMES, SIZE, spot, spot_place, write_model
 from tests.demo.helpers import REPOSITORY, Command, count_frames, in_a_process, read_lines
+from tests.fakes.runtime import MODELS
 
 
 def test_every_output_at_once(heatstream: Command, clip: Path, tiny_model: Path, tmp_path: Path) -> None:
@@ -106,6 +107,9 @@ def test_without_a_display_it_says_so_and_goes_on(heatstream: Command, clip: Pat
     )
 
 
+FIXED = MODELS / "spots_64x128.onnx"
+
+
 @dataclass(frozen=True)
 class Refusal:
     """Files by name (None for a folder), the arguments, and what the one line must name."""
@@ -147,6 +151,9 @@ REFUSALS = {
         ("CLIP", "-m", "FACES", "--faces", "--face-model", "FACES"),
         ("points finds landmarks", "choose a pose model"),
     ),
+    "short side of a fixed size": Refusal(
+        {}, ("CLIP", "-m", "FIXED", "--short-side", "128"), ("64x128 px alone", "export it with `--size any`")
+    ),
     "window without a display": Refusal({}, ("CLIP", "-m", "TINY", "--window"), ("no display", "--no-window")),
 }
 
@@ -169,7 +176,7 @@ def test_a_refusal_is_one_line_with_a_remedy_and_exit_code_2(
             Path(name).write_bytes(content)
     if refusal.arguments[0] not in ("CLIP",) and "-m" not in refusal.arguments:
         refusal = Refusal({}, (*refusal.arguments, "-m", "TINY"), refusal.named)
-    stand_for = {"CLIP": str(clip), "TINY": str(tiny_model), "FACES": str(tiny_faces)}
+    stand_for = {"CLIP": str(clip), "TINY": str(tiny_model), "FACES": str(tiny_faces), "FIXED": str(FIXED)}
     before = time.perf_counter()
     ended = heatstream("run", *(stand_for.get(argument, argument) for argument in refusal.arguments))
     assert time.perf_counter() - before < 5

@@ -16,10 +16,10 @@ torch = pytest.importorskip("torch")
 
 from heatstream.errors import CheckpointError  # noqa: E402
 from heatstream.models.networks import movenet  # noqa: E402
-from heatstream.models.networks.swahr_small import SwahrSmall  # noqa: E402
+from heatstream.models.networks.registry import create  # noqa: E402
 
 
-def _package(path: Path, layers: list[dict[str, Any]]) -> tuple[Path, dict[str, Any]]:
+def _package(path: Path, name: str, layers: list[dict[str, Any]]) -> tuple[Path, dict[str, Any]]:
     """A package of random FP16 weights, a number in between, and what a reader should make of it."""
     rng = np.random.default_rng(0)
     data, entries, wanted = b"", [], {}
@@ -40,27 +40,31 @@ def _package(path: Path, layers: list[dict[str, Any]]) -> tuple[Path, dict[str, 
     first = 2 * int(np.prod(entries[0]["shape"]))
     data = data[:first] + np.int32(256).tobytes() + data[first:]
     with tarfile.open(path, "w:gz") as package:
-        for name, content in (
-            ("package/models/movenet-multipose.json", json.dumps({"weightsManifest": [{"weights": entries}]}).encode()),
-            ("package/models/movenet-multipose.bin", data),
+        for file, content in (
+            (f"package/models/{name}.json", json.dumps({"weightsManifest": [{"weights": entries}]}).encode()),
+            (f"package/models/{name}.bin", data),
         ):
-            member = tarfile.TarInfo(name)
+            member = tarfile.TarInfo(file)
             member.size = len(content)
             package.addfile(member, io.BytesIO(content))
     return path, wanted
 
 
-def test_every_layer_is_found_and_turned(golden: Callable[[str], Any], tmp_path: Path) -> None:
-    path, wanted = _package(tmp_path / "models.tgz", golden("movenet/movenet_multipose_layers.json")["layers"])
+@pytest.mark.parametrize(("network", "model"), [("swahr-small", "multipose"), ("swahr-tiny", "lightning")])
+def test_every_layer_is_found_and_turned(
+    golden: Callable[[str], Any], tmp_path: Path, network: str, model: str
+) -> None:
+    layers = golden(f"movenet/movenet_{model}_layers.json")["layers"]
+    path, wanted = _package(tmp_path / "models.tgz", f"movenet-{model}", layers)
     ours = {"heads.kpt_heatmap": "quarter_head", "heads.kpt_offset": "half_head"}
     for theirs, name in ours.items():
         wanted = {key.replace(theirs, name): value for key, value in wanted.items()}
     wanted = {k: v for k, v in wanted.items() if not k.startswith(("heads.", "half_head.out."))}
-    found = movenet.read_movenet(path)
+    found = movenet.read_movenet(path, network)
     assert set(found) == set(wanted)
     for key, value in wanted.items():
         np.testing.assert_array_equal(found[key], value, err_msg=key)
-    shapes = {key: value.shape for key, value in SwahrSmall().state_dict().items()}
+    shapes = {key: value.shape for key, value in create(network).state_dict().items()}
     assert all(shapes[key] == value.shape for key, value in found.items())
 
 

@@ -120,8 +120,8 @@ BROKEN = {
     "an entry that is a number": content(images=[7]),
     "a size of nothing": content(images__height=0),
     "a list": [],
-    "nesting": '{"images": [], "annotations": %s}' % DEEP,
-    "digits": '{"images": [], "annotations": [%s]}' % ("9" * 5000),
+    "nesting": f'{{"images": [], "annotations": {DEEP}}}',
+    "digits": f'{{"images": [], "annotations": [{"9" * 5000}]}}',
     "a text": "labels",
     "nothing": "",
 }
