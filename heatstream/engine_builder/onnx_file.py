@@ -110,12 +110,13 @@ def check_graph(path: Path) -> None:
         path: of the ONNX file.
 
     Raises:
-        ModelFileError: it holds an operator that is not in :data:`OPERATORS`, or its values or work grow beyond
-            :data:`MOST_ELEMENTS` or :data:`MOST_PRODUCTS`, or it is damaged.
+        ModelFileError: it holds an operator that is not in :data:`OPERATORS`, its values or work grow beyond
+            :data:`MOST_ELEMENTS` or :data:`MOST_PRODUCTS`, its weights lie outside its folder, or it is damaged.
     """
     graph = _read(path)
     if graph.functions or len(graph.nodes) > MOST_NODES:
         raise ModelFileError(f"{path} holds functions of its own, or more than {MOST_NODES} nodes: export it again")
+    _external_names(graph, path)
     sizes: dict[str, _Size] = {}
     products = 0.0
     for node in graph.nodes:
@@ -144,15 +145,20 @@ def external_files(path: Path) -> tuple[Path, ...]:
     Raises:
         ModelFileError: one leads out of the file's folder or is missing, or the file is damaged.
     """
-    graph = _read(path)
-    names = sorted({tensor.location for tensor in graph.tensors.values() if tensor.location})
+    names = _external_names(_read(path), path)
     for name in names:
-        inside = not PurePosixPath(name).is_absolute() and ".." not in name.replace("\\", "/").split("/")
-        if not inside or "\0" in name:
-            raise ModelFileError(f"{path} takes weights from {name!r}, outside its folder: export it again")
         if not (path.parent / name).is_file():
             raise ModelFileError(f"{path} has its weights in {path.parent / name}, which is missing: copy it too")
     return tuple(path.parent / name for name in names)
+
+
+def _external_names(graph: _Graph, path: Path) -> list[str]:
+    """Relative names of the files that hold weights, all of them inside the file's folder."""
+    names = sorted({tensor.location for tensor in graph.tensors.values() if tensor.location})
+    for name in names:
+        if PurePosixPath(name).is_absolute() or ".." in name.replace("\\", "/").split("/") or "\0" in name:
+            raise ModelFileError(f"{path} takes weights from {name!r}, outside its folder: export it again")
+    return names
 
 
 def _grown(node: _Node, tensors: Mapping[str, _Tensor], sizes: Mapping[str, _Size], pixels: int) -> tuple[_Size, float]:
