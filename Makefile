@@ -5,7 +5,12 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# On a Jetson JetPack's TensorRT and OpenCV are to be seen; CUDA 13 came with Jetson Linux 38. See docs/jetson.md.
+TEGRA := $(shell sed -n 's/.*R\([0-9][0-9]*\).*/\1/p;q' /etc/nv_tegra_release 2>/dev/null)
+JETSON := $(if $(TEGRA),$(if $(filter 38 39,$(TEGRA)),jetson-cu13,jetson))
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
+
+comma := ,
 
 .PHONY: demo test lint clean help headless-opencv
 
@@ -35,11 +40,12 @@ clean:
 	rm -rf $(VENV) build *.egg-info demo-output
 
 $(BIN)/python:
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(if $(JETSON),--system-site-packages) $(VENV)
 
 # The constraints are the versions that the tests are known to pass with; setup.py leaves the ranges open.
 $(VENV)/installed-%: setup.py pyproject.toml constraints.txt heatstream/version.py | $(BIN)/python
-	$(PIP) install --constraint constraints.txt --editable '.[$*]'
+	$(PIP) install $(if $(JETSON),'numpy<2',--constraint constraints.txt) --editable '.[$*$(if $(JETSON),$(comma)$(JETSON))]'
+	$(if $(JETSON),$(PIP) uninstall --yes opencv-python)
 	@$(BIN)/python -c 'import cv2' 2>/dev/null || $(MAKE) --no-print-directory headless-opencv
 	touch $@
 

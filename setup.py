@@ -79,12 +79,13 @@ setup(
             *LINT,
             *TRAIN,
             *NVRTC,
-            # Both load without a GPU; stand-ins are compared with them.
+            # Both load without a GPU; the fakes are compared with them.
             'tensorrt-rtx-cu13>=1.4; sys_platform == "linux" and platform_machine == "x86_64"',
             'cupy-cuda13x>=14; sys_platform == "linux" and platform_machine == "x86_64"',
             "scikit-image>=0.22",
             *PLOT,
             "pytest>=8",
+            "pytest-xdist>=3.6",
             "hypothesis>=6.100",
         ],
     },

@@ -257,7 +257,7 @@ def main() -> None:
         for people in options.people:
             decode[people] = take_turns(decode_ways(pipeline, people, device), **common)
         if on_gpu:
-            ours = stack.enter_context(heatstream.load(options.model, device))
+            ours = stack.enter_context(heatstream.load(options.model, device, wait=True))
             torched = stack.enter_context(heatstream.load(options.model, device, engine="torch"))
             plain = CpuPosePipeline(torched.engine)
             ours.warm_up(*feed.size)

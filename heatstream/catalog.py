@@ -127,7 +127,17 @@ CATALOG: Mapping[str, CatalogEntry] = MappingProxyType(
                 skeleton="coco-17",
                 input_size=(256, 256),
                 weights=OWN_WEIGHTS,
-                parameters=4_788_775,
+                parameters=4_843_111,
+                project=False,  # four times the pixels to decode would cost more than the network
+                decode={"detection_threshold": 0.3, "person_threshold": 0.05, "adjust": "h3r"},
+            ),
+            CatalogEntry(
+                name="swahr-tiny",
+                description="the same on a narrower trunk, for the smallest boards",
+                skeleton="coco-17",
+                input_size=(256, 256),
+                weights=OWN_WEIGHTS,
+                parameters=2_387_231,
                 project=False,  # four times the pixels to decode would cost more than the network
                 decode={"detection_threshold": 0.3, "person_threshold": 0.05, "adjust": "h3r"},
             ),

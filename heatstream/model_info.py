@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, Protocol, get_args
@@ -19,7 +20,7 @@ from heatstream import skeletons
 from heatstream.errors import InputError, ModelFileError, UnknownNameError
 from heatstream.version import __version__
 
-__all__ = ["INPUT_NAME", "METADATA_KEY", "OUTPUTS", "ModelInfo", "Port", "Precision", "Task"]
+__all__ = ["INPUT_NAME", "METADATA_KEY", "OUTPUTS", "ModelInfo", "Port", "Precision", "Task", "sized"]
 
 Precision = Literal["fp32", "fp16", "int8"]
 """What a network computes in. INT8 is that of its convolutions; what is left out of it, and all else, is FP16."""
@@ -40,6 +41,8 @@ SIZE_MULTIPLE = 32
 """The networks halve their input five times, so height and width are multiples of this, in pixels."""
 FREE_SIZE_MULTIPLE = 64
 """The same for networks of any size: the official geometry rounds the long side up to 64 pixels."""
+LONGEST_SHORT_SIDE = 2048
+"""In pixels: more than any of the networks gains by, and what still fits into memory."""
 
 OUTPUTS: Mapping[Task, Mapping[str, int]] = MappingProxyType(
     {
@@ -49,7 +52,7 @@ OUTPUTS: Mapping[Task, Mapping[str, int]] = MappingProxyType(
 )
 """Outputs of a network and the input pixels per map pixel; each is (B, K, H / stride, W / stride) float32.
 
-Maps of landmarks are unnormalised scores, those of the landmark's class alone.
+Maps of landmarks are unnormalised scores, only those of the landmark's class.
 """
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -84,7 +87,7 @@ class ModelInfo:
         batch: images per run; None for any number.
         task: ``"pose"`` or ``"landmarks"``.
         mean: of x / 255, per channel, RGB.
-        std: likewise.
+        std: of R, G, B, in the same unit.
         outputs: names and strides of the outputs, in their order in the file; of those that :data:`OUTPUTS`
             has for the task.
         precision: what the network computes in; inputs and outputs are float32 either way.
@@ -92,11 +95,14 @@ class ModelInfo:
             was calibrated on, and ``left_out``, the names of the convolutions that stayed in FP16. None for others.
         decode: decode settings that differ from the defaults, by name; for landmarks ``topk``, see
             :func:`heatstream.kernels.decode_landmarks`.
+        calibration: how often a person of a score is right, as (score, probability) pairs, both rising, between which
+            it is interpolated; people's scores are these probabilities then. Empty where nobody measured it: scores
+            are the mean height of a person's heatmaps.
         geometry: how frames are warped: ``"official"`` as the reference programs do it, which networks trained with
             their code expect and which files that do not say it have, or ``"exact"``; see
             :mod:`heatstream.kernels.geometry`.
         project: resample the maps to the input's size before they are decoded, as the official evaluation does.
-        weights: where the weights came from, for people.
+        weights: where the weights came from, human-readable.
         licence: under which the weights may be used.
         drift: largest difference from the torch network, relative to the range of the output; None if never
             measured.
@@ -118,6 +124,7 @@ class ModelInfo:
     precision: Precision = "fp32"
     quantisation: Mapping[str, Any] | None = None
     decode: Mapping[str, Any] = field(default_factory=dict)
+    calibration: tuple[tuple[float, float], ...] = ()
     geometry: Convention = "official"
     project: bool = True
     weights: str = "random"
@@ -129,6 +136,10 @@ class ModelInfo:
         for name in ("input_size", "mean", "std"):  # JSON gives lists
             value = getattr(self, name)
             object.__setattr__(self, name, tuple(value) if isinstance(value, list) else value)
+        calibration: object = self.calibration
+        if isinstance(calibration, list):
+            pairs = tuple(tuple(pair) if isinstance(pair, list) else pair for pair in calibration)
+            object.__setattr__(self, "calibration", pairs)
         multiple = FREE_SIZE_MULTIPLE if self.any_size is True else SIZE_MULTIPLE
         checks: dict[str, tuple[bool, str]] = {
             "name": (_is_text(self.name), "a text"),
@@ -149,6 +160,10 @@ class ModelInfo:
                 "what an INT8 network was calibrated on, or null",
             ),
             "decode": (_is_settings(self.decode), "a mapping of decode settings"),
+            "calibration": (
+                _is_calibration(self.calibration),
+                "pairs of score and probability, both rising from 0 to 1",
+            ),
             "geometry": (self.geometry in get_args(Convention), f"one of {', '.join(get_args(Convention))}"),
             "project": (isinstance(self.project, bool), "true or false"),
             "weights": (isinstance(self.weights, str), "a text"),
@@ -164,6 +179,29 @@ class ModelInfo:
     def num_keypoints(self) -> int:
         """K, the number of maps in every output."""
         return skeletons.get(self.skeleton).num_keypoints
+
+    def with_short_side(self, short_side: int) -> ModelInfo:
+        """The description with another base size, for frames whose short side is to become that long.
+
+        Args:
+            short_side: px, a multiple of 64 up to 2048.
+
+        Raises:
+            InputError: the network takes images of one size alone, or the number is not such.
+        """
+        if not self.any_size:
+            height, width = self.input_size
+            remedy = "leave it out" if self.task == "landmarks" else "leave it out, or export it with `--size any`"
+            raise InputError(
+                f"a short side is chosen for models of any size, and {self.name} takes images of {height}x{width} px "
+                f"alone: {remedy}"
+            )
+        if not _is_count(short_side) or short_side % FREE_SIZE_MULTIPLE or short_side > LONGEST_SHORT_SIDE:
+            raise InputError(
+                f"a short side is a multiple of {FREE_SIZE_MULTIPLE} px up to {LONGEST_SHORT_SIDE}, got "
+                f"{short_side!r}{_nearest_short_side(short_side)}"
+            )
+        return replace(self, input_size=(short_side, short_side))
 
     def to_metadata(self) -> dict[str, str]:
         """The metadata entries of an ONNX file."""
@@ -206,7 +244,7 @@ class ModelInfo:
 
         Args:
             inputs: of the network, for example ``session.get_inputs()`` of ONNX Runtime.
-            outputs: likewise.
+            outputs: as `inputs`.
             path: of the file, for the message.
 
         Raises:
@@ -254,6 +292,14 @@ def _shown(shape: Iterable[int | None]) -> str:
     return "(" + ", ".join("any" if size is None else str(size) for size in shape) + ")"
 
 
+def _nearest_short_side(value: object) -> str:
+    """A better one, as the end of a message."""
+    if not isinstance(value, int | float) or not _is_number(value):
+        return ""
+    steps = round(value / FREE_SIZE_MULTIPLE)
+    return f": try {min(max(1, steps) * FREE_SIZE_MULTIPLE, LONGEST_SHORT_SIDE)}"
+
+
 def _one_line(error: Exception) -> str:
     text = f"{error} is missing" if isinstance(error, KeyError) else str(error)
     return " ".join(text.split())
@@ -288,6 +334,17 @@ def _is_colour(value: object) -> bool:
     return isinstance(value, tuple) and len(value) == INPUT_CHANNELS and all(map(_is_number, value))
 
 
+def _is_calibration(value: object) -> bool:
+    if value == ():
+        return True
+    if not isinstance(value, tuple) or not all(isinstance(pair, tuple) and len(pair) == 2 for pair in value):
+        return False
+    if not all(_is_number(number) for pair in value for number in pair):
+        return False
+    steps = zip(((0.0, 0.0), *value), (*value, (1.0, 1.0)), strict=True)
+    return all(low[0] <= high[0] and low[1] <= high[1] for low, high in steps)
+
+
 def _is_outputs(value: object, task: Task) -> bool:
     return (
         isinstance(value, Mapping)
@@ -298,3 +355,39 @@ def _is_outputs(value: object, task: Task) -> bool:
 
 def _is_settings(value: object) -> bool:
     return isinstance(value, Mapping) and all(isinstance(name, str) for name in value)
+
+
+def sized(info: ModelInfo, text: str | None, short_side: int | None = None) -> ModelInfo:
+    """The description with the input size that a user asked for.
+
+    Args:
+        info: of a network of any size.
+        text: ``"256x448"`` or ``"256"`` for one size; ``"any"`` or ``"any:384"`` for the official geometry, in which
+            the short side is as long as the network's own size, or 384, and the long side follows; None for the
+            network's own size.
+        short_side: 384 is short for ``"any:384"``.
+
+    Raises:
+        InputError: the text is not understood, the size is not a multiple of 32 px (64 for any), both are given, or a
+            short side for a network that looks into boxes.
+    """
+    if short_side is not None:
+        if text is not None:
+            raise InputError(f"--short-side {short_side} is --size any:{short_side}: leave one of them out")
+        if info.task == "pose":  # boxes are brought to one size, which is refused below
+            info = replace(info, any_size=True, input_size=(FREE_SIZE_MULTIPLE, FREE_SIZE_MULTIPLE))
+        return info.with_short_side(short_side)
+    if text is None:
+        return info
+    match = re.fullmatch(r"(any)(?::(\d{1,5}))?|(\d{1,5})(?:[xX×](\d{1,5}))?", text.strip().lower())
+    if match is None:
+        raise InputError(f"--size {text!r} is not understood: give HEIGHTxWIDTH such as 256x448, or any")
+    free = match[1] is not None
+    height = int(match[2] or info.input_size[0]) if free else int(match[3])
+    width = height if free else int(match[4] or height)
+    multiple = FREE_SIZE_MULTIPLE if free else SIZE_MULTIPLE
+    nearest = [max(1, round(side / multiple)) * multiple for side in (height, width)]
+    if nearest != [height, width]:
+        suggestion = f"any:{nearest[0]}" if free else f"{nearest[0]}x{nearest[1]}"
+        raise InputError(f"--size {text!r} is not made of multiples of {multiple}: try {suggestion}")
+    return replace(info, any_size=free, input_size=(height, width))

@@ -24,6 +24,7 @@ FULL = ModelInfo(
     precision="int8",
     quantisation={"folder": "photos", "images": ["a.jpg", "b.jpg"], "left_out": ["stem"]},
     decode={"detection_threshold": 0.2, "adjust": "h3r"},
+    calibration=((0.0, 0.0), (0.2, 0.5), (1.0, 0.9)),
     geometry="exact",
     project=False,
     weights="somebody's",
@@ -55,6 +56,9 @@ def test_number_of_keypoints_follows_from_the_skeleton() -> None:
     ("changes", "expected"),
     [
         ({"name": ""}, "name must be a text"),
+        ({"calibration": ((0.5, 0.2), (0.4, 0.3))}, "calibration must be pairs of score and probability, both rising"),
+        ({"calibration": ((0.5, 1.2),)}, "calibration must be pairs"),
+        ({"calibration": (0.5, 0.6)}, "calibration must be pairs"),
         ({"skeleton": "octopus-8"}, "skeleton must be one of coco-17"),
         ({"skeleton": 17}, "skeleton must be one of"),
         ({"input_size": (128, 100)}, "multiples of 32"),
@@ -88,6 +92,28 @@ def test_number_of_keypoints_follows_from_the_skeleton() -> None:
 def test_what_is_out_of_range_is_refused(changes: dict[str, Any], expected: str) -> None:
     with pytest.raises(InputError, match=expected):
         replace(PLAIN, **changes)
+
+
+ANY_SIZE = replace(PLAIN, input_size=(256, 256), any_size=True)
+
+
+def test_a_network_of_any_size_takes_another_short_side() -> None:
+    assert ANY_SIZE.with_short_side(384) == replace(ANY_SIZE, input_size=(384, 384))
+
+
+@pytest.mark.parametrize(
+    ("info", "short_side", "expected"),
+    [
+        (PLAIN, 384, "leave it out, or export it with `--size any`"),
+        (ANY_SIZE, 300, "a multiple of 64 px up to 2048, got 300: try 320"),
+        (ANY_SIZE, 0, "got 0: try 64"),
+        (ANY_SIZE, 10**6, "got 1000000: try 2048"),
+        (ANY_SIZE, "384", "got '384'$"),
+    ],
+)
+def test_a_short_side_that_cannot_be_is_refused(info: ModelInfo, short_side: Any, expected: str) -> None:
+    with pytest.raises(InputError, match=expected):
+        info.with_short_side(short_side)
 
 
 def _changed(**changes: Any) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from heatstream.errors import CheckpointError
 from heatstream.extras import require
+from heatstream.files import expanded
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -103,7 +104,7 @@ def weights_file(name_or_file: str | Path) -> Path:
     """The torch checkpoint that is meant: a file, or the name of a network whose weights come with the package."""
     bundled = Path(str(files("heatstream") / "weights" / f"{name_or_file}.pt"))
     named = isinstance(name_or_file, str) and Path(name_or_file).name == name_or_file
-    return bundled if named and bundled.is_file() else Path(name_or_file).expanduser()
+    return bundled if named and bundled.is_file() else expanded(name_or_file)
 
 
 def load_checkpoint(model: nn.Module, path: str | Path, *, heads: bool = True) -> LoadReport:

@@ -1,6 +1,6 @@
 """What a recipe may hold: the settings of every section, checked when they are made, and the two recipes they make up.
 
-A field's type says which values it takes. Whoever adds a field adds nothing elsewhere:
+A field's type says which values it takes, so that a new field is one line here:
 :mod:`heatstream.models.training.recipe` reads recipes by these classes, says what is wrong with one in its own words,
 and writes the JSON Schema that editors complete and check recipes with.
 
@@ -39,12 +39,13 @@ __all__ = [
     "Norm",
     "Recipe",
     "SetSettings",
+    "TeacherSettings",
     "TrainSettings",
     "ValidationSettings",
 ]
 
 CHECKED = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
-"""A number is no text, 1 is not true, and keys that nobody knows are refused."""
+"""Numbers are not read from text, 1 is not true, and unknown keys are refused."""
 
 Settings = TypeVar("Settings")
 
@@ -84,8 +85,8 @@ def _span(span: tuple[float, float]) -> tuple[float, float]:
 
 
 def _weights(weights: tuple[float, float]) -> tuple[float, float]:
-    if min(weights) < 0 or max(weights) == 0:
-        raise ValueError("0 or more, and not both 0")
+    if min(weights) < 0:
+        raise ValueError("0 or more")
     return weights
 
 
@@ -167,6 +168,8 @@ class DataSettings:
         sets: what it learns from.
         root: folder of the sets; a relative one is looked for in the current folder and every folder above.
         size: side S of the training windows in input px, a multiple of 32.
+        more_sizes: further sides, which batches have in turn with `size`: a network that shall serve several sizes
+            has to see people as large as they are in each.
         workers: processes that make samples; 0 makes them in the training process.
         cache_gb: memory for decoded photos in 1e9 bytes; the rest is decoded whenever it is shown.
         validation: what it is measured on; None measures nothing.
@@ -175,6 +178,7 @@ class DataSettings:
     sets: Sets[SetSettings]
     root: str = "data"
     size: Side = 256
+    more_sizes: tuple[Side, ...] = ()
     workers: Processes = 2
     cache_gb: NotNegative = 4.0
     validation: ValidationSettings | None = None
@@ -197,6 +201,8 @@ class AugmentSettings:
         jpeg: probability of JPEG artefacts.
         cutout: probability of covering one to three rectangles; joints beneath stay labelled.
         mosaic: probability of a window of four photos.
+        tag_jitter: how far from a joint its tag may be read, in px of the 1/4 maps to either side, uniform: decoding
+            reads tags at peaks, which are not always where the joint is.
     """
 
     rotation: Angle = 30.0
@@ -210,6 +216,7 @@ class AugmentSettings:
     jpeg: Probability = 0.0
     cutout: Probability = 0.0
     mosaic: Probability = 0.0
+    tag_jitter: NotNegative = 0.0
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -227,7 +234,7 @@ class LossSettings:
         tag_kind: how tags of two people repel: "exp" by exp(-d^2), "max" by the hinge max(0, 1 - |d|).
         tag_margin: tags are divided by it before their loss, so the hinge asks for tags that far apart.
         push, pull: weights of the two tag losses.
-        heatmap_weights: weights of the heatmap losses and scale regularisers at 1/4 and at 1/2.
+        heatmap_weights: weights of the heatmap losses and scale regularisers at 1/4 and at 1/2; 0 leaves them out.
         scale_weight: further weight of the scale regularisers.
     """
 
@@ -269,9 +276,9 @@ class LandmarkValidationSettings:
 
     Attributes:
         format: as of :class:`LandmarkSetSettings`, like the next three.
-        annotations: see there.
-        images: see there.
-        part: see there.
+        annotations: as of :class:`LandmarkSetSettings`.
+        images: as of :class:`LandmarkSetSettings`.
+        part: as of :class:`LandmarkSetSettings`.
         norm: what errors are divided by.
         limit: use the first so many faces; 0 uses all.
     """
@@ -374,6 +381,9 @@ class TrainSettings:
         steps: optimiser steps of the whole training.
         batch: images per step, over all processes.
         rate: highest learning rate.
+        slow_modules: modules of the network that learn at `slow_factor` of the rate, by the beginning of their names:
+            a pretrained backbone beside fresh heads.
+        slow_factor: their share of the rate.
         optimiser: "adam", or "adamw", which spares biases and norms the weight decay.
         weight_decay: per step and rate.
         schedule: what the rate does after the warm-up: "cosine" to a hundredth, "linear" to zero, "step" to a tenth
@@ -388,7 +398,7 @@ class TrainSettings:
         seed: of initial weights, order and augmentation.
         out: folder of the run.
         checkpoint_seconds: how often everything is saved.
-        validate_every: steps between validations; 0 validates after the last step alone.
+        validate_every: steps between validations; 0 validates only after the last step.
         log_every: steps between two lines of numbers.
         device: "auto", "cpu", "cuda" or "cuda:1".
         threads: CPU threads of the network; 0 for torch's choice.
@@ -397,6 +407,8 @@ class TrainSettings:
     steps: Count
     batch: Count
     rate: Positive
+    slow_modules: tuple[str, ...] = ()
+    slow_factor: Positive = 0.1
     optimiser: Literal["adam", "adamw"] = "adamw"
     weight_decay: NotNegative = 0.0
     schedule: Literal["cosine", "linear", "step", "constant"] = "cosine"
@@ -422,14 +434,44 @@ class TrainSettings:
 
 
 @dataclass(frozen=True, config=CHECKED)
+class TeacherSettings:
+    """Whom a training learns from besides the labels.
+
+    Attributes:
+        network: name of the teacher's network; of the student's skeleton.
+        checkpoint: its weights: a file, relative to the current folder, or the name of weights that come with the
+            package.
+        sizes: sides in input px at which it looks at every window; its heatmaps are averaged. Multiples of 32.
+        heatmaps: weight of the difference of heatmaps, at both resolutions.
+        loss: how heatmaps are compared: "cross-entropy" for a student whose heatmaps come from a sigmoid, "squared"
+            for any.
+        tags: weight of the squared difference of tags, where the teacher sees a joint.
+    """
+
+    network: NetworkName
+    checkpoint: str
+    sizes: Annotated[tuple[Side, ...], Field(min_length=1)] = (256,)
+    heatmaps: NotNegative = 1.0
+    loss: Literal["cross-entropy", "squared"] = "squared"
+    tags: NotNegative = 0.0
+
+
+@dataclass(frozen=True, config=CHECKED)
 class Recipe:
-    """A whole training of poses; see the settings of each part."""
+    """A whole training of poses; see the settings of each part. Without a teacher it learns from labels alone."""
 
     model: ModelSettings
     data: DataSettings
     train: TrainSettings
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     loss: LossSettings = field(default_factory=LossSettings)
+    teacher: TeacherSettings | None = None
+
+    @model_validator(mode="after")
+    def _somebody_teaches_heatmaps(self) -> Recipe:
+        if self.teacher is None and max(self.loss.heatmap_weights) == 0:
+            raise ValueError("loss.heatmap_weights are both 0 and there is no [teacher]: nothing would teach heatmaps")
+        return self
 
 
 @dataclass(frozen=True, config=CHECKED)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -42,7 +42,7 @@ class _Captured:
 
 
 def stream(
-    source: Source | str | int | Path,
+    source: Source | str | int | Path | Sequence[str | Path],
     pipeline: PosePipeline | str | Path,
     *,
     frames: int | None = None,
@@ -83,7 +83,7 @@ def stream(
         raise InputError(
             f"a stream takes a pipeline of heatstream.load, or the name or file of a pose model, got {pipeline!r}"
         )
-    if isinstance(source, (str, int, Path)):
+    if not isinstance(source, Source):
         from heatstream.runtime.sources import open_source
 
         source = open_source(source)
@@ -226,4 +226,5 @@ def _find_people(captured: _Captured, dropped: int, pipeline: PosePipeline) -> R
         capture_time=frame.capture_time,
         dropped=dropped,
         picture=frame.picture,
+        image_id=frame.image_id,
     )

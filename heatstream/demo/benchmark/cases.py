@@ -42,16 +42,18 @@ class CaseConfig:
     Attributes:
         model: a name, or the path of a model file.
         size: (height, width) px of the network's input; what the model makes of the frames when None.
+        short_side: px that the frames' short side is brought to; the model's when None.
         crowd: made-up people in every frame; those who are there when None.
         batches: images per run of the engine alone, besides 1.
         fps: of the camera.
         device: as of :func:`heatstream.runtime.load.load`.
-        engine: likewise.
-        threads: likewise.
+        engine: as of :func:`heatstream.runtime.load.load`.
+        threads: as of :func:`heatstream.runtime.load.load`.
     """
 
     model: str
     size: tuple[int, int] | None = None
+    short_side: int | None = None
     crowd: int | None = None
     batches: tuple[int, ...] = ()
     fps: float = 30.0
@@ -65,7 +67,7 @@ class BenchmarkCase:
     """A model that is ready, and warm.
 
     Attributes:
-        pipeline: of people or of landmarks, on whatever device; whoever opened the subject closes it.
+        pipeline: of people or of landmarks, on any device; closed by the caller that opened the case.
         ways: to let it work.
         input_size: (height, width) px that its network sees.
         sha256: of its file.
@@ -110,8 +112,10 @@ def open_subject(condition: CaseConfig, feed: FrameFeed) -> BenchmarkCase:
 
 def load_pipeline(path: Path, condition: CaseConfig) -> PosePipeline | LandmarkPipeline:
     """The pipeline of a model file, whatever it finds."""
-    loader = load_landmarks if read_model(path).info.task == "landmarks" else load
-    return loader(path, condition.device, condition.threads, engine=condition.engine)
+    device, threads, engine = condition.device, condition.threads, condition.engine
+    if read_model(path, short_side=condition.short_side).info.task == "landmarks":
+        return load_landmarks(path, device, threads, engine=engine)
+    return load(path, device, threads, engine=engine, short_side=condition.short_side, wait=True)
 
 
 def _under(loaded: PosePipeline | LandmarkPipeline, condition: CaseConfig) -> PosePipeline | LandmarkPipeline:
@@ -137,7 +141,7 @@ def _pose_ways(pipeline: PosePipeline, feed: FrameFeed, condition: CaseConfig) -
     first = _seconds(lambda: pipeline(feed.frames[0]))
     if isinstance(pipeline, GpuPosePipeline):
         if condition.batches:
-            raise InputError(f"--batch is measured on the CPU alone, not on {pipeline.engine.name}: leave it out")
+            raise InputError(f"--batch is measured only on the CPU, not on {pipeline.engine.name}: leave it out")
         ways = [gpu_engine_way(pipeline, feed)]
     elif isinstance(pipeline, CpuPosePipeline):
         images = [pipeline.prepare(frame).images[0] for frame in feed.frames[:PREPARED_IMAGES]]

@@ -121,7 +121,7 @@ def summed_up(
         feed: on what.
         slices: what each way did, by its key, one for every turn.
         meters: as of :class:`heatstream.demo.benchmark.record.Run`.
-        gpu_stages: likewise.
+        gpu_stages: the same on the GPU's clock.
     """
     info = subject.pipeline.info
     stream = slices.get(PIPELINE)

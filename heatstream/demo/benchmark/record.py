@@ -42,9 +42,9 @@ class Rate:
     """How fast a way is.
 
     Attributes:
-        title: what it is, for people.
+        title: human-readable name.
         fps: images (or faces) per second in each turn.
-        cpu_seconds: of this process for each image, in each turn; None where nobody counted.
+        cpu_seconds: of this process for each image, in each turn; None where it was not counted.
         images: counted in all turns.
     """
 
@@ -102,7 +102,7 @@ class Run:
         task: ``"pose"`` or ``"landmarks"``.
         precision: of its file.
         input_size: (height, width) px that the network sees.
-        frames: what it looked at, for people.
+        frames: what it looked at, human-readable.
         frame_size: (height, width) px of that.
         crowd: made-up people in every frame; None for those who are there.
         people: found per frame on average; None for landmarks.
@@ -136,7 +136,7 @@ class Run:
 
     @property
     def title(self) -> str:
-        """Which run it is, for people."""
+        """Human-readable name of the run."""
         crowd = "" if self.crowd is None else f", {self.crowd} made-up {'person' if self.crowd == 1 else 'people'}"
         return f"{self.model}, {self.input_size[0]}x{self.input_size[1]}{crowd}"
 

@@ -33,7 +33,7 @@ class TimedWindow:
         stages: where each frame's time went, where the way tells.
         latencies: seconds from a frame's capture to its result, where frames are captured.
         people: how many were found in all the frames.
-        dropped: frames that nobody had time for.
+        dropped: frames that there was no time for.
     """
 
     images: int

@@ -53,6 +53,15 @@ def bench(
             show_default="what the model makes of the frames",
         ),
     ] = None,
+    short_side: Annotated[
+        str | None,
+        typer.Option(
+            "--short-side",
+            metavar="PX,...",
+            help="Measure with the frames' short side brought to so many px, multiples of 64, for models of any size.",
+            show_default="the model's",
+        ),
+    ] = None,
     batch: Annotated[
         str | None,
         typer.Option(
@@ -111,6 +120,8 @@ def bench(
 
         heatstream bench swahr-w32.onnx --source clip.mp4 --seconds 30 --json new.json --compare old.json
 
+        heatstream bench swahr-mobile --short-side 256,384
+
         heatstream bench swahr-mobile --size 256x256,384x640 --threads 4
     """
     from rich.console import Console
@@ -127,6 +138,7 @@ def bench(
     conditions = _conditions(
         models or ["swahr-mobile"],
         sizes=size,
+        short_sides=short_side,
         crowds=people,
         batches=() if batch is None else _numbers("--batch", batch, least=1),
         fps=fps,
@@ -185,7 +197,7 @@ def _measure(
                     for way in stop.until_signalled(measurement):
                         bar.update(task, advance=1, description=f"{condition.model}: {way.title}")
                     run = measurement.run()
-            except HeatstreamError as failure:  # it is told when what there is has been shown
+            except HeatstreamError as failure:  # reported after the results so far have been shown
                 error = failure
                 break
             if run is not None:
@@ -203,20 +215,33 @@ def _measure(
 
 
 def _conditions(
-    models: Sequence[str], *, sizes: str | None, crowds: str | None, batches: tuple[int, ...], **rest: Any
+    models: Sequence[str],
+    *,
+    sizes: str | None,
+    short_sides: str | None,
+    crowds: str | None,
+    batches: tuple[int, ...],
+    **rest: Any,
 ) -> list[CaseConfig]:
-    """Every model in every size with every crowd; models that are not there are refused at once."""
+    """Every model in every size with every crowd; models that are not there, or not so, are refused at once."""
     from heatstream.demo.benchmark.cases import CaseConfig
+    from heatstream.engine_builder.trt.model_source import read_model
     from heatstream.runtime.load import model_path
 
-    for model in models:
-        model_path(model)
+    paths = [model_path(model) for model in models]
+    if sizes is not None and short_sides is not None:
+        raise InputError("--size is the whole input and --short-side what frames make of it: leave one of them out")
+    chosen_short_sides = [None] if short_sides is None else list(_numbers("--short-side", short_sides, least=1))
+    for path in paths if short_sides is not None else ():
+        for short_side in chosen_short_sides:
+            read_model(path, short_side=short_side)
     chosen_sizes = [None] if sizes is None else [_size(text) for text in sizes.split(",")]
     chosen_crowds = [None] if crowds is None else list(_numbers("--people", crowds, least=0))
     return [
-        CaseConfig(model, size=size, crowd=crowd, batches=batches, **rest)
+        CaseConfig(model, size=size, short_side=short_side, crowd=crowd, batches=batches, **rest)
         for model in models
         for size in chosen_sizes
+        for short_side in chosen_short_sides
         for crowd in chosen_crowds
     ]
 

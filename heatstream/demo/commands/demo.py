@@ -33,15 +33,16 @@ def demo(
     astronaut.png and results.jsonl in the output folder. Either way it prints
     how long each stage took. Needs the extra `demo`, and no internet.
     """
+    from heatstream.demo.commands.run import CONFIDENCE
     from heatstream.demo.drawing.overlay import Overlay
     from heatstream.demo.run_loop import RunOptions, run_job
     from heatstream.runtime.load import load
 
     live = _camera() if camera else None
     if live is not None:
-        print_message("this is the camera; q in the window, closing it or Ctrl-C ends")
-        job = RunOptions(saves=(), jsonl=None, coco=None, window=True, frames=None, overlay=Overlay())
-        run_job(live, load(MODEL), job)
+        print_message("this is the camera; q in the window, closing it or Ctrl-C ends, space pauses")
+        job = RunOptions(saves=(), jsonl=None, coco=None, window=True, mirror=True, frames=None, overlay=Overlay())
+        run_job(live, load(MODEL, confidence=CONFIDENCE), job)
         return
     clip = AstronautClip()
     _make_folder(output)
@@ -50,10 +51,11 @@ def demo(
         jsonl=output / "results.jsonl",
         coco=None,
         window=False,
+        mirror=False,
         frames=None,
         overlay=Overlay(),
     )
-    run_job(clip, load(MODEL), job)
+    run_job(clip, load(MODEL, confidence=CONFIDENCE), job)
 
 
 class AstronautClip:

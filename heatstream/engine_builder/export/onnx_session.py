@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from heatstream.errors import EngineError, ModelFileError, first_line
+from heatstream.model_info import METADATA_KEY
 
 __all__ = ["import_onnxruntime", "open_session", "run_options", "session_options"]
 
@@ -39,16 +41,43 @@ def open_session(path: Path, threads: int = 1, *, optimised: bool = True) -> Any
         EngineError: ONNX Runtime cannot run this network.
     """
     _check_file(path)
-    onnxruntime = import_onnxruntime()
-    options = session_options(threads, optimised=optimised)
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"], enable_fallback=0)
+        session = _session(path, session_options(optimised=False))
+        if not optimised:
+            return session
+        options = session_options(threads)
+        if not _has_halves(session):
+            return _session(path, options)
+        with tempfile.TemporaryDirectory(prefix="heatstream-") as folder:
+            return _session(_with_casts(path, Path(folder)), options)
     except Exception as error:  # ONNX Runtime's errors share no base class
         if type(error).__name__ in ("InvalidProtobuf", "NoModel"):
             raise ModelFileError(
                 f"{path} is not an ONNX file, or is damaged: export it again with `heatstream export`"
             ) from None
         raise EngineError(f"ONNX Runtime cannot run {path}: {first_line(error)}") from error
+
+
+def _session(path: Path, options: Any) -> Any:
+    onnxruntime = import_onnxruntime()
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"], enable_fallback=0)
+
+
+def _has_halves(session: Any) -> bool:
+    """Whether the file says that it computes in FP16."""
+    return '"precision": "fp16"' in session.get_modelmeta().custom_metadata_map.get(METADATA_KEY, "")
+
+
+def _with_casts(path: Path, folder: Path) -> Path:
+    """Write the network with the casts that ONNX Runtime puts around what it cannot compute in FP16.
+
+    Those of constants are folded when that file is opened, not when they are made; and a clip whose bounds are no
+    constants is not computed together with the convolution before it, which costs a fifth of the time.
+    """
+    options = session_options(optimised=False)
+    options.optimized_model_filepath = str(folder / path.name)
+    _session(path, options)
+    return folder / path.name
 
 
 def session_options(threads: int = 0, *, optimised: bool = True) -> Any:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from heatstream.engine_builder.export.fp16 import cast_to_half, peak_values
 from heatstream.engine_builder.export.onnx_session import open_session
 from heatstream.engine_builder.export.probe_images import natural_images
+from heatstream.engine_builder.trt.external_data import external_files
 from heatstream.errors import InputError, ModelFileError
 from heatstream.extras import require
 from heatstream.model_info import ModelInfo, Precision
@@ -39,8 +41,8 @@ class ModelSource:
 
     Attributes:
         path: of the file.
-        info: what it says of itself.
-        sha256: of the file, hexadecimal.
+        info: what it says of itself, with the short side that was asked for.
+        sha256: of the file and of the files beside it that hold its weights, if there are any; hexadecimal.
     """
 
     path: Path
@@ -93,27 +95,44 @@ class ModelSource:
             MissingExtraError: the graph has to be cast, and onnx is not installed.
         """
         content = self.path.read_bytes()
-        if hashlib.sha256(content).hexdigest() != self.sha256:
+        weights = external_files(self.path, content)
+        if _digest(content, weights) != self.sha256:
             raise ModelFileError(f"{self.path} has just changed: try again when nobody writes to it")
-        if info.precision == self.info.precision:
+        if info.precision == self.info.precision and not weights:
             return content
-        onnx = require("onnx", extra="train", purpose=f"casting {self.path} to FP16")
-        model = onnx.load_from_string(content)
+        purpose = f"casting {self.path} to FP16" if not weights else f"reading the weights beside {self.path}"
+        onnx = require("onnx", extra="train", purpose=purpose)
+        model = onnx.load(str(self.path))  # its weights too, wherever the program runs
+        if info.precision == self.info.precision:
+            return bytes(model.SerializeToString())
         cast_to_half(model, peak_values(model, natural_images(1, info.input_size, info)))
         return bytes(model.SerializeToString())
 
 
-def read_model(path: Path) -> ModelSource:
+def read_model(path: Path, *, short_side: int | None = None) -> ModelSource:
     """Read a model file and check that it is what it says.
 
+    Args:
+        path: of the file.
+        short_side: base size in px, for a file of any size; the file's own when left out.
+
     Raises:
-        ModelFileError: it is missing, damaged, not ours, or contradicts itself.
+        ModelFileError: it is missing, damaged, not a model file of heatstream, or contradicts itself.
+        InputError: the network does not take such a short side.
     """
     session = open_session(path, optimised=False)
     info = ModelInfo.from_metadata(session.get_modelmeta().custom_metadata_map, path=path)
     info.check_io(session.get_inputs(), session.get_outputs(), path=path)
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return ModelSource(path, info, digest.hexdigest())
+    if short_side is not None:
+        info = info.with_short_side(short_side)
+    content = path.read_bytes()
+    return ModelSource(path, info, _digest(content, external_files(path, content)))
+
+
+def _digest(content: bytes, weights: Sequence[Path]) -> str:
+    digest = hashlib.sha256(content)
+    for file in weights:
+        with file.open("rb") as opened:
+            while block := opened.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()

@@ -68,7 +68,7 @@ class EngineSpec:
 
     @property
     def family(self) -> str:
-        """What the names of all engines begin with that differ in versions and machines alone."""
+        """What the names of all engines begin with that differ only in versions and machines."""
         batch = "" if self.batch == 1 else f"-b{self.batch}"
         name = re.sub(r"[^\w.-]", "_", self.name)
         return f"{name}-{self.size[0]}x{self.size[1]}{batch}-{self.precision}-{self.backend}-"
@@ -80,7 +80,7 @@ class EngineSpec:
         return f"{self.family}{hashlib.sha256(content.encode()).hexdigest()[:KEY_LENGTH]}.engine"
 
     def difference(self, wanted: EngineSpec) -> str:
-        """Why an engine is not the wanted one, for people; empty if it is."""
+        """Why an engine is not the wanted one, human-readable; empty if it is."""
         reasons = {
             "model_sha256": "the model file has changed",
             "version": f"it was built with {self.backend} {self.version}, and this is {wanted.version}",
@@ -102,7 +102,7 @@ class EngineRecord:
         model: how the engine is fed and its outputs are read; its batch is None where there may be several images.
         shapes: name of every input and output -> shape, -1 where the number of images is free; all are float32.
         layers: precision -> kind of layer -> how many.
-        engine_layers: likewise of the finished engine, whose layers are fused, where its inspector tells them.
+        engine_layers: the same of the finished engine, whose layers are fused, if its inspector lists them.
         float32_layers: names of those that an FP16 engine computes in float32.
         plan_sha256: of the plan, hexadecimal.
         plan_bytes: size of the plan.
@@ -183,7 +183,7 @@ def sidecar_path(path: Path) -> Path:
 
 
 def write_engine(path: Path, plan: bytes, record: EngineRecord) -> None:
-    """Write plan and sidecar, each whole or not at all; the sidecar last, for without it the plan counts for nothing.
+    """Write plan and sidecar, each whole or not at all; the sidecar last, because a plan without one is ignored.
 
     Raises:
         SinkError: the folder cannot be written, or the disk is full.
@@ -204,7 +204,7 @@ def write_record(path: Path, record: EngineRecord) -> None:
 
 
 def remove_engine(path: Path) -> None:
-    """Delete an engine; the sidecar first, for without it the plan counts for nothing.
+    """Delete an engine; the sidecar first, because a plan without one is ignored.
 
     Raises:
         SinkError: the folder cannot be written.

@@ -50,10 +50,10 @@ def _mobile(num_joints: int) -> nn.Module:
     return SwahrMobile(num_joints)
 
 
-def _small(num_joints: int) -> nn.Module:
+def _small(num_joints: int, *, width: float, looks: int) -> nn.Module:
     from heatstream.models.networks.swahr_small import SwahrSmall
 
-    return SwahrSmall(num_joints)
+    return SwahrSmall(num_joints, width=width, looks=looks)
 
 
 def _h3r(num_landmarks: int, *, width: int | None) -> nn.Module:
@@ -65,7 +65,8 @@ def _h3r(num_landmarks: int, *, width: int | None) -> nn.Module:
 NETWORKS: Mapping[str, Callable[[int], nn.Module]] = MappingProxyType(
     {
         "swahr-mobile": _mobile,
-        "swahr-small": _small,
+        "swahr-small": partial(_small, width=1.5, looks=2),
+        "swahr-tiny": partial(_small, width=1.0, looks=1),
         "swahr-w32": partial(_hrnet, width=32),
         "swahr-w48": partial(_hrnet, width=48),
         "swahr-w48-crowdpose": partial(_hrnet, width=48),

@@ -1,37 +1,47 @@
-"""SWAHR-small: a bottom-up pose network on a pose-pretrained MobileNetV2, for 256 to 384 px.
+"""SWAHR-small and SWAHR-tiny: bottom-up pose networks on a pose-pretrained MobileNetV2, for 256 to 384 px.
 
-The trunk is MobileNetV2 (Sandler et al. 2018) one and a half times as wide, with a top-down pyramid (FPN) to 1/4: the
-layers of MoveNet MultiPose (Google), whose weights :mod:`heatstream.models.networks.movenet` brings here. On top:
-its heatmaps at 1/4, through a sigmoid; a second way down the pyramid with a wider view, for the tags, because to tell
-whose a joint is takes more than to see that it is one, and for what the heatmaps of large people lack; a residual that
-turns upsampled logits into heatmaps at 1/2; and, for training alone, SWAHR's scales (Luo et al. 2021, sec. 3.2).
+The trunk is MobileNetV2 (Sandler et al. 2018), for SWAHR-small one and a half times as wide, with a top-down pyramid
+(FPN) to 1/4: the layers of MoveNet (Google), whose weights :mod:`heatstream.models.networks.movenet` brings here. On
+top: its heatmaps at 1/4, through a sigmoid; a second way down the pyramid with a wider view, for the tags, because to
+tell whose a joint is takes more than to see that it is one, and for what the heatmaps lack; a residual that turns
+upsampled logits into heatmaps at 1/2; and, for training only, SWAHR's scales (Luo et al. 2021, sec. 3.2).
+
+SWAHR-small's pretrained layers look twice, at the image and at half of it: people who fill a picture of 384 px are
+larger than any that they were trained with, and are of a usual size in the half. That takes a quarter more work.
 
 Convolutions have biases and no batch norms: the pretrained ones are folded. Only convolution, ReLU, clipping, addition,
-bilinear x2 upsampling, depth to space, the sigmoid and a ramp: exports to ONNX and runs in FP16 without special cases.
+average pooling, concatenation, bilinear x2 upsampling, depth to space, the sigmoid and a ramp: exports to ONNX and runs
+in FP16 without special cases.
 """
 
 from __future__ import annotations
 
+from heatstream.models.networks.movenet import pretrained_normalisation
 from heatstream.models.networks.output import SwahrOutput
 from heatstream.models.networks.swahr_mobile import ScaleHead, tag_position
-from heatstream.models.torch_import import F, Tensor, nn
+from heatstream.models.torch_import import F, Tensor, nn, torch
 
 __all__ = ["SwahrSmall"]
 
-STEM_CHANNELS = 48
+STEM_CHANNELS = 32
 
-STAGES = ((1, 24, 1, 1), (6, 40, 2, 2), (6, 48, 3, 2), (6, 96, 4, 2), (6, 144, 3, 1), (6, 240, 3, 2), (6, 480, 1, 1))
-"""Expansion, channels, blocks and stride of the first block (Sandler et al. 2018, table 2, times 1.5 and in eights)."""
+STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+"""Expansion, channels, blocks and stride of the first block (Sandler et al. 2018, table 2)."""
 
 TAPS = (2, 5, 9, 16)
 """The last blocks at 1/4, 1/8, 1/16 and 1/32."""
 
-TAP_CHANNELS = (40, 48, 96, 480)
 LAST_CHANNELS = 1280
 FEATURES = 24
 """Channels of the pyramid at 1/4."""
 
 HEAD_CHANNELS = 96
+MULTIPLE = 32
+"""Of the height and width that the trunk takes: it halves them five times."""
+
+COARSE_STRIDES = (4, 8, 16, 32)
+"""In the half image, of the maps of the second look."""
+
 CONTEXT_CHANNELS = (64, 48)
 """Of the context head at 1/8 and above, and at 1/4."""
 
@@ -41,18 +51,23 @@ class SwahrSmall(nn.Module):
 
     Args:
         num_joints: number of joints K of the skeleton.
+        width: of the trunk: 1.5, as MoveNet MultiPose has it, or 1, as MoveNet Lightning.
+        looks: 2 to look at the half image too, or 1.
     """
 
-    def __init__(self, num_joints: int = 17) -> None:
+    def __init__(self, num_joints: int = 17, *, width: float = 1.5, looks: int = 2) -> None:
         super().__init__()
         self.num_joints = num_joints
-        self.backbone = Trunk()
-        self.fpn = Pyramid()
+        self.looks = looks
+        self.backbone = Trunk(width)
+        taps = self.backbone.tap_channels
+        self.fpn = Pyramid(taps)
         self.quarter_head = Head(num_joints)
         self.quarter_scales = ScaleHead(FEATURES, num_joints)
         self.half_head = Head(4 * num_joints)
         self.half_scales = ScaleHead(FEATURES, num_joints)
-        self.context_head = ContextHead(2 * num_joints)
+        coarse = (FEATURES + num_joints, *taps[1:]) if looks > 1 else ()
+        self.context_head = ContextHead(taps, coarse, 2 * num_joints)
         self.upsample = _upsample()
         self.shuffle = nn.PixelShuffle(2)
         # The heatmaps start as those of the pretrained head, and those at 1/2 as those at 1/4.
@@ -74,7 +89,8 @@ class SwahrSmall(nn.Module):
         """
         taps, last = self.backbone(images)
         features = self.fpn(taps, last)
-        residual, tags = self.context_head(taps, features).split(self.num_joints, dim=1)
+        coarse = self._coarse(images) if self.looks > 1 else []
+        residual, tags = self.context_head(taps, features, coarse).split(self.num_joints, dim=1)
         logits4 = self.quarter_head(features) + residual
         logits2 = self.upsample(logits4) + self.shuffle(self.half_head(features))
         maps = (self.quarter_scales(features), self.half_scales(self.upsample(features))) if scales else None
@@ -82,25 +98,58 @@ class SwahrSmall(nn.Module):
             heatmaps=(logits4.sigmoid(), logits2.sigmoid()), tags=tags.float() + tag_position(tags), scales=maps
         )
 
+    def _coarse(self, images: Tensor) -> list[Tensor]:
+        """What the pretrained layers see in the half image: features and heatmaps at 1/8, taps at 1/16, 1/32 and 1/64.
+
+        Half of a height or width that is no multiple of 64 is padded; where the padding lies no map is read.
+        """
+        half = F.avg_pool2d(images, 2)
+        height, width = half.shape[-2:]
+        bottom, right = -height % MULTIPLE, -width % MULTIPLE
+        if bottom or right:
+            half = F.pad(half, (0, right, 0, bottom))
+        taps, last = self.backbone(half)
+        features = self.fpn(taps, last)
+        maps = [torch.cat((features, self.quarter_head(features).sigmoid()), dim=1), *taps[1:]]
+        if bottom or right:
+            sizes = [(-(-height // stride), -(-width // stride)) for stride in COARSE_STRIDES]
+            maps = [each[..., :rows, :columns] for each, (rows, columns) in zip(maps, sizes, strict=True)]
+        return maps
+
 
 class Trunk(nn.Module):
-    """MobileNetV2 x1.5 with a 1x1 on top."""
+    """MobileNetV2 with a 1x1 on top; `tap_channels` are those of its maps at 1/4 to 1/32.
 
-    def __init__(self) -> None:
+    Images are brought to the pretrained normalisation by a scale and a shift of their own. Folded into the first
+    layer, its weights would no longer be those of the pretrained FP16 file to the bit, and half of all that an FP16
+    export drifts by would come from rounding them again; and padding would mean another colour than it did.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, width: float) -> None:
         super().__init__()
-        self.conv1 = SameConv2d(3, STEM_CHANNELS, 3, stride=2)
+        scale, shift = pretrained_normalisation()
+        self.register_buffer("scale", torch.tensor(scale).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("shift", torch.tensor(shift).view(1, 3, 1, 1), persistent=False)
+        inputs = in_eights(width * STEM_CHANNELS)
+        self.conv1 = SameConv2d(3, inputs, 3, stride=2)
         blocks: list[nn.Module] = []
-        inputs = STEM_CHANNELS
-        for expansion, width, count, stride in STAGES:
+        channels = []
+        for expansion, usual, count, stride in STAGES:
+            outputs = in_eights(width * usual)
             for number in range(count):
-                blocks.append(InvertedResidual(inputs, width, expansion, stride=1 if number else stride))
-                inputs = width
+                blocks.append(InvertedResidual(inputs, outputs, expansion, stride=1 if number else stride))
+                channels.append(outputs)
+                inputs = outputs
         self.blocks = nn.ModuleList(blocks)
+        self.tap_channels = tuple(channels[tap] for tap in TAPS)
         self.last = nn.Conv2d(inputs, LAST_CHANNELS, 1)
 
     def forward(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
         """Map (B, 3, H, W) to the four `TAPS` at 1/4 to 1/32, and (B, 1280, H / 32, W / 32)."""
-        x = F.relu6(self.conv1(images))
+        x = F.relu6(self.conv1(images * self.scale + self.shift))
         taps = []
         for number, block in enumerate(self.blocks):
             x = block(x)
@@ -144,9 +193,9 @@ class SameConv2d(nn.Conv2d):
 class Pyramid(nn.Module):
     """From coarse to fine: upsample, add the finer tap, filter and narrow."""
 
-    def __init__(self) -> None:
+    def __init__(self, taps: tuple[int, ...]) -> None:
         super().__init__()
-        quarter, eighth, sixteenth, _ = TAP_CHANNELS
+        quarter, eighth, sixteenth, _ = taps
         self.lat5 = nn.Conv2d(LAST_CHANNELS, 64, 1)
         self.lat4 = nn.Conv2d(sixteenth, 64, 1)
         self.lat3 = nn.Conv2d(eighth, 32, 1)
@@ -192,13 +241,15 @@ class Head(Separable):
 
 
 class ContextHead(nn.Module):
-    """Maps at 1/4 from a second way down the pyramid, which mixes at 1/16 and 1/8, where that costs little."""
+    """Maps at 1/4 from a second way down the pyramid, which mixes where maps are small and that costs little."""
 
-    def __init__(self, outputs: int) -> None:
+    def __init__(self, taps: tuple[int, ...], coarse: tuple[int, ...], outputs: int) -> None:
         super().__init__()
-        _, eighth, sixteenth, thirty_second = TAP_CHANNELS
+        _, eighth, sixteenth, thirty_second = taps
         wide, narrow = CONTEXT_CHANNELS
+        self.coarse = nn.ModuleList(nn.Conv2d(channels, wide, 1) for channels in coarse)
         self.lat5 = nn.Conv2d(thirty_second, wide, 1)
+        self.mix5 = nn.Sequential(Mixer(wide), Mixer(wide))
         self.lat4 = nn.Conv2d(sixteenth, wide, 1)
         self.mix4 = nn.Sequential(Mixer(wide), Mixer(wide))
         self.lat3 = nn.Conv2d(eighth, wide, 1)
@@ -209,11 +260,27 @@ class ContextHead(nn.Module):
         self.out = nn.Conv2d(narrow, outputs, 1)
         self.upsample = _upsample()
 
-    def forward(self, taps: list[Tensor], features: Tensor) -> Tensor:
-        """Map the trunk's taps and (B, 24, H / 4, W / 4) features to (B, outputs, H / 4, W / 4)."""
+    def forward(self, taps: list[Tensor], features: Tensor, coarse: list[Tensor]) -> Tensor:
+        """Map to (B, outputs, H / 4, W / 4).
+
+        Args:
+            taps: the trunk's four, of the image.
+            features: (B, 24, H / 4, W / 4), the pyramid's.
+            coarse: of the half image, at 1/8, 1/16, 1/32 and 1/64; empty without a second look.
+        """
         _, eighth, sixteenth, thirty_second = taps
-        merged = self.mix4(F.relu(self.upsample(self.lat5(thirty_second)) + self.lat4(sixteenth)))
-        merged = self.mix3(F.relu(self.upsample(merged) + self.lat3(eighth)))
+        second = [layer(maps) for layer, maps in zip(self.coarse, coarse, strict=True)]
+        merged = self.lat5(thirty_second)
+        if second:
+            height, width = merged.shape[-2:]
+            coarsest = self.upsample(second[3])
+            if coarsest.shape != merged.shape:
+                coarsest = coarsest[..., :height, :width]
+            merged = merged + second[2] + coarsest
+        merged = self.upsample(self.mix5(merged)) + self.lat4(sixteenth)
+        merged = self.mix4(F.relu(merged + second[1] if second else merged))
+        merged = self.upsample(merged) + self.lat3(eighth)
+        merged = self.mix3(F.relu(merged + second[0] if second else merged))
         merged = self.mix2(F.relu(self.upsample(self.reduce(merged)) + self.lat2(features)))
         maps: Tensor = self.out(merged)
         return maps
@@ -230,6 +297,11 @@ class Mixer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, channels, H, W) to the same shape."""
         return x + F.relu(self.pw(self.dw(x)))
+
+
+def in_eights(channels: float) -> int:
+    """The nearest multiple of eight, as MobileNets have them."""
+    return int(channels + 4) // 8 * 8
 
 
 def _upsample() -> nn.Module:

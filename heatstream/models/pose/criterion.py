@@ -77,7 +77,7 @@ def loss_terms(
         settings: the weights.
 
     Returns:
-        Scalars "heatmap4", "heatmap2", "push", "pull" and, with SAHR, "scale4" and "scale2".
+        Scalars "heatmap4", "heatmap2", "push", "pull" and, with SAHR, "scale4" and "scale2", of what weighs anything.
 
     Raises:
         TrainingError: when the settings need scale maps and `output` holds none.
@@ -87,6 +87,8 @@ def loss_terms(
     terms: dict[str, Tensor] = {}
     with torch.autocast(output.tags.device.type, enabled=False):
         for index, (name, weight) in enumerate(zip(("4", "2"), settings.heatmap_weights, strict=True)):
+            if not weight:
+                continue
             target, mask = targets[index], masks[index]
             scale = output.scales[index].float() if settings.scale_adaptive and output.scales is not None else None
             prediction = output.heatmaps[index].float()

@@ -54,7 +54,7 @@ class TrainingSet:
     """Augmented samples by global number, for torch's DataLoader: `self[i]` is a pure function of (seed, i).
 
     So the number of the next sample is all that an exact resume needs, and processes that share a batch make the
-    samples that one process alone would.
+    samples that a single process would.
 
     Args:
         sets: each set's settings and photos.
@@ -62,6 +62,8 @@ class TrainingSet:
         augment: how they differ from the photos.
         skeleton: for the joints that a flip exchanges.
         seed: of everything random.
+        more_sizes: further sides, which batches have in turn with `size`.
+        batch: samples per batch, which have the same side.
     """
 
     def __init__(
@@ -72,13 +74,15 @@ class TrainingSet:
         augment: AugmentSettings,
         skeleton: Skeleton,
         seed: int,
+        more_sizes: Sequence[int] = (),
+        batch: int = 1,
     ) -> None:
-        self.size = size
         self.photos = [photo for _, photos in sets for photo in photos]
         self.frames = FrameCache(self.photos)
         self.mixture = Mixture([len(photos) for _, photos in sets], [settings.weight for settings, _ in sets], seed)
         self._settings = [settings for settings, _ in sets]
         self._starts = np.cumsum([0, *(len(photos) for _, photos in sets)])
+        self._sizes, self._batch = (size, *more_sizes), batch
         self._augment = augment
         self._flip = np.array(skeleton.flip_indices)
         self._seed = seed
@@ -94,11 +98,12 @@ class TrainingSet:
             DatasetError: a photo is missing, damaged or of the wrong size.
         """
         rng = np.random.default_rng((self._seed, number))
+        size = self._sizes[number // self._batch % len(self._sizes)]
         chosen, first = self.mixture.place(number)
-        tiles = draw_tiles(self.size, self._augment, rng)
+        tiles = draw_tiles(size, self._augment, rng)
         others = rng.integers(self._starts[chosen + 1] - self._starts[chosen], size=len(tiles) - 1)
-        image = np.zeros((self.size, self.size, 3), np.uint8)
-        region = np.ones((self.size // 2, self.size // 2), np.uint8)
+        image = np.zeros((size, size, 3), np.uint8)
+        region = np.ones((size // 2, size // 2), np.uint8)
         views = []
         for place, tile in zip((first, *others.tolist()), tiles, strict=True):
             index = int(self._starts[chosen]) + place
@@ -115,11 +120,13 @@ class TrainingSet:
         all_extents = np.zeros(MAX_PEOPLE, np.float32)
         all_extents[: len(kept)] = extents[kept]
         quarter = people[kept] * (0.25, 0.25, 1.0)
+        if jitter := self._augment.tag_jitter:
+            quarter[:, :, :2] += rng.uniform(-jitter, jitter, quarter[:, :, :2].shape)
         return Sample(
             image=alter(image, self._augment, rng),
             people=all_people,
             extents=all_extents,
-            joints=joint_indices(quarter, (self.size // 4, self.size // 4), MAX_PEOPLE, True),
+            joints=joint_indices(quarter, (size // 4, size // 4), MAX_PEOPLE, True),
             region=region,
             labelled=np.logical_and.reduce([view.known_joints for view in views]).astype(np.uint8),
             index=np.int64(self._starts[chosen] + first),
@@ -132,16 +139,27 @@ def load_training_set(
     skeleton: Skeleton,
     *,
     seed: int,
+    batch: int = 1,
     progress: Progress | None = None,
 ) -> TrainingSet:
     """Read the sets and fill the frame cache; start workers only afterwards.
+
+    `batch` samples in a row have the same side.
 
     Raises:
         DatasetError: see `read_photos` and `FrameCache.frame`.
     """
     root = find_root(settings.root)
     sets = [(one, read_photos(root / one.annotations, root / one.images, skeleton)) for one in settings.sets]
-    result = TrainingSet(sets, size=settings.size, augment=augment, skeleton=skeleton, seed=seed)
+    result = TrainingSet(
+        sets,
+        size=settings.size,
+        augment=augment,
+        skeleton=skeleton,
+        seed=seed,
+        more_sizes=settings.more_sizes,
+        batch=batch,
+    )
     result.frames.preload(settings.cache_gb, progress)
     return result
 

@@ -59,22 +59,35 @@ def _freeze(network: nn.Module, frozen: Sequence[str]) -> None:
 
 
 def build_optimiser(network: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
-    """The optimiser of everything in `network` that learns; one fused call per step."""
-    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    if settings.optimiser == "adam":
-        groups = [{"params": learning, "weight_decay": settings.weight_decay}]
-        kind: Any = torch.optim.Adam
-    else:
-        # Norms and biases have one dimension; pulling them to zero only hurts.
-        matrices = [parameter for parameter in learning if parameter.dim() > 1]
-        rest = [parameter for parameter in learning if parameter.dim() <= 1]
-        groups = [
-            {"params": matrices, "weight_decay": settings.weight_decay},
-            {"params": rest, "weight_decay": 0.0},
-        ]
-        kind = torch.optim.AdamW
+    """The optimiser of everything in `network` that learns; one fused call per step.
+
+    Each group of parameters has a "rate_factor", its share of the learning rate.
+
+    Raises:
+        RecipeError: a slow module is not in the network, or is frozen.
+    """
+    starts = tuple(f"{name}." for name in settings.slow_modules)
+    learning = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
+    for start in starts:
+        if not any(name.startswith(start) for name in learning):
+            modules = ", ".join(sorted({name.split(".")[0] for name in learning}))
+            raise RecipeError(f"train.slow_modules: {start[:-1]} is no module that learns; those are {modules}")
+    spares = settings.optimiser == "adamw"  # norms and biases have one dimension; pulling them to zero only hurts
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in learning.items():
+        factor = settings.slow_factor if name.startswith(starts) else 1.0
+        decay = 0.0 if spares and parameter.dim() <= 1 else settings.weight_decay
+        groups.setdefault((factor, decay), []).append(parameter)
+    kind: Any = torch.optim.Adam if settings.optimiser == "adam" else torch.optim.AdamW
     optimiser: torch.optim.Optimizer = kind(
-        groups, lr=settings.rate, betas=MOMENTA[settings.optimiser], eps=EPSILON[settings.optimiser], fused=True
+        [
+            {"params": parameters, "weight_decay": decay, "rate_factor": factor}
+            for (factor, decay), parameters in groups.items()
+        ],
+        lr=settings.rate,
+        betas=MOMENTA[settings.optimiser],
+        eps=EPSILON[settings.optimiser],
+        fused=True,
     )
     return optimiser
 

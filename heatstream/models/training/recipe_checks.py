@@ -35,10 +35,11 @@ def check_files(recipe: AnyRecipe) -> None:
         path = root / name
         if not (path.is_dir() if is_folder else path.is_file()):
             missing.append(f"{key}: {_missing(path, 'folder' if is_folder else 'file')}")
-    init = weights_file(recipe.model.init)
-    if recipe.model.init and not init.is_file():
-        bundled = [entry.name for entry in CATALOG.values() if entry.bundled]
-        missing.append(f"model.init: {_missing(init, 'file', others=bundled)}")
+    teacher = getattr(recipe, "teacher", None)
+    for key, name in (("model.init", recipe.model.init), ("teacher.checkpoint", teacher.checkpoint if teacher else "")):
+        if name and not weights_file(name).is_file():
+            bundled = [entry.name for entry in CATALOG.values() if entry.bundled]
+            missing.append(f"{key}: {_missing(weights_file(name), 'file', others=bundled)}")
     if missing:
         raise RecipeError("\n".join(missing))
 

@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from heatstream import skeletons
+from heatstream.models.checkpoints import load_checkpoint
 from heatstream.models.data.loader import Samples
 from heatstream.models.landmarks.criterion import LandmarkCriterion
 from heatstream.models.landmarks.dataset import load_landmark_set
 from heatstream.models.landmarks.preview import draw_landmarks
+from heatstream.models.networks.registry import create
 from heatstream.models.pose.criterion import Criterion
 from heatstream.models.pose.dataset import load_training_set
+from heatstream.models.pose.distillation import DistillationCriterion, Teacher
 from heatstream.models.pose.preview import draw_batch
 from heatstream.models.settings import AnyRecipe, LandmarkRecipe
 from heatstream.models.torch_import import Tensor, nn
@@ -60,10 +63,19 @@ def score_of(recipe: AnyRecipe) -> Score:
 
 
 def make_criterion(recipe: AnyRecipe) -> AnyCriterion:
-    """What is minimised."""
+    """What is minimised.
+
+    Raises:
+        CheckpointError: the teacher's checkpoint does not fit its network.
+    """
     if isinstance(recipe, LandmarkRecipe):
         return LandmarkCriterion(recipe.loss, seed=recipe.train.seed)
-    return Criterion(recipe.loss)
+    criterion, settings = Criterion(recipe.loss), recipe.teacher
+    if settings is None:
+        return criterion
+    network = create(settings.network, skeleton=recipe.model.skeleton)
+    load_checkpoint(network, settings.checkpoint)
+    return DistillationCriterion(criterion, Teacher(network, settings.sizes), settings)
 
 
 def load_samples(recipe: AnyRecipe, progress: Progress | None = None) -> Samples:
@@ -75,10 +87,12 @@ def load_samples(recipe: AnyRecipe, progress: Progress | None = None) -> Samples
     skeleton, seed = skeletons.get(recipe.model.skeleton), recipe.train.seed
     if isinstance(recipe, LandmarkRecipe):
         return load_landmark_set(recipe.data, recipe.augment, skeleton, seed=seed, progress=progress)
-    return load_training_set(recipe.data, recipe.augment, skeleton, seed=seed, progress=progress)
+    return load_training_set(
+        recipe.data, recipe.augment, skeleton, seed=seed, batch=recipe.train.batch, progress=progress
+    )
 
 
 def draw_samples(recipe: AnyRecipe, batch: Any) -> NDArray[np.uint8]:
-    """The first samples of a batch as a picture for people, (height, width, 3) uint8 BGR."""
+    """The first samples of a batch as a human-readable picture, (height, width, 3) uint8 BGR."""
     skeleton = skeletons.get(recipe.model.skeleton)
     return draw_landmarks(batch, skeleton) if isinstance(recipe, LandmarkRecipe) else draw_batch(batch, skeleton)

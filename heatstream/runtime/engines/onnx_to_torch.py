@@ -185,6 +185,14 @@ def _operators(torch: Any) -> dict[str, Callable[[Values, Attributes], Values]]:
         low, high = [*values[1:], None, None][:2]
         return [values[0].clamp(None if low is None else float(low), None if high is None else float(high))]
 
+    def depth_to_space(values: Values, given: Attributes) -> Values:
+        assert given.get("mode") == b"CRD", "our exports order pixels as torch does"
+        return [functional.pixel_shuffle(values[0], given["blocksize"])]
+
+    def divide(values: Values, given: Attributes) -> Values:
+        whole = not values[0].is_floating_point()
+        return [torch.div(values[0], values[1], rounding_mode="trunc" if whole else None)]
+
     def constant(values: Values, given: Attributes) -> Values:
         from onnx import numpy_helper
 
@@ -199,6 +207,8 @@ def _operators(torch: Any) -> dict[str, Callable[[Values, Attributes], Values]]:
         "Constant": constant,
         "Conv": convolve,
         "ConvTranspose": convolve_transposed,
+        "DepthToSpace": depth_to_space,
+        "Div": divide,
         "Identity": lambda values, given: [values[0]],
         "Mul": lambda values, given: [values[0] * values[1]],
         "Range": lambda values, given: [torch.arange(*(value.item() for value in values))],
@@ -207,6 +217,7 @@ def _operators(torch: Any) -> dict[str, Callable[[Values, Attributes], Values]]:
         "Shape": lambda values, given: [
             torch.tensor(values[0].shape[given.get("start", 0) : given.get("end", values[0].dim())])
         ],
+        "Sigmoid": lambda values, given: [values[0].sigmoid()],
         "Split": split,
         "Squeeze": lambda values, given: [values[0].squeeze()],
         "Sub": lambda values, given: [values[0] - values[1]],

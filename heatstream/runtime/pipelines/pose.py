@@ -9,7 +9,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,7 +91,7 @@ class CpuPosePipeline(PosePipeline):
     def __init__(
         self,
         engine: Engine,
-        settings: DecodeSettings | None = None,
+        settings: DecodeSettings | Mapping[str, Any] | None = None,
         *,
         flip: bool = False,
         scales: tuple[float, ...] = (1.0,),
@@ -183,7 +185,7 @@ class CpuPosePipeline(PosePipeline):
         # All geometries lead to the same place; the official evaluation goes back by that of the smallest scale.
         keypoints = inferred.geometries[-1].to_source(poses.keypoints, (heatmaps.shape[2], heatmaps.shape[3]))
         keypoints[poses.keypoint_scores == 0] = 0  # a missing keypoint stays at (0, 0)
-        return finished(replace(poses, keypoints=keypoints))
+        return finished(replace(poses, keypoints=keypoints), self.info)
 
     def for_throughput(self) -> CpuPosePipeline:
         """The same pipeline with an engine for several frames at once."""

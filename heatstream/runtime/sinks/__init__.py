@@ -10,9 +10,10 @@ from heatstream.runtime.sinks.picture import PictureSink
 from heatstream.runtime.sinks.recorder import Recorder
 from heatstream.runtime.sinks.save import save_sink
 from heatstream.runtime.sinks.video import VideoSink
-from heatstream.runtime.sinks.window import WindowSink, display_trouble
+from heatstream.runtime.sinks.window import KEYS_TEXT, WindowSink, display_trouble
 
 __all__ = [
+    "KEYS_TEXT",
     "ClipRecorder",
     "CocoSink",
     "Draw",

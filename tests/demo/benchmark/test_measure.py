@@ -155,7 +155,7 @@ def test_a_size_holds_for_frames_of_every_shape() -> None:
     sized = CpuPosePipeline(ResizedEngine(FakeEngine(), (128, 192)))
     assert sized.prepare(FEED.frames[0]).images[0].shape == (1, 3, 128, 192)
     assert sized.for_throughput().prepare(FEED.frames[0]).images[0].shape == (1, 3, 128, 192)
-    with pytest.raises(InputError, match="points takes images of 64x64 px alone: leave --size out"):
+    with pytest.raises(InputError, match="points takes images of 64x64 px only: leave --size out"):
         ResizedEngine(FakeLandmarkEngine(POINTS), (128, 128))
 
 

@@ -16,12 +16,10 @@ torch = pytest.importorskip("torch")
 
 from heatstream.errors import CheckpointError  # noqa: E402
 from heatstream.models.networks import movenet  # noqa: E402
-from heatstream.models.networks.swahr_small import SwahrSmall  # noqa: E402
-
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+from heatstream.models.networks.registry import create  # noqa: E402
 
 
-def _package(path: Path, layers: list[dict[str, Any]]) -> tuple[Path, dict[str, Any]]:
+def _package(path: Path, name: str, layers: list[dict[str, Any]]) -> tuple[Path, dict[str, Any]]:
     """A package of random FP16 weights, a number in between, and what a reader should make of it."""
     rng = np.random.default_rng(0)
     data, entries, wanted = b"", [], {}
@@ -42,47 +40,39 @@ def _package(path: Path, layers: list[dict[str, Any]]) -> tuple[Path, dict[str, 
     first = 2 * int(np.prod(entries[0]["shape"]))
     data = data[:first] + np.int32(256).tobytes() + data[first:]
     with tarfile.open(path, "w:gz") as package:
-        for name, content in (
-            ("package/models/movenet-multipose.json", json.dumps({"weightsManifest": [{"weights": entries}]}).encode()),
-            ("package/models/movenet-multipose.bin", data),
+        for file, content in (
+            (f"package/models/{name}.json", json.dumps({"weightsManifest": [{"weights": entries}]}).encode()),
+            (f"package/models/{name}.bin", data),
         ):
-            member = tarfile.TarInfo(name)
+            member = tarfile.TarInfo(file)
             member.size = len(content)
             package.addfile(member, io.BytesIO(content))
     return path, wanted
 
 
-def test_every_layer_is_found_and_turned(golden: Callable[[str], Any], tmp_path: Path) -> None:
-    path, wanted = _package(tmp_path / "models.tgz", golden("movenet/movenet_multipose_layers.json")["layers"])
+@pytest.mark.parametrize(("network", "model"), [("swahr-small", "multipose"), ("swahr-tiny", "lightning")])
+def test_every_layer_is_found_and_turned(
+    golden: Callable[[str], Any], tmp_path: Path, network: str, model: str
+) -> None:
+    layers = golden(f"movenet/movenet_{model}_layers.json")["layers"]
+    path, wanted = _package(tmp_path / "models.tgz", f"movenet-{model}", layers)
     ours = {"heads.kpt_heatmap": "quarter_head", "heads.kpt_offset": "half_head"}
     for theirs, name in ours.items():
         wanted = {key.replace(theirs, name): value for key, value in wanted.items()}
     wanted = {k: v for k, v in wanted.items() if not k.startswith(("heads.", "half_head.out."))}
-    found = movenet.read_movenet(path)
+    found = movenet.read_movenet(path, network)
     assert set(found) == set(wanted)
     for key, value in wanted.items():
         np.testing.assert_array_equal(found[key], value, err_msg=key)
-    shapes = {key: value.shape for key, value in SwahrSmall().state_dict().items()}
+    shapes = {key: value.shape for key, value in create(network).state_dict().items()}
     assert all(shapes[key] == value.shape for key, value in found.items())
 
 
-def test_folding_keeps_the_first_layer(tmp_path: Path) -> None:
-    rng = np.random.default_rng(1)
-    first = {
-        "backbone.conv1.weight": rng.normal(size=(48, 3, 3, 3)).astype(np.float32),
-        "backbone.conv1.bias": rng.normal(size=48).astype(np.float32),
-    }
-    pixels = torch.from_numpy(rng.integers(0, 256, (1, 3, 16, 16)).astype(np.float32))
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
-    convolved = []
-    for images, weights in (
-        (pixels * movenet.INPUT_SCALE - 1, first),
-        ((pixels / 255 - mean) / std, movenet.fold_normalisation(first, MEAN, STD)),
-    ):
-        layer = SwahrSmall().backbone.conv1
-        layer.load_state_dict({key.split(".")[-1]: torch.from_numpy(value) for key, value in weights.items()})
-        convolved.append(layer(images)[:, :, :-1, :-1].detach())  # the last row and column see the border
-    torch.testing.assert_close(convolved[0], convolved[1], atol=2e-5, rtol=1e-5)
+def test_images_come_in_movenets_normalisation() -> None:
+    pixels = torch.arange(256.0).view(1, 1, 16, 16).expand(1, 3, 16, 16)
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (movenet.MEAN, movenet.STD))
+    scale, shift = (torch.tensor(values).view(1, 3, 1, 1) for values in movenet.pretrained_normalisation())
+    torch.testing.assert_close((pixels / 255 - mean) / std * scale + shift, pixels * movenet.INPUT_SCALE - 1)
 
 
 def test_what_is_not_the_package_is_refused(tmp_path: Path) -> None:

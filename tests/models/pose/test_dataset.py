@@ -152,3 +152,22 @@ def test_real_windows_show_labelled_bodies(shared_data: Callable[[str], Path]) -
             assert "lspet" in training_set.photo_name(int(sample.index))
             faceless += 1
     assert faceless > 5
+
+
+def test_batches_have_their_sides_in_turn(tmp_path: Path) -> None:
+    write_set(tmp_path, [], size=(64, 64))
+    photo = made_photo([person({0: (32, 32, 2)})], path=tmp_path / "photos" / "1.png")
+    sets = [(SetSettings("", ""), [photo])]
+    training_set = TrainingSet(sets, size=64, more_sizes=(96,), batch=2, augment=PLAIN, skeleton=COCO_17, seed=0)
+    assert [len(training_set[number].image) for number in range(6)] == [64, 64, 96, 96, 64, 64]
+    assert training_set[2].region.shape == (48, 48)
+
+
+def test_tags_are_read_beside_the_joint(tmp_path: Path) -> None:
+    write_set(tmp_path, [], size=(64, 64))
+    photo = made_photo([person({0: (32, 32, 2)})], path=tmp_path / "photos" / "1.png")
+    sets = [(SetSettings("", ""), [photo])]
+    jittered = TrainingSet(sets, size=64, augment=replace(PLAIN, tag_jitter=1.5), skeleton=COCO_17, seed=0)
+    places = {divmod(int(jittered[number].joints[0, 0, 0]), 16) for number in range(30)}
+    assert len(places) > 4
+    assert all(6 <= row <= 9 and 6 <= column <= 9 for row, column in places)

@@ -116,7 +116,7 @@ def test_set_reaches_into_a_set() -> None:
         ("data.sets=[]", ["data.sets = []", "one [[data.sets]] section or more"]),
         ("augment.flip=1.5", ["augment.flip = 1.5", "1 or less"]),
         ("augment.scale=[2, 1]", ["augment.scale", "the smaller first"]),
-        ("loss.heatmap_weights=[0, 0]", ["loss.heatmap_weights", "not both 0"]),
+        ("loss.heatmap_weights=[0, 0]", ["loss.heatmap_weights", "both 0", "[teacher]"]),
     ],
 )
 def test_what_cannot_be_is_one_line_that_names_the_key(change: str, words: list[str]) -> None:

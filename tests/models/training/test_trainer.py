@@ -261,6 +261,50 @@ def test_norms_and_biases_are_spared_the_weight_decay(recipe_file: Path) -> None
     assert decayed == {True: 0.01, False: 0.0}
 
 
+def test_slow_modules_learn_at_their_share_of_the_rate(recipe_file: Path) -> None:
+    changes = ["train.slow_modules=['stem', 'stage4']", "train.slow_factor=0.25"]
+    recipe = read_recipe(recipe_file, changes)
+    network = build_network(recipe)[0]
+    factors = {
+        p: group["rate_factor"]
+        for group in build_optimiser(network, recipe.train).param_groups
+        for p in group["params"]
+    }
+    for name, parameter in network.named_parameters():
+        assert factors[parameter] == (0.25 if name.startswith(("stem.", "stage4.")) else 1), name
+
+
+def test_frozen_modules_keep_their_weights(recipe_file: Path) -> None:
+    network, _ = build_network(read_recipe(recipe_file, ["model.frozen=['stem', 'stage8.0']"]))
+    frozen = {name for name, parameter in network.named_parameters() if not parameter.requires_grad}
+    assert frozen
+    assert all(name.startswith(("stem.", "stage8.0.")) for name in frozen)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("model.frozen=['trunk']", "model.frozen: there is no module trunk; the network has half_features"),
+        ("train.slow_modules=['trunk']", "train.slow_modules: trunk is no module that learns"),
+    ],
+)
+def test_modules_that_are_not_there_are_refused(recipe_file: Path, change: str, message: str) -> None:
+    recipe = read_recipe(recipe_file, [change])
+    with pytest.raises(RecipeError, match=message):
+        build_optimiser(build_network(recipe)[0], recipe.train)
+
+
+def test_a_student_learns_from_a_teacher(recipe_file: Path, tmp_path: Path) -> None:
+    """With labels of heatmaps left out: the terms are the teacher's and the tags'."""
+    changes = [
+        *("train.steps=1", "loss.heatmap_weights=[0, 0]", "loss.scale_adaptive=false"),
+        *("teacher.network=swahr-mobile", "teacher.checkpoint=swahr-mobile", "teacher.sizes=[64, 96]"),
+    ]
+    notes = Notes()
+    train(read_recipe(recipe_file, changes), tmp_path, notes)
+    assert set(notes.numbers[-1].terms) == {"push", "pull", "teacher4", "teacher2"}
+
+
 def test_training_starts_from_given_weights(recipe_file: Path, tmp_path: Path) -> None:
     train(read_recipe(recipe_file, ["train.steps=1"]), tmp_path)
     network, report = build_network(read_recipe(recipe_file, [f"model.init={tmp_path / 'last.pt'}", "train.seed=7"]))

@@ -12,6 +12,7 @@ import pytest
 from heatstream.errors import InputError, ModelFileError
 from heatstream.kernels import DecodeSettings, Geometry
 from heatstream.results import StageTimes
+from heatstream.runtime.pipelines.base import least_height
 from heatstream.runtime.pipelines.pose import CpuPosePipeline, NetworkInput
 from heatstream.skeletons import COCO_17
 from tests.fakes.runtime import SPOTS, FakeEngine, spot
@@ -282,3 +283,18 @@ def test_the_smallest_scale_decides_what_is_rounded() -> None:
     assert prepared.size == (128, 256)
     (image,) = CpuPosePipeline(FakeEngine(info)).prepare(frame).images
     assert image.shape == (1, 3, 128, 192)
+
+
+def test_calibrated_scores_are_read_off_the_curve() -> None:
+    frame = spot(48, 64, 30, 20)
+    plain = CpuPosePipeline(FakeEngine())(frame).poses
+    info = replace(SPOTS, calibration=((0.0, 0.0), (1.0, 0.5)))
+    calibrated = CpuPosePipeline(FakeEngine(info))(frame).poses
+    np.testing.assert_allclose(calibrated.scores, plain.scores / 2, rtol=1e-6)
+    np.testing.assert_array_equal(calibrated.keypoint_scores, plain.keypoint_scores)
+
+
+def test_the_least_height_of_a_confidence_is_its_place_on_the_curve() -> None:
+    info = replace(SPOTS, calibration=((0.0, 0.0), (0.2, 0.5), (1.0, 0.9)))
+    assert [least_height(info, value) for value in (0.0, 0.25, 0.5, 0.7)] == pytest.approx([0.0, 0.1, 0.2, 0.6])
+    assert least_height(SPOTS, 0.3) == 0.3

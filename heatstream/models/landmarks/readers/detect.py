@@ -57,7 +57,7 @@ class LandmarkDataset:
     """A set of labelled faces or bodies, not read yet.
 
     Attributes:
-        title: its name, for people.
+        title: its human-readable name.
         skeleton: of its labels.
         measure: how it is measured: "nme" for faces, "pckh" for MPII, "oks" for COCO.
         norm: what its papers divide errors of faces by.
@@ -216,7 +216,7 @@ def _with_points(count: object, labels: Path) -> Skeleton:
 
 
 def _of_coco(content: dict[str, Any]) -> Skeleton:
-    """CrowdPose's has 14 keypoints; what is wrong in the file is told by who reads it."""
+    """CrowdPose's has 14 keypoints; the reader reports what is wrong in the file."""
     categories = content.get("categories") or [{}]
     counts = {len(each.get("keypoints", ())) for each in categories if isinstance(each, dict)}
     return CROWDPOSE_14 if CROWDPOSE_14.num_keypoints in counts else COCO_17
