@@ -107,15 +107,22 @@ class ModelSource:
         return bytes(model.SerializeToString())
 
 
-def read_model(path: Path) -> ModelSource:
+def read_model(path: Path, *, short_side: int | None = None) -> ModelSource:
     """Read a model file and check that it is what it says.
+
+    Args:
+        path: of the file.
+        short_side: of the frames it is fed, px; for files of any size. The file's own when left out.
 
     Raises:
         ModelFileError: it is missing, damaged, not ours, or contradicts itself.
+        InputError: it takes images of one size only, or the short side is not such.
     """
     session = open_session(path, optimised=False)
     info = ModelInfo.from_metadata(session.get_modelmeta().custom_metadata_map, path=path)
     info.check_io(session.get_inputs(), session.get_outputs(), path=path)
+    if short_side is not None:
+        info = info.with_short_side(short_side)
     return ModelSource(path, info, _digest(path))
 
 
