@@ -109,7 +109,8 @@ class Stream(Iterator[Result]):
 
     It starts working at once. A loop that leaves early should close it, or use it in a ``with`` statement; a
     stream that is thrown away stops too. Iterate on one thread, or in one task of an event loop: ``async for`` and
-    ``async with`` do the same without blocking the loop. :meth:`summary` and :meth:`close` may be called from any thread.
+    ``async with`` do the same without blocking the loop. :meth:`summary` and :meth:`close` may be called from any
+    thread.
     """
 
     def __init__(
