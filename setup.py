@@ -66,6 +66,7 @@ setup(
     ],
     extras_require={
         "demo": ["scikit-image>=0.22", *PLOT],
+        "heic": ["pillow-heif>=0.18"],  # pictures of phones
         "plot": PLOT,
         "train": TRAIN,
         "gpu": ["cupy-cuda13x", "tensorrt-cu13", *NVRTC],
@@ -87,6 +88,7 @@ setup(
             "pytest>=8",
             "pytest-xdist>=3.6",
             "hypothesis>=6.100",
+            "pillow-heif>=0.18",
         ],
     },
     entry_points={"console_scripts": ["heatstream = heatstream.__main__:start"]},

@@ -55,6 +55,15 @@ OUTPUTS: Mapping[Task, Mapping[str, int]] = MappingProxyType(
 Maps of landmarks are unnormalised scores, only those of the landmark's class.
 """
 
+MOST_PIXELS = 2**22
+"""Of an input: 2048x2048. Everything between it and the people is of this order."""
+
+MOST_BATCH = 1024
+LONGEST_NAME = 100
+LONGEST_TEXT = 4000
+LONGEST_METADATA = 2**20
+LONGEST_SHOWN = 80
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -142,11 +151,17 @@ class ModelInfo:
             object.__setattr__(self, "calibration", pairs)
         multiple = FREE_SIZE_MULTIPLE if self.any_size is True else SIZE_MULTIPLE
         checks: dict[str, tuple[bool, str]] = {
-            "name": (_is_text(self.name), "a text"),
+            "name": (_is_text(self.name, LONGEST_NAME), f"a text of up to {LONGEST_NAME} printable characters"),
             "skeleton": (_is_skeleton(self.skeleton), f"one of {', '.join(skeletons.SKELETONS)}"),
-            "input_size": (_is_size(self.input_size, multiple), f"(height, width), multiples of {multiple}"),
+            "input_size": (
+                _is_size(self.input_size, multiple),
+                f"(height, width), multiples of {multiple}, up to {MOST_PIXELS:,} px",
+            ),
             "any_size": (isinstance(self.any_size, bool), "true or false"),
-            "batch": (self.batch is None or _is_count(self.batch), "a number of images, or null for any"),
+            "batch": (
+                self.batch is None or (_is_count(self.batch) and self.batch <= MOST_BATCH),
+                f"a number of images up to {MOST_BATCH}, or null for any",
+            ),
             "task": (self.task in get_args(Task), f"one of {', '.join(get_args(Task))}"),
             "mean": (_is_colour(self.mean), "three numbers"),
             "std": (_is_colour(self.std) and min(self.std) > 0, "three positive numbers"),
@@ -166,14 +181,14 @@ class ModelInfo:
             ),
             "geometry": (self.geometry in get_args(Convention), f"one of {', '.join(get_args(Convention))}"),
             "project": (isinstance(self.project, bool), "true or false"),
-            "weights": (isinstance(self.weights, str), "a text"),
-            "licence": (isinstance(self.licence, str), "a text"),
+            "weights": (self.weights == "" or _is_text(self.weights), "a text"),
+            "licence": (self.licence == "" or _is_text(self.licence), "a text"),
             "drift": (self.drift is None or (_is_number(self.drift) and self.drift >= 0), "at least 0, or null"),
-            "heatstream_version": (isinstance(self.heatstream_version, str), "a text"),
+            "heatstream_version": (_is_text(self.heatstream_version, LONGEST_NAME), "a text"),
         }
         for name, (holds, expected) in checks.items():
             if not holds:
-                raise InputError(f"ModelInfo.{name} must be {expected}, got {getattr(self, name)!r}")
+                raise InputError(f"ModelInfo.{name} must be {expected}, got {_short(getattr(self, name))}")
 
     @property
     def num_keypoints(self) -> int:
@@ -225,6 +240,8 @@ class ModelInfo:
                 f"{path} does not describe itself as a heatstream model: make one with 'heatstream export'"
             )
         try:
+            if len(metadata[METADATA_KEY]) > LONGEST_METADATA:
+                raise ValueError(f"they are longer than {LONGEST_METADATA:,} characters")
             content = json.loads(metadata[METADATA_KEY])
             number = content.pop("format")
             if _is_count(number) and number > FORMAT:
@@ -234,7 +251,14 @@ class ModelInfo:
                 )
             known = {item.name for item in fields(cls)}
             return cls(**{name: value for name, value in content.items() if name in known})
-        except (ValueError, TypeError, KeyError, AttributeError) as error:  # InputError is a ValueError
+        except (
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+            RecursionError,
+            OverflowError,
+        ) as error:  # InputError is a ValueError
             raise ModelFileError(
                 f"{path} holds damaged heatstream metadata ({_one_line(error)}): export the model again"
             ) from error
@@ -302,11 +326,22 @@ def _nearest_short_side(value: object) -> str:
 
 def _one_line(error: Exception) -> str:
     text = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-    return " ".join(text.split())
+    text = " ".join(text.encode("ascii", "backslashreplace").decode().split())
+    return text if len(text) <= 4 * LONGEST_SHOWN else f"{text[: 4 * LONGEST_SHOWN]}..."
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and bool(value)
+def _is_text(value: object, longest: int = LONGEST_TEXT) -> bool:
+    """Something to print: no control characters, nor halves of characters."""
+    return isinstance(value, str) and 0 < len(value) <= longest and value.replace("\n", " ").isprintable()
+
+
+def _short(value: object) -> str:
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits; lists in lists without end
+        return type(value).__name__
+    text = text.encode("ascii", "backslashreplace").decode()
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
 
 
 def _is_number(value: object) -> bool:
@@ -326,7 +361,10 @@ def _is_skeleton(value: object) -> bool:
 
 def _is_size(value: object, multiple: int) -> bool:
     return (
-        isinstance(value, tuple) and len(value) == 2 and all(_is_count(side) and side % multiple == 0 for side in value)
+        isinstance(value, tuple)
+        and len(value) == 2
+        and all(_is_count(side) and side % multiple == 0 for side in value)
+        and value[0] * value[1] <= MOST_PIXELS
     )
 
 
@@ -349,7 +387,7 @@ def _is_outputs(value: object, task: Task) -> bool:
     return (
         isinstance(value, Mapping)
         and bool(value)
-        and all(name in OUTPUTS.get(task, {}) and _is_count(stride) for name, stride in value.items())
+        and all(name in OUTPUTS.get(task, {}) and _is_count(stride) and stride <= 64 for name, stride in value.items())
     )
 
 

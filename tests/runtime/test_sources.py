@@ -17,6 +17,8 @@ import pytest
 
 from heatstream.errors import SourceError
 from heatstream.pictures import read_picture
+from heatstream.quiet_opencv import SILENT
+from heatstream.quiet_opencv import _levels as levels
 from heatstream.runtime.sources import Frame, base, images, live, open_source, opencv
 from tests.fakes.runtime import write_video
 
@@ -424,12 +426,12 @@ def test_what_fails_within_the_deadline_raises_its_own_error() -> None:
 
 
 def test_the_quiet_ends_and_leaves_no_trace(tmp_path: Path) -> None:
-    level, environment = cv2.utils.logging.getLogLevel(), dict(os.environ)
+    level, environment = levels.getLogLevel(), dict(os.environ)
     with opencv.quiet(), opencv.quiet():
-        assert cv2.utils.logging.getLogLevel() == cv2.utils.logging.LOG_LEVEL_SILENT
+        assert levels.getLogLevel() == SILENT
     with pytest.raises(SourceError):
         open_source(_file("noise.mp4", bytes(range(256)) * 40)(tmp_path))
-    assert cv2.utils.logging.getLogLevel() == level
+    assert levels.getLogLevel() == level
     assert dict(os.environ) == environment
 
 

@@ -229,7 +229,7 @@ def remove_relatives(spec: EngineSpec, folder: Path | None = None) -> list[Path]
 def _relatives(spec: EngineSpec, folder: Path) -> list[Path]:
     """Engines that differ only in model, version or machine, the newest first."""
     found = [path for path in folder.glob("*.engine") if path.name.startswith(spec.family)]
-    return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
+    return sorted(found, key=lambda path: path.lstat().st_mtime, reverse=True)  # of a dangling link its own
 
 
 def _timings_name(spec: EngineSpec) -> str:
@@ -241,7 +241,7 @@ def _locked(folder: Path, spec: EngineSpec, waiting: Callable[[Path], object], s
     path = folder / f".{spec.file_name}.lock"
     lock = filelock.FileLock(path)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # of others no engine is loaded
         try:
             lock.acquire(timeout=min(PATIENCE_SECONDS, seconds))
         except filelock.Timeout:

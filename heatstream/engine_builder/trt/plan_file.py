@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -158,7 +160,7 @@ class EngineRecord:
                 own |= {"verification": Verification.from_json(own["verification"])}
             model = ModelInfo.from_metadata({METADATA_KEY: json.dumps(content["model"])}, path=path)
             return cls(spec=EngineSpec(**spec), model=model, **own)
-        except (ValueError, TypeError, KeyError, AttributeError, ModelFileError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError, ModelFileError):
             raise damaged from None
 
 
@@ -226,10 +228,11 @@ def load_plan(path: str | Path, toolkit: Toolkit | None = None, gpu: Gpu | None 
         gpu: that is to run it; not checked when left out.
 
     Raises:
-        EngineFileError: plan or sidecar is missing, damaged or edited, or the engine is for another version or GPU.
-            The message says which.
+        EngineFileError: plan or sidecar is missing, damaged or edited, the engine is for another version or GPU, or
+            somebody else could have put it there. The message says which.
     """
     path = Path(path)
+    _check_trust(path)
     record = read_record(path)
     if toolkit is not None:
         _check_machine(path, record.spec, toolkit, gpu)
@@ -259,6 +262,28 @@ def read_record(path: Path) -> EngineRecord:
         raise EngineFileError(f"the engine {path} has no sidecar {sidecar.name}") from None
     except OSError as error:
         raise EngineFileError(f"the sidecar {sidecar} cannot be read ({error.strerror})") from None
+
+
+def _check_trust(path: Path) -> None:
+    """Refuse an engine that somebody else could have put there: a plan is a program, and its digest has no key.
+
+    Raises:
+        EngineFileError: plan, sidecar or folder belongs to another user, or others may write in the folder.
+    """
+    if not hasattr(os, "geteuid"):
+        return
+    trusted = (os.geteuid(), 0)
+    advice = "build it again into a folder of your own"
+    for file in (path, sidecar_path(path), path.absolute().parent):
+        try:
+            status = file.stat()
+        except OSError:
+            continue  # what is missing is told by who reads it
+        if status.st_uid not in trusted:
+            raise EngineFileError(f"{file} belongs to another user, and an engine is a program", advice)
+        others = status.st_mode & stat.S_IWOTH or (status.st_mode & stat.S_IWGRP and status.st_gid != os.getegid())
+        if others:
+            raise EngineFileError(f"others may write {file}, and an engine is a program", advice)
 
 
 def _check_machine(path: Path, spec: EngineSpec, toolkit: Toolkit, gpu: Gpu | None) -> None:
