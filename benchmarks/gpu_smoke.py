@@ -53,8 +53,11 @@ def main() -> None:
 def _frames(source: str | None) -> list[NDArray[np.uint8]]:
     if source is None:
         return list(np.random.default_rng(0).integers(0, 255, (2, 480, 640, 3), dtype=np.uint8))
-    with open_source(source) as frames:
+    frames = open_source(source)
+    try:
         return [frame.image for frame in itertools.islice(frames, FRAMES)]
+    finally:
+        frames.close()
 
 
 def _quantiles(seconds: NDArray[np.float64]) -> dict[str, float]:

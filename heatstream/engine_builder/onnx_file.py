@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from heatstream.errors import ModelFileError
 
-__all__ = ["check_graph"]
+__all__ = ["check_graph", "external_files"]
 
 MOST_ELEMENTS = 512
 """Of one value, per pixel of the input: the widest network (W48) has 64 channels at 1/2, 16 per pixel."""
@@ -116,9 +116,7 @@ def check_graph(path: Path) -> None:
     graph = _read(path)
     if graph.functions or len(graph.nodes) > MOST_NODES:
         raise ModelFileError(f"{path} holds functions of its own, or more than {MOST_NODES} nodes: export it again")
-    for name in {tensor.location for tensor in graph.tensors.values()}:
-        if PurePosixPath(name).is_absolute() or ".." in name.replace("\\", "/").split("/") or "\0" in name:
-            raise ModelFileError(f"{path} takes weights from {name!r}, outside its folder: export it again")
+    _external_names(graph, path)
     sizes: dict[str, _Size] = {}
     products = 0.0
     for node in graph.nodes:
@@ -139,6 +137,28 @@ def check_graph(path: Path) -> None:
             sizes[output] = size
             if node.kind == "Constant" and node.tensor is not None:
                 graph.tensors[output] = node.tensor
+
+
+def external_files(path: Path) -> tuple[Path, ...]:
+    """The files beside an ONNX file that hold its weights, sorted.
+
+    Raises:
+        ModelFileError: one leads out of the file's folder or is missing, or the file is damaged.
+    """
+    names = _external_names(_read(path), path)
+    for name in names:
+        if not (path.parent / name).is_file():
+            raise ModelFileError(f"{path} has its weights in {path.parent / name}, which is missing: copy it too")
+    return tuple(path.parent / name for name in names)
+
+
+def _external_names(graph: _Graph, path: Path) -> list[str]:
+    """Relative names of the files that hold weights, all of them inside the file's folder."""
+    names = sorted({tensor.location for tensor in graph.tensors.values() if tensor.location})
+    for name in names:
+        if PurePosixPath(name).is_absolute() or ".." in name.replace("\\", "/").split("/") or "\0" in name:
+            raise ModelFileError(f"{path} takes weights from {name!r}, outside its folder: export it again")
+    return names
 
 
 def _grown(node: _Node, tensors: Mapping[str, _Tensor], sizes: Mapping[str, _Size], pixels: int) -> tuple[_Size, float]:

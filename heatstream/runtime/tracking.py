@@ -189,13 +189,14 @@ class Tracker:
         scales = self._tolerance(people)
         likeness, shifts, scatter = self._compare(people.points, people.weights, rows, tracks, scales)
         area = np.square(self._sizes)
-        if people.flips is not None:
+        good = likeness > FLIP_LOOK
+        lonely = people.usable.copy()
+        lonely[rows[good]] = False
+        if lonely.any() and people.flips is not None:
             # Flips are rare: only people and tracks are looked at again who found nobody.
-            good = likeness > FLIP_LOOK
-            known_rows, known_tracks = np.zeros(len(people.points), bool), np.zeros(len(self._ids), bool)
-            known_rows[rows[good]] = True
-            known_tracks[tracks[good]] = True
-            odd = np.flatnonzero(~(known_rows[rows] | known_tracks[tracks]))
+            found = np.zeros(len(self._ids), bool)
+            found[tracks[good]] = True
+            odd = np.flatnonzero(lonely[rows] & ~found[tracks])
             if len(odd):
                 points, weights = people.points[:, people.flips], people.weights[:, people.flips]
                 flipped, *others = self._compare(points, weights, rows[odd], tracks[odd], scales)

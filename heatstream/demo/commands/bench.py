@@ -135,7 +135,7 @@ def bench(
 
     _check_outputs(json, plot, compare)
     old = None if compare is None else Record.read(compare)
-    conditions = _conditions(
+    configs = _configs(
         models or ["swahr-mobile"],
         sizes=size,
         short_sides=short_side,
@@ -148,7 +148,7 @@ def bench(
     )
     feed = open_feed(source)
     with StopSignals() as stop:
-        record, error = _measure(conditions, feed, seconds, stop)
+        record, error = _measure(configs, feed, seconds, stop)
     console = Console()
     if record.runs:
         print_record(record, console)
@@ -171,7 +171,7 @@ def bench(
 
 
 def _measure(
-    conditions: Sequence[CaseConfig], feed: FrameFeed, seconds: float, stop: StopSignals
+    configs: Sequence[CaseConfig], feed: FrameFeed, seconds: float, stop: StopSignals
 ) -> tuple[Record, HeatstreamError | None]:
     """Everything that was measured until the end, a signal or an error."""
     from rich.console import Console
@@ -187,15 +187,15 @@ def _measure(
     console = Console(stderr=True, highlight=False)
     columns = TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        for condition in conditions:
+        for config in configs:
             if stop.received is not None:
                 break
-            task = bar.add_task(f"{condition.model}: making it ready", total=None)
+            task = bar.add_task(f"{config.model}: making it ready", total=None)
             try:
-                with Measurement(condition, feed, seconds=seconds) as measurement:
+                with Measurement(config, feed, seconds=seconds) as measurement:
                     bar.update(task, total=len(measurement))
-                    for way in stop.until_signalled(measurement):
-                        bar.update(task, advance=1, description=f"{condition.model}: {way.title}")
+                    for scenario in stop.until_signalled(measurement):
+                        bar.update(task, advance=1, description=f"{config.model}: {scenario.title}")
                     run = measurement.run()
             except HeatstreamError as failure:  # reported after the results so far have been shown
                 error = failure
@@ -214,7 +214,7 @@ def _measure(
     return record, error
 
 
-def _conditions(
+def _configs(
     models: Sequence[str],
     *,
     sizes: str | None,

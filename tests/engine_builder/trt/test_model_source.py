@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from heatstream.engine_builder.trt.external_data import external_files
+from heatstream.engine_builder.onnx_file import external_files
 from heatstream.engine_builder.trt.model_source import read_model
 from heatstream.errors import HeatstreamError, ModelFileError
 from tests.fakes.runtime import MODELS
@@ -27,12 +27,12 @@ def apart(tmp_path: Path) -> Path:
 
 
 def test_a_file_in_one_piece_has_none() -> None:
-    assert external_files(WHOLE, WHOLE.read_bytes()) == ()
+    assert external_files(WHOLE) == ()
 
 
 def test_other_weights_are_another_model(apart: Path) -> None:
     weights = apart.with_name("weights.bin")
-    assert external_files(apart, apart.read_bytes()) == (weights,)
+    assert external_files(apart) == (weights,)
     before = read_model(apart)
     weights.write_bytes(weights.read_bytes()[::-1])
     assert read_model(apart).sha256 != before.sha256
@@ -57,11 +57,14 @@ def test_weights_that_are_gone_or_elsewhere_are_refused(apart: Path, tmp_path: P
     with pytest.raises(HeatstreamError, match=r"weights\.bin"):
         read_model(apart)
     (tmp_path.parent / "side.bin").write_bytes(b"0" * 1000)
+    apart.write_bytes(apart.read_bytes().replace(b"weights.bin", b"../side.bin"))
     with pytest.raises(ModelFileError, match="outside its folder"):
-        external_files(apart, apart.read_bytes().replace(b"weights.bin", b"../side.bin"))
+        external_files(apart)
 
 
 @pytest.mark.parametrize("keep", [10, 200, -3])
-def test_a_damaged_file_is_one_sentence(keep: int) -> None:
-    with pytest.raises(ModelFileError, match="damaged"):
-        external_files(WHOLE, WHOLE.read_bytes()[:keep])
+def test_a_damaged_file_is_one_sentence(keep: int, tmp_path: Path) -> None:
+    path = tmp_path / "cut.onnx"
+    path.write_bytes(WHOLE.read_bytes()[:keep])
+    with pytest.raises(ModelFileError, match=r"cut\.onnx"):
+        external_files(path)

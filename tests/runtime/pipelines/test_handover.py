@@ -26,7 +26,7 @@ from heatstream.runtime.pipelines.pose_gpu import GpuPosePipeline
 from heatstream.runtime.sources import Frame
 from heatstream.runtime.stream import stream
 from tests.fakes.gpu import SPOTS_MODEL, FakeGpu
-from tests.fakes.runtime import spot
+from tests.fakes.runtime import FakeSource, spot
 
 ORIN = Gpu("Orin", "sm_87")
 JOB = BuildJob(str(SPOTS_MODEL), (64, 128))
@@ -58,27 +58,18 @@ class Counted(CpuPosePipeline):
         super().close()
 
 
-class Moving:
-    """A thousand frames with a person that moves; it waits in the middle until something has happened."""
-
-    live = False
-    fps = 30.0
-    size = (90, 150)
-    name = "moving"
-    warnings: tuple[str, ...] = ()
+class Moving(FakeSource):
+    """Frames with a person that moves; it waits in the middle until something has happened."""
 
     def __init__(self, frames: int, until: threading.Event, at: int) -> None:
-        self.frames, self.until, self.at = frames, until, at
-        self.length = frames
+        super().__init__(frames)
+        self.until, self.at = until, at
 
     def __iter__(self) -> Iterator[Frame]:
-        for number in range(self.frames):
+        for number in range(self.frame_count or 0):
             if number == self.at:
                 assert self.until.wait(120)
-            yield Frame(image=picture(number), index=number, capture_time=number / self.fps)
-
-    def close(self) -> None:
-        pass
+            yield Frame(image=picture(number), index=number, capture_time=number / 25)
 
 
 @functools.cache
