@@ -186,8 +186,8 @@ def _grown(node: _Node, tensors: Mapping[str, _Tensor], sizes: Mapping[str, _Siz
     if node.kind == "Resize":
         scales = next((tensor.values() for tensor in constants if tensor.data_type in (1, 11) and tensor.values()), [])
         sides = next((tensor.values() for tensor in constants if tensor.data_type == 7 and tensor.values()), [])
-        if not scales and not sides:
-            return _Size(math.inf, 1), 0  # nothing says how far
+        if not scales and not sides:  # to the size of another map, none of which is larger than the input
+            return _Size(largest.channels, 1), 0
         area = largest.area * math.prod(scales[-2:]) if scales else math.prod(sides[-2:]) / pixels
         return _Size(largest.channels, area), 0
     if node.kind == "Range":
