@@ -34,7 +34,7 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    license_files=["LICENSE"],
+    license_files=["LICENSE", "NOTICE"],
     python_requires=">=3.10",
     packages=find_packages(include=["heatstream", "heatstream.*"]),
     # Said so, an editable installation is a plain path, which type checkers follow, and not a hook, which they don't.

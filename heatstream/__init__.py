@@ -9,11 +9,12 @@
 
 :func:`load` makes a pipeline that finds people, and their faces if it is told to; ``pipeline(frame)`` and every item of
 :func:`stream` are a :class:`Result`. Importing this package loads no heavy library; each name below does so when it is
-first used.
+first used. What happens is logged under ``heatstream``, which is quiet until a program sets up ``logging``.
 """
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -98,6 +99,9 @@ _HOMES = {
     "load_landmarks": "heatstream.runtime.load",
     "stream": "heatstream.runtime.stream",
 }
+
+# Quiet unless the program sets up logging: what is logged under "heatstream" goes nowhere by itself.
+logging.getLogger("heatstream").addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> object:

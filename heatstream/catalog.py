@@ -48,6 +48,7 @@ class CatalogEntry:
             what it was trained at; one of ours does.
         project: resample the maps to the input's size before they are decoded, as the official evaluation does.
         decode: decode settings that differ from the official ones, by name.
+        calibration: of the scores that the weights in the package give, see :class:`heatstream.model_info.ModelInfo`.
     """
 
     name: str
@@ -62,6 +63,7 @@ class CatalogEntry:
     other_sizes: tuple[tuple[int, int], ...] = ()
     project: bool = True
     decode: Mapping[str, Any] = field(default_factory=dict)
+    calibration: tuple[tuple[float, float], ...] = ()
 
     def info(self, *, weights: str = "random", licence: str | None = None) -> ModelInfo:
         """What an export of this network starts from.
@@ -80,6 +82,7 @@ class CatalogEntry:
             licence=self.licence if licence is None else licence,
             project=self.project,
             decode=self.decode,
+            calibration=self.calibration,
         )
 
 
@@ -127,9 +130,9 @@ CATALOG: Mapping[str, CatalogEntry] = MappingProxyType(
                 skeleton="coco-17",
                 input_size=(256, 256),
                 weights=OWN_WEIGHTS,
-                parameters=4_843_111,
+                parameters=4_843_944,
                 project=False,  # four times the pixels to decode would cost more than the network
-                decode={"detection_threshold": 0.3, "person_threshold": 0.05, "adjust": "h3r"},
+                decode={"detection_threshold": 0.25, "person_threshold": 0.03, "adjust": "h3r"},
             ),
             CatalogEntry(
                 name="swahr-tiny",
@@ -139,7 +142,7 @@ CATALOG: Mapping[str, CatalogEntry] = MappingProxyType(
                 weights=OWN_WEIGHTS,
                 parameters=2_387_231,
                 project=False,  # four times the pixels to decode would cost more than the network
-                decode={"detection_threshold": 0.3, "person_threshold": 0.05, "adjust": "h3r"},
+                decode={"detection_threshold": 0.25, "person_threshold": 0.03, "adjust": "h3r"},
             ),
             replace(
                 _landmarks(

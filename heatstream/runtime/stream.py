@@ -11,6 +11,8 @@ have as many as the engine can use at once, with fewer threads for each, which g
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 import weakref
 from collections.abc import Iterator, Sequence
@@ -30,6 +32,8 @@ from heatstream.runtime.timing import StreamClock, StreamSummary
 from heatstream.runtime.work_queue import OrderedWorkQueue
 
 __all__ = ["Stream", "stream"]
+
+_log = logging.getLogger(__name__)
 
 CLOSE_SECONDS = 1.0  # whoever needs longer to stop is waited for when the process ends
 
@@ -104,7 +108,9 @@ class Stream(Iterator[Result]):
     """The results of a source, one by one, while they are found; made by :func:`stream`.
 
     It starts working at once. A loop that leaves early should close it, or use it in a ``with`` statement; a
-    stream that is thrown away stops too. Iterate on one thread.
+    stream that is thrown away stops too. Iterate on one thread, or in one task of an event loop: ``async for`` and
+    ``async with`` do the same without blocking the loop. :meth:`summary` and :meth:`close` may be called from any
+    thread.
     """
 
     def __init__(
@@ -136,6 +142,7 @@ class Stream(Iterator[Result]):
             start_thread(f"work-{number}", lambda: _work(work, pipeline), stop=work.stop) for number in range(workers)
         ]
         weakref.finalize(self, work.stop)
+        _log.info("%s: started, frames at once: %d", source.name, workers)
 
     def __iter__(self) -> Stream:
         return self
@@ -156,6 +163,24 @@ class Stream(Iterator[Result]):
         self._clock.add(result.timing, time.perf_counter())
         return result
 
+    def __aiter__(self) -> Stream:
+        return self
+
+    async def __anext__(self) -> Result:
+        """The next result; it is waited for on a thread, so that the event loop goes on. Cancelling stops the stream.
+
+        Raises:
+            HeatstreamError: a stage failed; see :func:`stream`.
+        """
+        try:
+            result = await asyncio.to_thread(next, self, None)
+        except asyncio.CancelledError:
+            self._queue.stop()  # the thread that waits is let go, and closes the stream
+            raise
+        if result is None:
+            raise StopAsyncIteration
+        return result
+
     def summary(self) -> StreamSummary:
         """What the run came to so far."""
         return self._clock.summary(dropped=self._queue.dropped, warnings=self.source.warnings)
@@ -165,6 +190,8 @@ class Stream(Iterator[Result]):
 
         A pipeline that the stream has loaded itself is closed too, unless a stage hangs in it.
         """
+        if not self._closed:
+            _log.info("%s: ended, dropped frames: %d", self.source.name, self._queue.dropped)
         self._closed = True
         self._queue.stop()
         deadline = time.monotonic() + CLOSE_SECONDS
@@ -180,6 +207,14 @@ class Stream(Iterator[Result]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    async def __aenter__(self) -> Stream:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self.close)
 
 
 def _read(work_queue: OrderedWorkQueue[_Captured, Result], source: Source) -> None:

@@ -36,6 +36,9 @@ FEATURES = 24
 """Channels of the pyramid at 1/4."""
 
 HEAD_CHANNELS = 96
+COARSE_SHARE = -0.85
+"""Logit of the share that the second look has in the heatmaps at first: 0.3."""
+
 MULTIPLE = 32
 """Of the height and width that the trunk takes: it halves them five times."""
 
@@ -67,15 +70,16 @@ class SwahrSmall(nn.Module):
         self.half_head = Head(4 * num_joints)
         self.half_scales = ScaleHead(FEATURES, num_joints)
         coarse = (FEATURES + num_joints, *taps[1:]) if looks > 1 else ()
-        self.context_head = ContextHead(taps, coarse, 2 * num_joints)
+        self.context_head = ContextHead(taps, coarse, (1 + looks) * num_joints)
         self.upsample = _upsample()
         self.shuffle = nn.PixelShuffle(2)
-        # The heatmaps start as those of the pretrained head, and those at 1/2 as those at 1/4.
-        for residual in (self.context_head.out.weight[:num_joints], self.half_head.out.weight):
-            nn.init.zeros_(residual)
-        for head in (self.context_head.out, self.half_head.out):
-            assert head.bias is not None
-            nn.init.zeros_(head.bias)
+        # The heatmaps start as those of the pretrained head, of the coarse look for a third, and those at 1/2 as those
+        # at 1/4.
+        nn.init.zeros_(self.half_head.out.weight)
+        nn.init.zeros_(self.half_head.out.bias)
+        nn.init.zeros_(self.context_head.out.weight[: looks * num_joints])
+        nn.init.zeros_(self.context_head.out.bias)
+        nn.init.constant_(self.context_head.out.bias[num_joints : looks * num_joints], COARSE_SHARE)
 
     def forward(self, images: Tensor, scales: bool = False) -> SwahrOutput:
         """Return the maps of a batch.
@@ -89,17 +93,22 @@ class SwahrSmall(nn.Module):
         """
         taps, last = self.backbone(images)
         features = self.fpn(taps, last)
-        coarse = self._coarse(images) if self.looks > 1 else []
-        residual, tags = self.context_head(taps, features, coarse).split(self.num_joints, dim=1)
-        logits4 = self.quarter_head(features) + residual
+        logits4 = self.quarter_head(features)
+        if self.looks > 1:
+            logits8, coarse = self._coarse(images)
+            residual, share, tags = self.context_head(taps, features, coarse).split(self.num_joints, dim=1)
+            logits4 = logits4 + share.sigmoid() * (self.upsample(logits8) - logits4)
+        else:
+            residual, tags = self.context_head(taps, features, []).split(self.num_joints, dim=1)
+        logits4 = logits4 + residual
         logits2 = self.upsample(logits4) + self.shuffle(self.half_head(features))
         maps = (self.quarter_scales(features), self.half_scales(self.upsample(features))) if scales else None
         return SwahrOutput(
             heatmaps=(logits4.sigmoid(), logits2.sigmoid()), tags=tags.float() + tag_position(tags), scales=maps
         )
 
-    def _coarse(self, images: Tensor) -> list[Tensor]:
-        """What the pretrained layers see in the half image: features and heatmaps at 1/8, taps at 1/16, 1/32 and 1/64.
+    def _coarse(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """What the pretrained layers see in the half image: logits at 1/8, and all that the context head takes.
 
         Half of a height or width that is no multiple of 64 is padded; where the padding lies no map is read.
         """
@@ -110,11 +119,13 @@ class SwahrSmall(nn.Module):
             half = F.pad(half, (0, right, 0, bottom))
         taps, last = self.backbone(half)
         features = self.fpn(taps, last)
-        maps = [torch.cat((features, self.quarter_head(features).sigmoid()), dim=1), *taps[1:]]
+        logits = self.quarter_head(features)
+        maps = [torch.cat((features, logits.sigmoid()), dim=1), *taps[1:]]
         if bottom or right:
             sizes = [(-(-height // stride), -(-width // stride)) for stride in COARSE_STRIDES]
             maps = [each[..., :rows, :columns] for each, (rows, columns) in zip(maps, sizes, strict=True)]
-        return maps
+            logits = logits[..., : sizes[0][0], : sizes[0][1]]
+        return logits, maps
 
 
 class Trunk(nn.Module):

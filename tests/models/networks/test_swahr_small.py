@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from heatstream.models.networks.swahr_small import SameConv2d, SwahrSmall  # noqa: E402
+from heatstream.models.networks.swahr_small import COARSE_SHARE, SameConv2d, SwahrSmall  # noqa: E402
 
 MOST_PARAMETERS = 4_850_000
 """In FP16 below 10 MB."""
@@ -60,11 +60,18 @@ def test_maps_are_a_quarter_and_a_half(network: SwahrSmall, height: int, width: 
     assert all(maps.min() >= 0 and maps.max() <= 1 for maps in output.heatmaps)
 
 
-def test_the_finer_heatmaps_start_as_the_coarser_ones(network: SwahrSmall) -> None:
+def test_heatmaps_start_as_those_of_the_pretrained_head(network: SwahrSmall) -> None:
+    images = torch.rand(1, 3, 64, 64)
     with torch.inference_mode():
-        coarse, fine = network(torch.rand(1, 3, 64, 64)).heatmaps
-    wanted = network.upsample(coarse.logit()).sigmoid()
-    torch.testing.assert_close(fine, wanted, atol=1e-5, rtol=1e-4)
+        coarse, fine = network(images).heatmaps
+        near, far = (
+            network.quarter_head(network.fpn(*network.backbone(look)))
+            for look in (images, torch.nn.functional.avg_pool2d(images, 2))
+        )
+    share = torch.tensor(COARSE_SHARE).sigmoid()
+    wanted = near + share * (network.upsample(far) - near)
+    torch.testing.assert_close(coarse, wanted.sigmoid(), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(fine, network.upsample(wanted).sigmoid(), atol=1e-5, rtol=1e-4)
 
 
 def test_stride_two_pads_behind_alone() -> None:
