@@ -90,7 +90,7 @@ def test_a_gpu_with_tensorrt_gets_an_engine_built(machine: FakeGpu, device: str,
 
 @pytest.mark.usefixtures("machine")
 def test_a_gpu_takes_a_short_side() -> None:
-    with heatstream.load(SPOTS_ANY, "cuda", short_side=128) as pipeline:
+    with heatstream.load(SPOTS_ANY, engine="tensorrt", short_side=128) as pipeline:
         assert "spots (short side 128 px) on TensorRT" in repr(pipeline)
         assert frame_geometry(pipeline.info, (96, 128)).input_size == (128, 192)
 
