@@ -130,6 +130,10 @@ REFUSALS = {
     "missing model file": Refusal({}, ("CLIP", "-m", "absent.onnx"), ("absent.onnx", "heatstream models")),
     "model file that is none": Refusal({"a.onnx": b"words"}, ("CLIP", "-m", "a.onnx"), ("a.onnx", "export")),
     "empty model file": Refusal({"a.onnx": b""}, ("CLIP", "-m", "a.onnx"), ("a.onnx", "empty")),
+    "events of nothing": Refusal({}, ("CLIP", "-m", "TINY", "--events", "e.jsonl"), ("--events", "add --zones")),
+    "zones that are no zones": Refusal(
+        {"z.toml": b"[[zone]]\nname = 1"}, ("CLIP", "-m", "TINY", "--zones", "z.toml"), ("z.toml", "zone.0.polygon")
+    ),
     "no folder to write to": Refusal(
         {}, ("CLIP", "-m", "TINY", "--jsonl", "absent/out.jsonl"), ("absent/out.jsonl", "folder")
     ),
