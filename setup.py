@@ -18,7 +18,6 @@ TRAIN = [
     "faster-coco-eval>=1.7",
     "tensorboard>=2.18",
     "tomli-w>=1.1",
-    'tomli>=2; python_version < "3.11"',
 ]
 
 # Compiles the kernels, on machines without a GPU too; the second one brings cuda_fp16.h.
@@ -62,10 +61,12 @@ setup(
         "psutil>=5.9",
         "pydantic>=2.9",
         "rich>=13.7",
+        'tomli>=2; python_version < "3.11"',
         "typer>=0.16",
     ],
     extras_require={
         "demo": ["scikit-image>=0.22", *PLOT],
+        "heic": ["pillow-heif>=0.18"],  # pictures of phones
         "plot": PLOT,
         "train": TRAIN,
         "gpu": ["cupy-cuda13x", "tensorrt-cu13", *NVRTC],
@@ -85,7 +86,9 @@ setup(
             "scikit-image>=0.22",
             *PLOT,
             "pytest>=8",
+            "pytest-xdist>=3.6",
             "hypothesis>=6.100",
+            "pillow-heif>=0.18",
         ],
     },
     entry_points={"console_scripts": ["heatstream = heatstream.__main__:start"]},

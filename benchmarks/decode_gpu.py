@@ -49,7 +49,7 @@ __all__ = ["measure", "report"]
 SETTINGS = DecodeSettings(adjust="h3r")
 REPEATS = 20  # of one kernel in a graph, so that starting a graph weighs little
 COPY_BYTES = 1 << 30
-RunOptions = Callable[[], object]
+Work = Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Timer:
         self.stream = cupy.cuda.Stream(non_blocking=True)
         self.events = cupy.cuda.Event(), cupy.cuda.Event()
 
-    def graph(self, job: RunOptions, repeats: int = 1) -> Any:
+    def graph(self, job: Work, repeats: int = 1) -> Any:
         """What `job` puts on the stream, `repeats` times, as a CUDA graph."""
         with self.stream:
             self.stream.begin_capture()
@@ -86,7 +86,7 @@ class Timer:
                 job()
             return self.stream.end_capture()
 
-    def times(self, job: RunOptions, runs: int) -> NDArray[np.float64]:
+    def times(self, job: Work, runs: int) -> NDArray[np.float64]:
         """Each of `runs` runs by the GPU's clock, after some that warm up."""
         start, end = self.events
         times = []
@@ -99,7 +99,7 @@ class Timer:
         return np.array(times[-runs:])
 
 
-def cpu_times(job: RunOptions, *, seconds: float, most: int) -> NDArray[np.float64]:
+def cpu_times(job: Work, *, seconds: float, most: int) -> NDArray[np.float64]:
     """Runs of something that waits for its own end, microseconds: at least three after one that warms up."""
     job()
     times: list[float] = []
@@ -135,7 +135,7 @@ def decode_case(cupy: Any, timer: Timer, scene: Scene, runs: int, bandwidth: flo
     kernels, peaks, people = chain.kernels, chain.peaks, chain.people
     threshold = SETTINGS.detection_threshold
     # Each may run many times over: it finds its input as the one before it left it.
-    steps: dict[str, RunOptions] = {
+    steps: dict[str, Work] = {
         "tile_peaks": lambda: tile_peaks(kernels, maps, peaks, threshold=threshold, **common),
         "select_peaks": lambda: select_peaks(kernels, maps, peaks, **common),
         "group": lambda: group(kernels, peaks, people, SETTINGS, **common),

@@ -47,8 +47,8 @@ class Configuration:
 
 
 def _decode(**macros: int) -> dict[str, dict[str, int]]:
-    common = {"NUM_JOINTS": 17, "CAPACITY": 30, "NMS_RADIUS": 2, "ADJUST": 2, "HALF_MAPS": 1, "TAG_PLANES": 1}
-    common |= {"PLAIN": 0, "PROJECT": 0, "FLIP": 0} | macros
+    common = {"NUM_JOINTS": 17, "CAPACITY": 30, "NMS_RADIUS": 2, "FIRST_OF_EQUALS": 1, "ADJUST": 2}
+    common |= {"HALF_MAPS": 1, "TAG_PLANES": 1, "PLAIN": 0, "PROJECT": 0, "FLIP": 0} | macros
     return dict.fromkeys(("peaks", "group", "refine", "pack"), common)
 
 

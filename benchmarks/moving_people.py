@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from heatstream.results import Poses
 from heatstream.skeletons import COCO_17
 
-__all__ = ["SCENES", "Scene", "TrueFrame", "Walker", "record"]
+__all__ = ["SCENES", "STANDING", "Scene", "TrueFrame", "Walker", "record"]
 
 WIDTH, HEIGHT = 1280, 720
 
 # (x, y) of the joints in body heights, seen from the front, the head's top at 0; left is at larger x.
-_STANDING = np.array(
+STANDING = np.array(
     [
         *([0.0, 0.09], [0.02, 0.07], [-0.02, 0.07], [0.045, 0.08], [-0.045, 0.08]),
         *([0.12, 0.2], [-0.12, 0.2], [0.15, 0.36], [-0.15, 0.36], [0.16, 0.5], [-0.16, 0.5]),
@@ -67,12 +67,14 @@ class TrueFrame:
     """What a network would find, and who it is.
 
     Attributes:
-        poses: N people, stamped.
+        time: seconds.
+        poses: N people.
         truth: (N,) which walker each of them is; -1 for a false one.
         present: walkers that can be seen.
         boxes: (P, 4) px, their true boxes.
     """
 
+    time: float
     poses: Poses
     truth: NDArray[np.int64]
     present: NDArray[np.int64]
@@ -98,7 +100,7 @@ def record(
             (number, body) for number, walker in enumerate(scene.walkers) if (body := _body(walker, time)) is not None
         ]
         if not drop:
-            frames.append(_seen(scene, people, rng, index, time, noise=noise, missed=missed, flipped=flipped))
+            frames.append(_seen(scene, people, rng, time, noise=noise, missed=missed, flipped=flipped))
     return frames
 
 
@@ -111,7 +113,7 @@ def _body(walker: Walker, time: float) -> NDArray[np.float64] | None:
     swing = (
         0.13 * np.tanh(abs(step) * 2) * np.sin(2 * np.pi * STEPS_PER_HEIGHT * place[0] / walker.height + walker.phase)
     )
-    body = _STANDING.copy()
+    body = STANDING.copy()
     body[:, 0] *= walker.slimness * (0.45 if abs(step) > 0.15 else 1)  # who walks across is seen from the side
     for joint, share in ((9, -1.0), (10, 1.0), (7, -0.5), (8, 0.5), (13, 0.5), (14, -0.5), (15, 1.0), (16, -1.0)):
         body[joint, 0] += share * swing
@@ -123,7 +125,6 @@ def _seen(
     scene: Scene,
     people: list[tuple[int, NDArray[np.float64]]],
     rng: np.random.Generator,
-    index: int,
     time: float,
     *,
     noise: float,
@@ -168,11 +169,13 @@ def _seen(
         np.array(joint_scores, np.float32).reshape(count, 17)[order],
         np.array(scores, np.float32)[order],
         "coco-17",
-        frame_index=index,
-        capture_time=time,
     )
     return TrueFrame(
-        poses, np.array(truth, np.int64)[order], np.array(present, np.int64), np.array(boxes, float).reshape(-1, 4)
+        time,
+        poses,
+        np.array(truth, np.int64)[order],
+        np.array(present, np.int64),
+        np.array(boxes, float).reshape(-1, 4),
     )
 
 

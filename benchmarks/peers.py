@@ -34,7 +34,7 @@ from heatstream.demo.benchmark.frames import FrameFeed, open_feed
 from heatstream.demo.benchmark.machine import describe_machine, software
 from heatstream.demo.benchmark.record import median, spread
 from heatstream.demo.benchmark.sampling import TimedWindow, alone
-from heatstream.demo.benchmark.scenarios import PIPELINE, pose_ways
+from heatstream.demo.benchmark.scenarios import PIPELINE, pose_scenarios
 from heatstream.demo.benchmark.stub_engines import ResizedEngine, StubPeopleEngine
 from heatstream.kernels import DecodeSettings
 from heatstream.models.torch_import import torch
@@ -59,7 +59,7 @@ SIDE = 256
 """Of the networks' input, px."""
 
 SETTINGS = DecodeSettings()  # the official ones, which the plain way has too
-RunOptions = Callable[[float], TimedWindow]
+Work = Callable[[float], TimedWindow]
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,7 @@ class Result:
     cpu_ms: tuple[float, ...]
 
 
-def take_turns(
-    ways: Mapping[str, RunOptions], *, turns: int, seconds: float, moved: Callable[[], None]
-) -> dict[str, Result]:
+def take_turns(ways: Mapping[str, Work], *, turns: int, seconds: float, moved: Callable[[], None]) -> dict[str, Result]:
     """Let every way work for so many seconds in each turn, there and back."""
     slices: dict[str, list[TimedWindow]] = {name: [] for name in ways}
     for turn in range(turns):
@@ -92,7 +90,7 @@ def take_turns(
     }
 
 
-def decode_ways(pipeline: CpuPosePipeline, people: int, device: str) -> dict[str, RunOptions]:
+def decode_ways(pipeline: CpuPosePipeline, people: int, device: str) -> dict[str, Work]:
     """Post-processing alone, on maps of so many people."""
     crowd = StubPeopleEngine(pipeline.engine, people)
     prepared = pipeline.prepare(np.zeros((512, 512, 3), np.uint8))
@@ -110,14 +108,14 @@ def parse_officially(maps: Mapping[str, NDArray[np.float32]], device: str) -> li
     return TorchParser(*arrays, COCO_17.grouping_order, device=device)()
 
 
-def frame_ways(ours: PosePipeline, plain: CpuPosePipeline, feed: FrameFeed, device: str) -> dict[str, RunOptions]:
+def frame_ways(ours: PosePipeline, plain: CpuPosePipeline, feed: FrameFeed, device: str) -> dict[str, Work]:
     """Whole frames: our pipeline, and a network with the official post-processing behind it."""
 
     def official(number: int) -> None:
         images = plain.prepare(feed.frames[number % len(feed.frames)]).images[0]
         parse_officially(plain.engine.run(images), device)
 
-    stream = {way.key: way.run for way in pose_ways(ours, feed, fps=30)}[PIPELINE]
+    stream = {way.key: way.run for way in pose_scenarios(ours, feed, fps=30)}[PIPELINE]
     return {
         OURS: stream,
         ALONE: lambda seconds: alone(lambda number: ours(feed.frames[number % len(feed.frames)]), seconds),
@@ -127,7 +125,7 @@ def frame_ways(ours: PosePipeline, plain: CpuPosePipeline, feed: FrameFeed, devi
 
 def yolo_ways(
     feed: FrameFeed, size: int, threads: int | None, device: str, folder: Path
-) -> tuple[dict[str, RunOptions], list[str]]:
+) -> tuple[dict[str, Work], list[str]]:
     """YOLO pose networks with random weights, as their package runs them; and what is missing."""
     os.environ["YOLO_AUTOINSTALL"] = "false"
     os.environ["YOLO_CONFIG_DIR"] = str(folder)
@@ -137,7 +135,7 @@ def yolo_ways(
         ultralytics: Any = importlib.import_module("ultralytics")
     except Exception as error:  # it fails in many ways where torchvision is missing or of another build
         return {}, [f"ultralytics: {' '.join(str(error).split())}"]
-    ways: dict[str, RunOptions] = {}
+    ways: dict[str, Work] = {}
     missing = []
     before = Path.cwd()
     os.chdir(folder)  # it writes where it stands
@@ -159,7 +157,7 @@ def yolo_ways(
     return ways, missing
 
 
-def yolo_way(model: Any, feed: FrameFeed, size: int, device: str) -> RunOptions:
+def yolo_way(model: Any, feed: FrameFeed, size: int, device: str) -> Work:
     """Their ``predict``, one frame at a time."""
 
     def work(number: int) -> None:
@@ -257,7 +255,7 @@ def main() -> None:
         for people in options.people:
             decode[people] = take_turns(decode_ways(pipeline, people, device), **common)
         if on_gpu:
-            ours = stack.enter_context(heatstream.load(options.model, device))
+            ours = stack.enter_context(heatstream.load(options.model, device, wait=True))
             torched = stack.enter_context(heatstream.load(options.model, device, engine="torch"))
             plain = CpuPosePipeline(torched.engine)
             ours.warm_up(*feed.size)

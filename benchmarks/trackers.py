@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.moving_people import SCENES, record
-from heatstream.results import Poses
+from benchmarks.moving_people import SCENES, Scene, record
+from heatstream.results import Poses, Result
 from heatstream.runtime.tracking import DOUBTFUL_SCORE, SURE_SCORE, Tracker
 
 __all__ = ["main"]
@@ -34,7 +34,7 @@ __all__ = ["main"]
 SEEDS = range(5)
 FITS = 0.3  # least intersection over union of a detection and the label that it is taken for
 
-Track = Callable[[Poses], NDArray[np.int64]]
+Track = Callable[[Poses, float], NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,13 @@ class Sequence:
     """Detections of a stretch, and how much each of them is each of the people who are there.
 
     Attributes:
+        times: of each frame, seconds.
         poses: of each frame.
         present: of each frame, (P,) ids of the people who are there.
         similarity: of each frame, (P, N) 0..1. Detections that are like nobody are not counted.
     """
 
+    times: list[float]
     poses: list[Poses]
     present: list[NDArray[np.int64]]
     similarity: list[NDArray[np.float64]]
@@ -78,15 +80,16 @@ def main() -> None:
         print(f"| {scene} | " + " | ".join(cells) + " |", flush=True)
     print("| all switches | " + " | ".join(str(totals[name]) for name in makers) + " |")
     print()
-    crowd = [scene for scene in SCENES if len(scene.walkers) == 30][0]
+    crowd = next(scene for scene in SCENES if len(scene.walkers) == 30)
     for name, seconds in _times(_made_up(crowd, 0), makers).items():
         print(f"{name}: 30 people, {seconds * 1e6:.0f} us per frame (median of frames, best of 10 runs of each)")
 
 
-def _made_up(scene: Any, seed: int) -> Sequence:
+def _made_up(scene: Scene, seed: int) -> Sequence:
     frames = record(scene, seed)
     similarity = [(frame.present[:, None] == frame.truth).astype(float) for frame in frames]
-    return Sequence([frame.poses for frame in frames], [frame.present for frame in frames], similarity)
+    times = [frame.time for frame in frames]
+    return Sequence(times, [frame.poses for frame in frames], [frame.present for frame in frames], similarity)
 
 
 def _labelled(clip: Path, labels: Path) -> Sequence:
@@ -94,21 +97,22 @@ def _labelled(clip: Path, labels: Path) -> Sequence:
     import heatstream
 
     results = heatstream.stream(clip, heatstream.load("swahr-mobile", "cpu"))
-    return compare_with_labels((result.poses for result in results), labels)
+    return compare_with_labels(results, labels)
 
 
-def compare_with_labels(frames: Iterable[Poses], labels: Path) -> Sequence:
+def compare_with_labels(results: Iterable[Result], labels: Path) -> Sequence:
     """The frames that are labelled, and how much people's boxes and the labelled ones overlap."""
     marks = {int(frame): boxes for frame, boxes in json.loads(labels.read_text())["keyframes"].items()}
-    poses, present, similarity = [], [], []
-    for found in frames:
-        own = _boxes_at(marks, found.frame_index)
+    times, poses, present, similarity = [], [], [], []
+    for result in results:
+        own = _boxes_at(marks, result.frame_index)
         if own:
-            overlap = _overlap(np.array(list(own.values())), _seen_boxes(found))
-            poses.append(found)
+            overlap = _overlap(np.array(list(own.values())), _seen_boxes(result.poses))
+            times.append(result.capture_time)
+            poses.append(result.poses)
             present.append(np.array(list(own), np.int64))
             similarity.append(np.where(overlap >= FITS, overlap, 0))
-    return Sequence(poses, present, similarity)
+    return Sequence(times, poses, present, similarity)
 
 
 def _boxes_at(marks: dict[int, dict[str, list[float]]], frame: int) -> dict[int, NDArray[Any]]:
@@ -136,7 +140,7 @@ def _overlap(first: NDArray[Any], second: NDArray[Any]) -> NDArray[Any]:
 
 def _ours() -> Track:
     tracker = Tracker()
-    return lambda poses: tracker(poses).ids
+    return lambda poses, time: tracker(poses, time).ids
 
 
 def _other(name: str) -> Track:
@@ -145,7 +149,7 @@ def _other(name: str) -> Track:
 
     tracker = getattr(trackers, name)()
 
-    def track(poses: Poses) -> NDArray[np.int64]:
+    def track(poses: Poses, time: float) -> NDArray[np.int64]:
         usable = np.flatnonzero(poses.scores >= DOUBTFUL_SCORE)
         boxes = _seen_boxes(poses)[usable]
         detections = supervision.Detections(
@@ -154,7 +158,7 @@ def _other(name: str) -> Track:
             class_id=np.zeros(len(usable), int),
             data={"row": usable},
         )
-        found = tracker.update(detections, timestamp=poses.capture_time)
+        found = tracker.update(detections, timestamp=time)
         ids = np.full(len(poses), -1, np.int64)
         if len(found):
             ids[np.asarray(found.data["row"], int)] = found.tracker_id
@@ -175,7 +179,7 @@ def _measure(sequences: Iterable[Sequence], make: Callable[[], Track]) -> tuple[
     switches, idf1, hota = 0, [], []
     for sequence in sequences:
         track = make()
-        result = _count(sequence, [track(poses) for poses in sequence.poses])
+        result = _count(sequence, list(map(track, sequence.poses, sequence.times)))
         switches += result[0]
         idf1.append(result[1])
         hota.append(result[2])
@@ -213,9 +217,9 @@ def _times(sequence: Sequence, makers: dict[str, Callable[[], Track]]) -> dict[s
     for _ in range(10):
         for name, make in makers.items():
             track, seconds = make(), []
-            for poses in sequence.poses:
+            for poses, stamp in zip(sequence.poses, sequence.times, strict=True):
                 start = time.perf_counter()
-                track(poses)
+                track(poses, stamp)
                 seconds.append(time.perf_counter() - start)
             best[name].append(float(np.median(seconds)))
     return {name: min(values) for name, values in best.items()}

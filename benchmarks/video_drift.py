@@ -27,12 +27,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("video")
     parser.add_argument("--model", default="swahr-mobile")
+    parser.add_argument("--device", default="cuda")
     parser.add_argument("--engine", default="auto")
     parser.add_argument("--frames", type=int)
     parser.add_argument("--json", type=Path)
     wanted = parser.parse_args()
     with (
-        heatstream.load(wanted.model, "cuda", engine=wanted.engine) as on_gpu,
+        heatstream.load(wanted.model, wanted.device, engine=wanted.engine, wait=True) as on_gpu,
         heatstream.load(wanted.model, "cpu") as on_cpu,
     ):
         distances: list[NDArray[np.float32]] = []
@@ -50,7 +51,7 @@ def main() -> None:
             "model": wanted.model,
             "engine": on_gpu.engine.name,
             "frames": frames,
-            "graphs": not on_gpu.graph_refusal,
+            "graphs": getattr(on_gpu, "graph_refusal", None) == "",
         }
     everything = np.concatenate([*distances, np.empty(0, np.float32)])
     result |= dict(zip(("people_cpu", "people_gpu", "people_matched"), counts.tolist(), strict=True))

@@ -33,9 +33,10 @@ from heatstream.model_info import ModelInfo
 from heatstream.models.checkpoint_network import open_network, sized
 from heatstream.models.data.root import find_root
 from heatstream.models.pose.evaluation import evaluate
+from heatstream.pictures import read_picture
 from heatstream.runtime.engines.onnx_engine import OnnxEngine
 from heatstream.runtime.pipelines.pose import CpuPosePipeline
-from heatstream.runtime.sources.images import list_pictures, read_picture
+from heatstream.runtime.sources.images import list_pictures
 
 NETWORK = "swahr-mobile"
 SIZE = "any"
@@ -108,7 +109,7 @@ def int8(network: nn.Module, info: ModelInfo, path: Path, photographs: Photograp
 def drawn(folder: Path, count: int, seed: int, info: ModelInfo) -> Photographs:
     """Photographs of a folder, drawn by seed."""
     paths = random.Random(seed).sample(list_pictures(folder), count)
-    images = [as_fed(read_picture(path), info) for path in paths]
+    images = [as_fed(read_picture(path)[0], info) for path in paths]
     return Photographs(folder.name, tuple(path.name for path in paths), images)
 
 

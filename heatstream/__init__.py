@@ -9,11 +9,12 @@
 
 :func:`load` makes a pipeline that finds people, and their faces if it is told to; ``pipeline(frame)`` and every item of
 :func:`stream` are a :class:`Result`. Importing this package loads no heavy library; each name below does so when it is
-first used.
+first used. What happens is logged under ``heatstream``, which is quiet until a program sets up ``logging``.
 """
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -29,28 +30,39 @@ if TYPE_CHECKING:
     from heatstream.runtime.load import load, load_landmarks
     from heatstream.runtime.pipelines.base import PosePipeline
     from heatstream.runtime.pipelines.landmarks import LandmarkPipeline
+    from heatstream.runtime.smoothing import Smoother
     from heatstream.runtime.sources.base import Frame, Source
     from heatstream.runtime.stream import Stream, stream
     from heatstream.runtime.timing import StageStats, StreamSummary
+    from heatstream.runtime.tracking import Tracker
+    from heatstream.runtime.zone_rules import Line, PostureRule, Zone
+    from heatstream.runtime.zones import Event, Zones
 
 __all__ = [
     "DecodeSettings",
     "Engine",
+    "Event",
     "Face",
     "Faces",
     "Frame",
     "HeatstreamError",
     "LandmarkPipeline",
+    "Line",
     "ModelInfo",
     "Pose",
     "PosePipeline",
     "Poses",
+    "PostureRule",
     "Result",
+    "Smoother",
     "Source",
     "StageStats",
     "StageTimes",
     "Stream",
     "StreamSummary",
+    "Tracker",
+    "Zone",
+    "Zones",
     "__version__",
     "draw",
     "load",
@@ -61,25 +73,35 @@ __all__ = [
 _HOMES = {
     "DecodeSettings": "heatstream.kernels.settings",
     "Engine": "heatstream.runtime.engines.base",
+    "Event": "heatstream.runtime.zones",
     "Face": "heatstream.results",
     "Faces": "heatstream.results",
     "Frame": "heatstream.runtime.sources.base",
     "LandmarkPipeline": "heatstream.runtime.pipelines.landmarks",
+    "Line": "heatstream.runtime.zone_rules",
     "ModelInfo": "heatstream.model_info",
     "Pose": "heatstream.results",
     "PosePipeline": "heatstream.runtime.pipelines.base",
     "Poses": "heatstream.results",
+    "PostureRule": "heatstream.runtime.zone_rules",
     "Result": "heatstream.results",
+    "Smoother": "heatstream.runtime.smoothing",
     "Source": "heatstream.runtime.sources.base",
     "StageStats": "heatstream.runtime.timing",
     "StageTimes": "heatstream.results",
     "Stream": "heatstream.runtime.stream",
     "StreamSummary": "heatstream.runtime.timing",
+    "Tracker": "heatstream.runtime.tracking",
+    "Zone": "heatstream.runtime.zone_rules",
+    "Zones": "heatstream.runtime.zones",
     "draw": "heatstream.drawing.result",
     "load": "heatstream.runtime.load",
     "load_landmarks": "heatstream.runtime.load",
     "stream": "heatstream.runtime.stream",
 }
+
+# Quiet unless the program sets up logging: what is logged under "heatstream" goes nowhere by itself.
+logging.getLogger("heatstream").addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> object:

@@ -19,7 +19,10 @@ END_SECONDS = 1.0
 
 def start() -> NoReturn:
     """Run the command line, and end the process with its exit code."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    signals = [signal.SIGINT, signal.SIGTERM]
+    if os.name == "posix" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
+        signals.append(signal.SIGHUP)
+    for number in signals:
         signal.signal(number, _interrupt)
     for descriptor in (0, 1, 2):
         _fill(descriptor)
@@ -32,7 +35,7 @@ def start() -> NoReturn:
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except KeyboardInterrupt:
         code = SIGNAL_EXIT + signal.SIGINT
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in signals:
         signal.signal(number, lambda number, frame: os._exit(SIGNAL_EXIT + number))
     threads = sys.modules.get("heatstream.runtime.threads")
     if threads is not None and not threads.end_threads(END_SECONDS):

@@ -1,4 +1,7 @@
-"""Writing a file whole or not at all: everything that heatstream leaves behind in one piece is written here."""
+"""Paths as people write them, and writing a file whole or not at all.
+
+Everything that heatstream leaves behind in one piece is written here.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,15 @@ from pathlib import Path
 
 from heatstream.errors import SinkError
 
-__all__ = ["replacing", "write_whole"]
+__all__ = ["expanded", "replacing", "write_whole"]
+
+
+def expanded(path: str | Path) -> Path:
+    """The path with ``~`` as the user's folder; ``~somebody`` that nobody is stays as it is."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 @contextmanager

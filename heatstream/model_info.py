@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, Protocol, get_args
@@ -19,7 +20,7 @@ from heatstream import skeletons
 from heatstream.errors import InputError, ModelFileError, UnknownNameError
 from heatstream.version import __version__
 
-__all__ = ["INPUT_NAME", "METADATA_KEY", "OUTPUTS", "ModelInfo", "Port", "Precision", "Task"]
+__all__ = ["INPUT_NAME", "METADATA_KEY", "OUTPUTS", "ModelInfo", "Port", "Precision", "Task", "sized"]
 
 Precision = Literal["fp32", "fp16", "int8"]
 """What a network computes in. INT8 is that of its convolutions; what is left out of it, and all else, is FP16."""
@@ -40,6 +41,8 @@ SIZE_MULTIPLE = 32
 """The networks halve their input five times, so height and width are multiples of this, in pixels."""
 FREE_SIZE_MULTIPLE = 64
 """The same for networks of any size: the official geometry rounds the long side up to 64 pixels."""
+LONGEST_SHORT_SIDE = 2048
+"""In pixels: more than any of the networks gains by, and what still fits into memory."""
 
 OUTPUTS: Mapping[Task, Mapping[str, int]] = MappingProxyType(
     {
@@ -49,8 +52,17 @@ OUTPUTS: Mapping[Task, Mapping[str, int]] = MappingProxyType(
 )
 """Outputs of a network and the input pixels per map pixel; each is (B, K, H / stride, W / stride) float32.
 
-Maps of landmarks are unnormalised scores, those of the landmark's class alone.
+Maps of landmarks are unnormalised scores, only those of the landmark's class.
 """
+
+MOST_PIXELS = 2**22
+"""Of an input: 2048x2048. Everything between it and the people is of this order."""
+
+MOST_BATCH = 1024
+LONGEST_NAME = 100
+LONGEST_TEXT = 4000
+LONGEST_METADATA = 2**20
+LONGEST_SHOWN = 80
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -84,7 +96,7 @@ class ModelInfo:
         batch: images per run; None for any number.
         task: ``"pose"`` or ``"landmarks"``.
         mean: of x / 255, per channel, RGB.
-        std: likewise.
+        std: of R, G, B, in the same unit.
         outputs: names and strides of the outputs, in their order in the file; of those that :data:`OUTPUTS`
             has for the task.
         precision: what the network computes in; inputs and outputs are float32 either way.
@@ -99,7 +111,7 @@ class ModelInfo:
             their code expect and which files that do not say it have, or ``"exact"``; see
             :mod:`heatstream.kernels.geometry`.
         project: resample the maps to the input's size before they are decoded, as the official evaluation does.
-        weights: where the weights came from, for people.
+        weights: where the weights came from, human-readable.
         licence: under which the weights may be used.
         drift: largest difference from the torch network, relative to the range of the output; None if never
             measured.
@@ -133,16 +145,23 @@ class ModelInfo:
         for name in ("input_size", "mean", "std"):  # JSON gives lists
             value = getattr(self, name)
             object.__setattr__(self, name, tuple(value) if isinstance(value, list) else value)
-        if isinstance(self.calibration, list):
-            pairs = tuple(tuple(pair) if isinstance(pair, list) else pair for pair in self.calibration)
+        calibration: object = self.calibration
+        if isinstance(calibration, list):
+            pairs = tuple(tuple(pair) if isinstance(pair, list) else pair for pair in calibration)
             object.__setattr__(self, "calibration", pairs)
         multiple = FREE_SIZE_MULTIPLE if self.any_size is True else SIZE_MULTIPLE
         checks: dict[str, tuple[bool, str]] = {
-            "name": (_is_text(self.name), "a text"),
+            "name": (_is_text(self.name, LONGEST_NAME), f"a text of up to {LONGEST_NAME} printable characters"),
             "skeleton": (_is_skeleton(self.skeleton), f"one of {', '.join(skeletons.SKELETONS)}"),
-            "input_size": (_is_size(self.input_size, multiple), f"(height, width), multiples of {multiple}"),
+            "input_size": (
+                _is_size(self.input_size, multiple),
+                f"(height, width), multiples of {multiple}, up to {MOST_PIXELS:,} px",
+            ),
             "any_size": (isinstance(self.any_size, bool), "true or false"),
-            "batch": (self.batch is None or _is_count(self.batch), "a number of images, or null for any"),
+            "batch": (
+                self.batch is None or (_is_count(self.batch) and self.batch <= MOST_BATCH),
+                f"a number of images up to {MOST_BATCH}, or null for any",
+            ),
             "task": (self.task in get_args(Task), f"one of {', '.join(get_args(Task))}"),
             "mean": (_is_colour(self.mean), "three numbers"),
             "std": (_is_colour(self.std) and min(self.std) > 0, "three positive numbers"),
@@ -162,19 +181,42 @@ class ModelInfo:
             ),
             "geometry": (self.geometry in get_args(Convention), f"one of {', '.join(get_args(Convention))}"),
             "project": (isinstance(self.project, bool), "true or false"),
-            "weights": (isinstance(self.weights, str), "a text"),
-            "licence": (isinstance(self.licence, str), "a text"),
+            "weights": (self.weights == "" or _is_text(self.weights), "a text"),
+            "licence": (self.licence == "" or _is_text(self.licence), "a text"),
             "drift": (self.drift is None or (_is_number(self.drift) and self.drift >= 0), "at least 0, or null"),
-            "heatstream_version": (isinstance(self.heatstream_version, str), "a text"),
+            "heatstream_version": (_is_text(self.heatstream_version, LONGEST_NAME), "a text"),
         }
         for name, (holds, expected) in checks.items():
             if not holds:
-                raise InputError(f"ModelInfo.{name} must be {expected}, got {getattr(self, name)!r}")
+                raise InputError(f"ModelInfo.{name} must be {expected}, got {_short(getattr(self, name))}")
 
     @property
     def num_keypoints(self) -> int:
         """K, the number of maps in every output."""
         return skeletons.get(self.skeleton).num_keypoints
+
+    def with_short_side(self, short_side: int) -> ModelInfo:
+        """The description with another base size, for frames whose short side is to become that long.
+
+        Args:
+            short_side: px, a multiple of 64 up to 2048.
+
+        Raises:
+            InputError: the network takes images of one size alone, or the number is not such.
+        """
+        if not self.any_size:
+            height, width = self.input_size
+            remedy = "leave it out" if self.task == "landmarks" else "leave it out, or export it with `--size any`"
+            raise InputError(
+                f"a short side is chosen for models of any size, and {self.name} takes images of {height}x{width} px "
+                f"alone: {remedy}"
+            )
+        if not _is_count(short_side) or short_side % FREE_SIZE_MULTIPLE or short_side > LONGEST_SHORT_SIDE:
+            raise InputError(
+                f"a short side is a multiple of {FREE_SIZE_MULTIPLE} px up to {LONGEST_SHORT_SIDE}, got "
+                f"{short_side!r}{_nearest_short_side(short_side)}"
+            )
+        return replace(self, input_size=(short_side, short_side))
 
     def to_metadata(self) -> dict[str, str]:
         """The metadata entries of an ONNX file."""
@@ -198,6 +240,8 @@ class ModelInfo:
                 f"{path} does not describe itself as a heatstream model: make one with 'heatstream export'"
             )
         try:
+            if len(metadata[METADATA_KEY]) > LONGEST_METADATA:
+                raise ValueError(f"they are longer than {LONGEST_METADATA:,} characters")
             content = json.loads(metadata[METADATA_KEY])
             number = content.pop("format")
             if _is_count(number) and number > FORMAT:
@@ -207,7 +251,14 @@ class ModelInfo:
                 )
             known = {item.name for item in fields(cls)}
             return cls(**{name: value for name, value in content.items() if name in known})
-        except (ValueError, TypeError, KeyError, AttributeError) as error:  # InputError is a ValueError
+        except (
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+            RecursionError,
+            OverflowError,
+        ) as error:  # InputError is a ValueError
             raise ModelFileError(
                 f"{path} holds damaged heatstream metadata ({_one_line(error)}): export the model again"
             ) from error
@@ -217,7 +268,7 @@ class ModelInfo:
 
         Args:
             inputs: of the network, for example ``session.get_inputs()`` of ONNX Runtime.
-            outputs: likewise.
+            outputs: as `inputs`.
             path: of the file, for the message.
 
         Raises:
@@ -265,13 +316,32 @@ def _shown(shape: Iterable[int | None]) -> str:
     return "(" + ", ".join("any" if size is None else str(size) for size in shape) + ")"
 
 
+def _nearest_short_side(value: object) -> str:
+    """A better one, as the end of a message."""
+    if not isinstance(value, int | float) or not _is_number(value):
+        return ""
+    steps = round(value / FREE_SIZE_MULTIPLE)
+    return f": try {min(max(1, steps) * FREE_SIZE_MULTIPLE, LONGEST_SHORT_SIDE)}"
+
+
 def _one_line(error: Exception) -> str:
     text = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-    return " ".join(text.split())
+    text = " ".join(text.encode("ascii", "backslashreplace").decode().split())
+    return text if len(text) <= 4 * LONGEST_SHOWN else f"{text[: 4 * LONGEST_SHOWN]}..."
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and bool(value)
+def _is_text(value: object, longest: int = LONGEST_TEXT) -> bool:
+    """Something to print: no control characters, nor halves of characters."""
+    return isinstance(value, str) and 0 < len(value) <= longest and value.replace("\n", " ").isprintable()
+
+
+def _short(value: object) -> str:
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits; lists in lists without end
+        return type(value).__name__
+    text = text.encode("ascii", "backslashreplace").decode()
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
 
 
 def _is_number(value: object) -> bool:
@@ -291,7 +361,10 @@ def _is_skeleton(value: object) -> bool:
 
 def _is_size(value: object, multiple: int) -> bool:
     return (
-        isinstance(value, tuple) and len(value) == 2 and all(_is_count(side) and side % multiple == 0 for side in value)
+        isinstance(value, tuple)
+        and len(value) == 2
+        and all(_is_count(side) and side % multiple == 0 for side in value)
+        and value[0] * value[1] <= MOST_PIXELS
     )
 
 
@@ -314,9 +387,45 @@ def _is_outputs(value: object, task: Task) -> bool:
     return (
         isinstance(value, Mapping)
         and bool(value)
-        and all(name in OUTPUTS.get(task, {}) and _is_count(stride) for name, stride in value.items())
+        and all(name in OUTPUTS.get(task, {}) and _is_count(stride) and stride <= 64 for name, stride in value.items())
     )
 
 
 def _is_settings(value: object) -> bool:
     return isinstance(value, Mapping) and all(isinstance(name, str) for name in value)
+
+
+def sized(info: ModelInfo, text: str | None, short_side: int | None = None) -> ModelInfo:
+    """The description with the input size that a user asked for.
+
+    Args:
+        info: of a network of any size.
+        text: ``"256x448"`` or ``"256"`` for one size; ``"any"`` or ``"any:384"`` for the official geometry, in which
+            the short side is as long as the network's own size, or 384, and the long side follows; None for the
+            network's own size.
+        short_side: 384 is short for ``"any:384"``.
+
+    Raises:
+        InputError: the text is not understood, the size is not a multiple of 32 px (64 for any), both are given, or a
+            short side for a network that looks into boxes.
+    """
+    if short_side is not None:
+        if text is not None:
+            raise InputError(f"--short-side {short_side} is --size any:{short_side}: leave one of them out")
+        if info.task == "pose":  # boxes are brought to one size, which is refused below
+            info = replace(info, any_size=True, input_size=(FREE_SIZE_MULTIPLE, FREE_SIZE_MULTIPLE))
+        return info.with_short_side(short_side)
+    if text is None:
+        return info
+    match = re.fullmatch(r"(any)(?::(\d{1,5}))?|(\d{1,5})(?:[xX×](\d{1,5}))?", text.strip().lower())
+    if match is None:
+        raise InputError(f"--size {text!r} is not understood: give HEIGHTxWIDTH such as 256x448, or any")
+    free = match[1] is not None
+    height = int(match[2] or info.input_size[0]) if free else int(match[3])
+    width = height if free else int(match[4] or height)
+    multiple = FREE_SIZE_MULTIPLE if free else SIZE_MULTIPLE
+    nearest = [max(1, round(side / multiple)) * multiple for side in (height, width)]
+    if nearest != [height, width]:
+        suggestion = f"any:{nearest[0]}" if free else f"{nearest[0]}x{nearest[1]}"
+        raise InputError(f"--size {text!r} is not made of multiples of {multiple}: try {suggestion}")
+    return replace(info, any_size=free, input_size=(height, width))

@@ -380,6 +380,7 @@ class Result:
             the clip for files.
         dropped: how many frames of the stream were dropped before this one, since its start.
         picture: file name of a stream's picture; None for frames of a video or camera.
+        image_id: of COCO results, the picture's; None where the frame index is.
     """
 
     poses: Poses
@@ -390,6 +391,7 @@ class Result:
     capture_time: float = 0.0
     dropped: int = 0
     picture: str | None = None
+    image_id: int | None = None
 
     def __repr__(self) -> str:
         faces = "" if self.faces is None else f"{self.faces}, "

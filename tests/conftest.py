@@ -90,6 +90,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(skip)
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Under pytest-xdist, tell the process that prints the report what this one did not find."""
+    report = getattr(session.config, "workeroutput", None)
+    if report is not None:
+        report["not_found"] = _not_found
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Hear what a process of pytest-xdist did not find."""
+    _not_found.update(getattr(node, "workeroutput", {}).get("not_found", {}))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if _not_found:
         terminalreporter.section("not found beside the repository")

@@ -94,6 +94,28 @@ def test_what_is_out_of_range_is_refused(changes: dict[str, Any], expected: str)
         replace(PLAIN, **changes)
 
 
+ANY_SIZE = replace(PLAIN, input_size=(256, 256), any_size=True)
+
+
+def test_a_network_of_any_size_takes_another_short_side() -> None:
+    assert ANY_SIZE.with_short_side(384) == replace(ANY_SIZE, input_size=(384, 384))
+
+
+@pytest.mark.parametrize(
+    ("info", "short_side", "expected"),
+    [
+        (PLAIN, 384, "leave it out, or export it with `--size any`"),
+        (ANY_SIZE, 300, "a multiple of 64 px up to 2048, got 300: try 320"),
+        (ANY_SIZE, 0, "got 0: try 64"),
+        (ANY_SIZE, 10**6, "got 1000000: try 2048"),
+        (ANY_SIZE, "384", "got '384'$"),
+    ],
+)
+def test_a_short_side_that_cannot_be_is_refused(info: ModelInfo, short_side: Any, expected: str) -> None:
+    with pytest.raises(InputError, match=expected):
+        info.with_short_side(short_side)
+
+
 def _changed(**changes: Any) -> str:
     return json.dumps({**json.loads(PLAIN.to_metadata()[METADATA_KEY]), **changes})
 

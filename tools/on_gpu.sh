@@ -1,95 +1,113 @@
 #!/usr/bin/env bash
-# Everything that needs a GPU, in one go, every figure and log into one folder:
+# Everything that needs a GPU, in one call of at most nine minutes, on a bare machine:
 #
-#     tools/on_gpu.sh FOLDER [tests] [engines] [bench] [drift] [kernels] [sanitizers] [training]
+#     tools/on_gpu.sh --pack            here first: what such a machine may lack, into .gpu/ (carry that folder along)
+#     tools/on_gpu.sh FOLDER            there: FOLDER/on_gpu.tar.gz comes out
+#     tools/on_gpu.sh --dry FOLDER      anywhere: every step on a CPU or a stand-in; its figures mean nothing. DRY_CLIP
+#                                       names a video
+#     python -m benchmarks.gpu_page FOLDER/on_gpu.tar.gz > docs/benchmarks/gpu.md
 #
-# All but training when none is named, what tells most first. MODELS names the models of engines and bench (swahr-mobile
-# alone when left out), VIDEO a video for drift. Training takes the '.[train]' packages and the photographs that
-# recipes/swahr-mobile.toml names; TRAIN_STEPS shortens it to the time there is. A failure does not keep the rest from
-# running; the exit code and FOLDER/summary.txt tell. Needs the packages of '.[gpu]' or '.[rtx]' and of the tests (pytest,
-# hypothesis), PyTorch with CUDA for the torch engine, and compute-sanitizer from the CUDA toolkit. PYTHON chooses the
-# interpreter.
+# Wanted: Python 3.10 or later with PyTorch for CUDA, CuPy, onnx; nvcc and compute-sanitizer of the CUDA toolkit. No
+# registry is asked. A step has a time limit and takes nobody down with it. PYTHON chooses the interpreter.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-if [[ $# -lt 1 || $1 == -* ]]; then
+python=${PYTHON:-python3}
+carried=$PWD/.gpu
+
+pack() {
+    mkdir -p "$carried/wheels"
+    # Without their dependencies: what is missing there is small, and a machine with PyTorch has NumPy.
+    for package in platformdirs filelock rich markdown-it-py mdurl pygments typer click shellingham typing-extensions \
+        annotated-doc annotated-types pydantic pydantic-core typing-inspection pytest iniconfig pluggy packaging \
+        hypothesis sortedcontainers onnxruntime flatbuffers protobuf; do
+        "$python" -m pip download --quiet --no-deps --only-binary :all: --python-version 3.12 \
+            --platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 \
+            --dest "$carried/wheels" "$package" || echo "not packed: $package"
+    done
+    "$python" - "$carried/clip.avi" <<'PROGRAM'
+import sys
+import cv2
+from heatstream.demo.sample_clip import CLIP_FPS, CLIP_SIZE, astronaut_clip
+writer = cv2.VideoWriter(sys.argv[1], cv2.VideoWriter_fourcc(*"MJPG"), CLIP_FPS, CLIP_SIZE[::-1])
+for frame in astronaut_clip():
+    writer.write(frame)
+writer.release()
+PROGRAM
+    du -sh "$carried"
+}
+
+dry=0
+case ${1:-} in
+--pack) pack; exit ;;
+--dry) dry=1; shift ;;
+esac
+if [[ $# -ne 1 || $1 == -* ]]; then
     sed -n '2,12s/^# \{0,1\}//p' "$0"
     exit 2
 fi
-out=$1
-shift
-stages=${*:-tests engines bench drift kernels sanitizers}
-models=${MODELS:-swahr-mobile}
-python=${PYTHON:-python3}
-mkdir -p "$out"
+mkdir -p "$1/run"
+out=$(cd "$1/run" && pwd)
 : >"$out/summary.txt"
-export PYTHONUNBUFFERED=1
+export PYTHONUNBUFFERED=1 PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH} XDG_CACHE_HOME=${XDG_CACHE_HOME:-$out/../cache}
 failed=0
 
-run() { # name, command...: one log per command, one line in the summary
-    local name=$1 start=$SECONDS code
-    shift
-    "$@" >"$out/$name.log" 2>&1
+step() { # name, estimate in s on a GPU, limit in s, command...: a log each, and a line in the summary
+    local name=$1 estimate=$2 limit=$3 start=$SECONDS code
+    shift 3
+    ((dry)) && limit=$((4 * limit)) # a CPU that does other things too
+    timeout --kill-after=5 "$limit" "$@" >"$out/$name.log" 2>&1
     code=$?
     ((code == 0)) || failed=1
-    printf '%-14s exit code %d, %d s\n' "$name" "$code" "$((SECONDS - start))" | tee -a "$out/summary.txt"
+    printf '%-10s exit code %3d, %3d s (estimated %d, at most %d)\n' "$name" "$code" "$((SECONDS - start))" "$estimate" \
+        "$limit" | tee -a "$out/summary.txt"
 }
 
-run machine bash -c 'nvidia-smi; nvidia-smi -q -d CLOCK,POWER; git rev-parse HEAD; "$0" -m pip list' "$python"
-# The sources are compiled once, before anything is timed or watched. A machine without the packages stops here.
-run packages "$python" -c 'import cupy, hypothesis, platformdirs, pytest, scipy; print(cupy.show_config())'
-((failed == 0)) || { cat "$out/packages.log"; exit 1; }
-
-for stage in $stages; do
-    case $stage in
-    tests)
-        run doctor "$python" -m heatstream doctor
-        run tests "$python" -m pytest tests/kernels tests/runtime -m gpu -W default -p no:cacheprovider --durations=10
-        # Skipped tests are no passed tests.
-        grep -q ' skipped' "$out/tests.log" && { echo 'tests were skipped: see tests.log' | tee -a "$out/summary.txt"; failed=1; }
-        ;;
-    engines)
-        for backend in tensorrt tensorrt-rtx; do
-            "$python" -c "import ${backend//-/_}" 2>/dev/null || continue
-            for model in $models; do
-                run "build-$backend-$(basename "$model")" "$python" -m heatstream build "$model" --backend "$backend" --size 512x512 --report
-            done
-        done
-        ;;
-    bench)
-        for engine in tensorrt tensorrt-rtx torch; do
-            [[ $engine == torch ]] || "$python" -c "import ${engine//-/_}" 2>/dev/null || continue
-            # shellcheck disable=SC2086 # several models
-            run "bench-$engine" "$python" -m heatstream bench $models --device cuda --engine "$engine" \
-                --json "$out/bench-$engine.json" --plot "$out/bench-$engine.png"
-        done
-        ;;
-    drift)
-        [[ -n ${VIDEO:-} ]] || { echo 'drift needs VIDEO' | tee -a "$out/summary.txt"; continue; }
-        for engine in auto torch; do
-            run "drift-$engine" "$python" -m benchmarks.video_drift "$VIDEO" --engine "$engine" --json "$out/drift-$engine.json"
-        done
-        ;;
-    sanitizers)
-        sanitizer=$(command -v compute-sanitizer || echo /usr/local/cuda/bin/compute-sanitizer)
-        for tool in memcheck racecheck initcheck synccheck; do
-            # Every array is an allocation of its own; thousands of runs would take hours.
-            HEATSTREAM_TEST_ALLOCATIONS=1 run "$tool" "$sanitizer" --tool "$tool" --error-exitcode 9 \
-                "$python" -m pytest tests/gpu/test_kernels.py -m gpu -W default -p no:cacheprovider -q \
-                -k 'network_maps or letterbox or landmarks or replayed or (reference_scenes and crowdpose)'
-        done
-        ;;
-    kernels)
-        run kernels "$python" -m benchmarks.decode_gpu --out "$out"
-        run reference "$python" -m benchmarks.decode
-        ;;
-    training)
-        run training "$python" -m heatstream train recipes/swahr-mobile.toml --out "$out/swahr-mobile" \
-            ${TRAIN_STEPS:+--set train.steps="$TRAIN_STEPS"}
-        ;;
-    *)
-        echo "there is no stage $stage: tests, engines, bench, drift, kernels, sanitizers, training" | tee -a "$out/summary.txt"
-        failed=1
-        ;;
-    esac
+# What was carried comes last in the path: what the machine has itself is what is measured.
+shopt -s nullglob
+for wheel in "$carried"/wheels/*.whl; do
+    "$python" -m zipfile -e "$wheel" "$out/../site-packages"
 done
+cat >"$out/../sitecustomize.py" <<'PROGRAM'
+import os
+import sys
+sys.path.append(os.path.join(os.path.dirname(os.path.realpath(__file__)), "site-packages"))
+PROGRAM
+export PYTHONPATH=$PYTHONPATH:$(cd "$out/.." && pwd)
+
+run=("$python" -m)
+pytest=("$python" -m pytest -W default -p no:cacheprovider -q -m gpu)
+short='network_maps and float16 or letterbox or landmarks'
+source=$carried/clip.avi
+sanitizer=("$(command -v compute-sanitizer || echo /usr/local/cuda/bin/compute-sanitizer)" --error-exitcode 9)
+bench=(--device cuda --engine torch --seconds 8)
+drift=(--device cuda --engine torch --frames 60)
+smoke=(--device cuda --engine torch)
+decode=("$python" -m benchmarks.decode_gpu --people 0 5 30 --sides 256 --batches 1 --runs 300 --seconds 0.3)
+if ((dry)); then
+    pytest+=(--collect-only)
+    sanitizer=(env)
+    bench=(--device cpu --engine onnx --seconds 0.3)
+    drift=(--device cpu --engine onnx --frames 2)
+    smoke=(--device cpu --engine onnx)
+    decode=("$python" -m tests.fakes.decode_gpu_dry)
+    source=${DRY_CLIP:-}
+fi
+video=${source:+--source $source}
+
+#    name      estimate limit
+step machine    5  15 bash -c 'nvidia-smi; nvidia-smi -q -d CLOCK,POWER; git rev-parse HEAD; exec "$@"' _ \
+    "$python" -c 'import importlib.metadata as m; [print(d.name, d.version) for d in m.distributions()]'
+step smoke     40  75 "${run[@]}" benchmarks.gpu_smoke "${smoke[@]}" --json "$out/smoke.json" $video
+step kernels   60 100 "${pytest[@]}" tests/gpu/test_kernels.py
+step runtime   40  75 "${pytest[@]}" tests/gpu/test_runtime.py
+step bench     45  70 "${run[@]}" heatstream bench swahr-mobile "${bench[@]}" --json "$out/bench.json" $video
+step decode    20  45 "${decode[@]}" --out "$out"
+step drift     20  40 "${run[@]}" benchmarks.video_drift "$source" "${drift[@]}" --json "$out/drift.json"
+# Every array is an allocation of its own there; more than this would take hours.
+export HEATSTREAM_TEST_ALLOCATIONS=1
+step memcheck  30  55 "${sanitizer[@]}" ${sanitizer[1]:+--tool memcheck} "${pytest[@]}" tests/gpu/test_kernels.py -k "$short"
+step racecheck 30  55 "${sanitizer[@]}" ${sanitizer[1]:+--tool racecheck} "${pytest[@]}" tests/gpu/test_kernels.py -k "$short"
+
+tar -czf "$out/../on_gpu.tar.gz" -C "$out" .
+rm -rf "$out/../site-packages" "$out/../cache" "$out/../sitecustomize.py" "$out"
 exit "$failed"

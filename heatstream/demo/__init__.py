@@ -1,1 +1,1 @@
-"""What a person meets: the command line, the overlay and the job behind ``make demo``."""
+"""What a user meets: the command line, the overlay and the job behind ``make demo``."""

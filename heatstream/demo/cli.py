@@ -1,4 +1,4 @@
-"""The ``heatstream`` command: what it offers, and how its errors and warnings reach a person.
+"""The ``heatstream`` command: what it offers, and how its errors and warnings reach the user.
 
 Exit codes: 0 done; 1 `bench --compare` found something slower; 2 wrong use or an error heatstream knows, told in one
 line on stderr; 129, 130 and 143 ended by SIGHUP, Ctrl-C and SIGTERM, with every result so far written.
@@ -118,5 +118,5 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """One line for a person, without the place in the source."""
+    """One line for the user, without the place in the source."""
     print_message(f"warning: {message}")

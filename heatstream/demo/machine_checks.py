@@ -326,7 +326,7 @@ def _nvrtc() -> Iterator[Finding]:
 
 
 def _device_choice() -> Iterator[Finding]:
-    """What `--device auto` comes to, from what is installed; a GPU that then fails is told when it does."""
+    """What `--device auto` comes to, from what is installed; whether the GPU works shows when it is used."""
     from heatstream.engine_builder.trt.gpus import RTX_GPUS, local_gpu
 
     gpu = local_gpu()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,10 +22,9 @@ if TYPE_CHECKING:
     from heatstream.runtime.pipelines.base import PosePipeline
     from heatstream.runtime.sinks import Sink, WindowSink
     from heatstream.runtime.sources import Source
+    from heatstream.runtime.zones import Zones
 
 __all__ = ["RunOptions", "run_job"]
-
-HOLD_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -38,21 +36,31 @@ class RunOptions:
         jsonl: JSON Lines file to write.
         coco: COCO results file to write.
         window: show a window; None for a window where there is a display.
+        mirror: show the window as a mirror; files are written as the source is.
         frames: how many frames to take at most; all when None.
         overlay: how people are drawn.
+        smooth: smooth the keypoints of all results; those in the window are smooth in any case.
+        zones: what to watch; nothing when None.
+        events: JSON Lines file for what happens there.
+        clips: folder for videos of the ten seconds before it; none are written when None.
     """
 
     saves: tuple[Path, ...]
     jsonl: Path | None
     coco: Path | None
     window: bool | None
+    mirror: bool
     frames: int | None
     overlay: Overlay
+    smooth: bool = False
+    zones: Zones | None = None
+    events: Path | None = None
+    clips: Path | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
         """Every file that will be written."""
-        return (*self.saves, *(path for path in (self.jsonl, self.coco) if path is not None))
+        return (*self.saves, *(path for path in (self.jsonl, self.coco, self.events) if path is not None))
 
 
 def run_job(source: Source, pipeline: PosePipeline, job: RunOptions) -> None:
@@ -80,7 +88,8 @@ def run_job(source: Source, pipeline: PosePipeline, job: RunOptions) -> None:
             print_message(no_window)
         recorder = stack.enter_context(Recorder(sinks))
         stop = stack.enter_context(StopSignals(recorder.hurry))
-        results = stack.enter_context(stream(source, pipeline, frames=job.frames))
+        results = stack.enter_context(stream(source, pipeline, frames=job.frames, smooth=job.smooth))
+        shown = _shown_smooth(job)
         latest = None
         try:
             with status:
@@ -88,11 +97,13 @@ def run_job(source: Source, pipeline: PosePipeline, job: RunOptions) -> None:
                     status.add(latest)
                     recorder.write(latest)
                     if window is not None:
-                        window.write(latest)
+                        window.write(shown(latest))
+                        while window.paused and not window.closed and stop.received is None:
+                            window.look()
                         if window.closed:
                             break
             if window is not None and latest is not None and latest.picture is not None:
-                _hold(window, latest, stop)
+                _hold(window, stop)
             recorder.close()
         finally:
             results.close()
@@ -133,10 +144,13 @@ def _open_window(job: RunOptions, status: StatusLine) -> tuple[WindowSink | None
     """The window, or why there is none although one would have been welcome."""
     if job.window is False:
         return None, ""
-    from heatstream.runtime.sinks import WindowSink
+    from heatstream.runtime.sinks import KEYS_TEXT, WindowSink
+
+    def text() -> str:
+        return f"{status.numbers()}  {KEYS_TEXT}"
 
     try:
-        return WindowSink(replace(job.overlay, text=status.numbers)), ""
+        return WindowSink(replace(job.overlay, text=text, mirror=job.mirror)), ""
     except SinkError as error:
         if job.window:
             raise
@@ -145,18 +159,39 @@ def _open_window(job: RunOptions, status: StatusLine) -> tuple[WindowSink | None
 
 
 def _open_sinks(job: RunOptions, source: Source) -> list[Sink]:
-    from heatstream.runtime.sinks import CocoSink, JsonLinesSink, save_sink
+    from heatstream.runtime.sinks import ClipRecorder, CocoSink, EventsSink, JsonLinesSink, save_sink
 
-    sinks: list[Sink] = [save_sink(path, job.overlay, fps=source.fps, live=source.live) for path in job.saves]
-    if job.jsonl is not None:
-        sinks.append(JsonLinesSink(job.jsonl))
-    if job.coco is not None:
-        sinks.append(CocoSink(job.coco))
+    sinks: list[Sink] = []
+    try:
+        for path in job.saves:
+            sinks.append(save_sink(path, job.overlay, fps=source.fps, live=source.live))
+        if job.jsonl is not None:
+            sinks.append(JsonLinesSink(job.jsonl))
+        if job.coco is not None:
+            sinks.append(CocoSink(job.coco))
+        if job.zones is not None and job.events is not None:
+            clips = None
+            if job.clips is not None:
+                clips = ClipRecorder(job.clips, job.overlay, fps=source.fps, live=source.live)
+            sinks.append(EventsSink(job.events, job.zones, clips))
+    except SinkError:
+        for sink in sinks:
+            sink.close()  # without results everything is as it was
+        raise
     return sinks
 
 
-def _hold(window: WindowSink, latest: Result, stop: StopSignals) -> None:
+def _shown_smooth(job: RunOptions) -> Callable[[Result], Result]:
+    """What makes of a result the one to show: a smooth one, as far as it is not yet."""
+    from heatstream.runtime.smoothing import Smoother
+
+    if job.smooth:
+        return lambda result: result
+    smoother = Smoother()
+    return lambda result: replace(result, poses=smoother(result.poses, result.capture_time))
+
+
+def _hold(window: WindowSink, stop: StopSignals) -> None:
     """Leave the last picture in view until somebody closes the window."""
     while not window.closed and stop.received is None:
-        window.write(latest)
-        time.sleep(HOLD_SECONDS)
+        window.look()

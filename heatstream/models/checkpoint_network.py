@@ -5,22 +5,21 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from heatstream.errors import CheckpointError, InputError
+from heatstream.errors import CheckpointError
 
 if TYPE_CHECKING:
     from torch import nn
 
     from heatstream.model_info import ModelInfo
 
-__all__ = ["RANDOM", "open_network", "sized"]
+__all__ = ["RANDOM", "open_network"]
 
 RANDOM = "random"
-"""What a model file says of weights that nobody trained."""
+"""What a model file says of weights that were not trained."""
 
 
 def open_network(name: str | None, checkpoint: Path | None) -> tuple[nn.Module, ModelInfo]:
@@ -62,35 +61,5 @@ def open_network(name: str | None, checkpoint: Path | None) -> tuple[nn.Module, 
     report = load_checkpoint(network, checkpoint)
     backbone = report.coverage == "backbone"
     return network, replace(
-        info, weights=f"{checkpoint.name} (backbone alone) and {RANDOM} (heads)" if backbone else checkpoint.name
+        info, weights=f"{checkpoint.name} (only the backbone) and {RANDOM} (heads)" if backbone else checkpoint.name
     )
-
-
-def sized(info: ModelInfo, text: str | None) -> ModelInfo:
-    """The description with the input size that a person asked for.
-
-    Args:
-        info: of a network of any size.
-        text: ``"256x448"`` or ``"256"`` for one size; ``"any"`` or ``"any:384"`` for the official geometry, in which
-            the short side is as long as the network's own size, or 384, and the long side follows; None for the
-            network's own size.
-
-    Raises:
-        InputError: the text is not understood, or the size is not a multiple of 32 px (64 for any).
-    """
-    if text is None:
-        return info
-    from heatstream.model_info import FREE_SIZE_MULTIPLE, SIZE_MULTIPLE
-
-    match = re.fullmatch(r"(any)(?::(\d{1,5}))?|(\d{1,5})(?:[xX×](\d{1,5}))?", text.strip().lower())
-    if match is None:
-        raise InputError(f"--size {text!r} is not understood: give HEIGHTxWIDTH such as 256x448, or any")
-    free = match[1] is not None
-    height = int(match[2] or info.input_size[0]) if free else int(match[3])
-    width = height if free else int(match[4] or height)
-    multiple = FREE_SIZE_MULTIPLE if free else SIZE_MULTIPLE
-    nearest = [max(1, round(side / multiple)) * multiple for side in (height, width)]
-    if nearest != [height, width]:
-        suggestion = f"any:{nearest[0]}" if free else f"{nearest[0]}x{nearest[1]}"
-        raise InputError(f"--size {text!r} is not made of multiples of {multiple}: try {suggestion}")
-    return replace(info, any_size=free, input_size=(height, width))

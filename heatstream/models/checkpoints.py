@@ -6,6 +6,7 @@ nothing. What does not fit is refused before the network is touched, in one sent
 
 from __future__ import annotations
 
+import argparse
 import re
 import warnings
 from collections.abc import Mapping
@@ -14,8 +15,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from heatstream.errors import CheckpointError
 from heatstream.extras import require
+from heatstream.files import expanded
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -24,11 +28,17 @@ __all__ = ["LoadReport", "Origin", "load_checkpoint", "read_origin", "weights_fi
 
 Coverage = Literal["network", "network without scale heads", "backbone"]
 
-WRAPPERS = ("state_dict", "model", "model_state_dict", "best_state_dict")
+WRAPPERS = (
+    *("state_dict", "model", "model_state_dict", "best_state_dict", "model_state", "net", "network", "params"),
+    *("weights", "ema_state_dict", "model_ema", "params_ema"),
+)
 """Keys under which training programs keep the weights, beside the optimiser and the rest."""
 
-PREFIXES = ("module.", "1.", "_orig_mod.")
-"""What DataParallel, FP16 training (a converter, then the network) and torch.compile put in front of keys."""
+PREFIXES = ("module.", "1.", "_orig_mod.", "model.", "net.", "network.")
+"""What DataParallel, FP16 training (a converter, then the network), torch.compile and Lightning put before keys."""
+
+COUNTERS = ("n_averaged", "total_ops", "total_params")
+"""Entries that are no weights: of averaged models, and of a counter of operations, in every module."""
 
 SCALE_HEADS = ("conv_scale_layers.", "quarter_scales.", "half_scales.")
 """Modules that only SWAHR training needs; a HigherHRNet checkpoint has none."""
@@ -103,7 +113,7 @@ def weights_file(name_or_file: str | Path) -> Path:
     """The torch checkpoint that is meant: a file, or the name of a network whose weights come with the package."""
     bundled = Path(str(files("heatstream") / "weights" / f"{name_or_file}.pt"))
     named = isinstance(name_or_file, str) and Path(name_or_file).name == name_or_file
-    return bundled if named and bundled.is_file() else Path(name_or_file).expanduser()
+    return bundled if named and bundled.is_file() else expanded(name_or_file)
 
 
 def load_checkpoint(model: nn.Module, path: str | Path, *, heads: bool = True) -> LoadReport:
@@ -152,7 +162,8 @@ def _read(path: Path) -> object:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the pickle's version: what matters is whether it loads
-            return torch.load(path, map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals(_harmless()):
+                return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle or zip fails in more ways than torch documents
         if forbidden := re.search(r"GLOBAL ([\w.]+)", str(error)):
             raise CheckpointError(
@@ -164,10 +175,26 @@ def _read(path: Path) -> object:
         ) from error
 
 
+def _harmless() -> list[Any]:
+    """Types that programs keep beside the weights and that hold data alone: numbers of NumPy's, and options."""
+    scalar = np.float64(0).__reduce__()[0]  # its name changed with NumPy 2
+    old = (scalar, "numpy.core.multiarray.scalar")
+    kinds = {type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32, np.bool_)}
+    plain = (_plain_dict, "collections.defaultdict")  # torch fills no defaultdict
+    return [scalar, old, np.dtype, *kinds, argparse.Namespace, plain, list, dict, int, float]
+
+
+def _plain_dict(*factory: object) -> dict[Any, Any]:
+    """What a defaultdict is read as."""
+    return {}
+
+
 def _state_dict(content: object, path: Path) -> dict[str, Tensor]:
     """The tensors by key, taken out of a training program's wrapper."""
     if isinstance(content, Mapping):
-        for inner in (content, *(content.get(wrapper) for wrapper in WRAPPERS)):
+        outer = [content, *(content.get(wrapper) for wrapper in WRAPPERS)]
+        deeper = [inner.get(wrapper) for inner in outer[1:] if isinstance(inner, Mapping) for wrapper in WRAPPERS]
+        for inner in (*outer, *deeper):
             if isinstance(inner, Mapping) and _holds_tensors(inner):
                 return dict(inner)
     raise CheckpointError(
@@ -184,7 +211,10 @@ def _holds_tensors(mapping: Mapping[Any, Any]) -> bool:
 
 
 def _unprefixed(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Take off the prefixes that every key shares, as often as they come."""
+    """Take off the prefixes that every key shares, as often as they come, and leave out what is no weight."""
+    state = {key: value for key, value in state.items() if key.split(".")[-1] not in COUNTERS}
+    if not state:
+        return state
     while prefix := next((p for p in PREFIXES if all(key.startswith(p) for key in state)), None):
         state = {key[len(prefix) :]: value for key, value in state.items()}
     return state

@@ -1,6 +1,6 @@
 """What a recipe may hold: the settings of every section, checked when they are made, and the two recipes they make up.
 
-A field's type says which values it takes. Whoever adds a field adds nothing elsewhere:
+A field's type says which values it takes, so that a new field is one line here:
 :mod:`heatstream.models.training.recipe` reads recipes by these classes, says what is wrong with one in its own words,
 and writes the JSON Schema that editors complete and check recipes with.
 
@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 CHECKED = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
-"""A number is no text, 1 is not true, and keys that nobody knows are refused."""
+"""Numbers are not read from text, 1 is not true, and unknown keys are refused."""
 
 Settings = TypeVar("Settings")
 
@@ -276,9 +276,9 @@ class LandmarkValidationSettings:
 
     Attributes:
         format: as of :class:`LandmarkSetSettings`, like the next three.
-        annotations: see there.
-        images: see there.
-        part: see there.
+        annotations: as of :class:`LandmarkSetSettings`.
+        images: as of :class:`LandmarkSetSettings`.
+        part: as of :class:`LandmarkSetSettings`.
         norm: what errors are divided by.
         limit: use the first so many faces; 0 uses all.
     """
@@ -398,7 +398,7 @@ class TrainSettings:
         seed: of initial weights, order and augmentation.
         out: folder of the run.
         checkpoint_seconds: how often everything is saved.
-        validate_every: steps between validations; 0 validates after the last step alone.
+        validate_every: steps between validations; 0 validates only after the last step.
         log_every: steps between two lines of numbers.
         device: "auto", "cpu", "cuda" or "cuda:1".
         threads: CPU threads of the network; 0 for torch's choice.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,39 +50,41 @@ def body_heights(poses: Poses) -> NDArray[np.float32]:
         (N,) float32, at least 1 px.
     """
     seen = (poses.keypoint_scores >= SEEN_SCORE).astype(np.float32)
-    body, squares = _layout(poses.skeleton)
+    layout = _layout(poses.skeleton)
     ones = np.ones(seen.shape[1], np.float32)
     shares = 1 / np.maximum(seen @ ones, 1)
     points = as_complex(poses.keypoints)
     middles = _rows(seen * points) * shares
     offsets = points - middles[:, None]
     spread = _rows(seen * (np.square(offsets.real) + np.square(offsets.imag))) * shares
-    if body is None:
-        expected = np.float32(_USUAL_RADIUS**2)
+    if layout is None:
+        expected = np.full(len(seen), _USUAL_RADIUS**2, np.float32)
     else:
+        body, squares = layout
         middle = (seen @ body) * shares
         expected = (seen @ squares) * shares - np.square(middle.real) - np.square(middle.imag)
-    heights: NDArray[np.float32] = np.sqrt(spread / np.maximum(expected, _LEAST_RADIUS**2))
+    heights: NDArray[np.float32] = np.sqrt(spread / np.maximum(expected, np.float32(_LEAST_RADIUS**2)))
     return np.maximum(heights, 1)
 
 
 def as_complex(points: NDArray[np.float32]) -> NDArray[np.complex64]:
     """Points (..., 2) as x + iy (...): one operation moves both coordinates. Shares the memory where it can."""
-    return np.ascontiguousarray(points, np.float32).view(np.complex64)[..., 0]
+    pairs: NDArray[np.complex64] = np.ascontiguousarray(points, np.float32).view(np.complex64)
+    return pairs[..., 0]
 
 
-def _rows(values: NDArray[np.complex64]) -> NDArray[np.complex64]:
+def _rows(values: NDArray[Any]) -> Any:
     """Sums of rows; faster than ``sum`` for short ones."""
     return values @ np.ones(values.shape[1], values.dtype)
 
 
 @lru_cache
-def _layout(name: str) -> tuple[NDArray[np.complex64], NDArray[np.float32]] | tuple[None, None]:
+def _layout(name: str) -> tuple[NDArray[np.complex64], NDArray[np.float32]] | None:
     """The joints of a standing body, (K,) in body heights, and their squared distances from 0."""
     skeleton = skeletons.get(name)
     places = [_STANDING.get(joint.removeprefix("left_").removeprefix("right_")) for joint in skeleton.keypoints]
     if any(place is None for place in places):
-        return None, None
+        return None
     sides = [-1 if joint.startswith("right_") else 1 for joint in skeleton.keypoints]
     body = np.array([complex(side * place[0], place[1]) for side, place in zip(sides, places, strict=True) if place])
     body = body.astype(np.complex64)

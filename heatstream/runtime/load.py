@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from heatstream.errors import InputError
+from heatstream.errors import EngineError, InputError, MissingExtraError
+from heatstream.files import expanded
 
 if TYPE_CHECKING:
     from heatstream.engine_builder.trt.compile import Progress
@@ -25,11 +26,13 @@ def load(
     threads: int | None = None,
     *,
     engine: str = "auto",
-    settings: DecodeSettings | None = None,
+    short_side: int | None = None,
+    settings: DecodeSettings | Mapping[str, Any] | None = None,
     confidence: float | None = None,
     flip: bool = False,
     scales: tuple[float, ...] = (1.0,),
     faces: str | Path | None = None,
+    wait: bool = False,
     progress: Progress | None = None,
 ) -> PosePipeline:
     """Make a pipeline ready that finds people, and their faces if a model for these is given.
@@ -46,14 +49,20 @@ def load(
             pipeline's ``reason`` says why that was chosen.
         threads: how many CPU threads work on one frame; all usable cores when left out.
         engine: ``"onnx"`` (CPU), ``"tensorrt"`` or ``"tensorrt-rtx"`` (GPU), ``"torch"``, or ``"auto"`` for the best
-            that is installed. TensorRT's engines are built when an input size is first asked for, and kept.
-        settings: how to decode; what the model file recommends when left out.
+            that is installed. TensorRT's engines are built when an input size is first asked for, and kept. Of an
+            engine that is named the build is waited for. With ``"auto"`` frames are looked at by PyTorch or ONNX
+            Runtime meanwhile, and by TensorRT from the frame on after which its engine is built and finds the same.
+        short_side: to how many px of the network's input the short side of every frame is brought, a multiple of 64;
+            more finds smaller people and takes longer. For model files of any size; the file's own when left out.
+        settings: how to decode, or some settings by name, such as ``{"max_people": 60}``; what is left out is what the
+            model file recommends.
         confidence: leave out people whose score is lower, from 0 to 1; where a model file holds the calibration of its
             scores, 0.5 keeps those who are right more often than not.
         flip: look at the mirrored frame too, which takes twice the time; see
             :class:`heatstream.runtime.pipelines.pose.CpuPosePipeline`.
         scales: look at the frame in several sizes, on the CPU only. The model file must take any size.
         faces: name or file of a model that finds the landmarks of faces in boxes, for example ``"h3r-mobile-68"``.
+        wait: wait for a build with ``engine="auto"`` too, as measurements do, and who gives frames that are on the GPU.
         progress: receives the progress of an engine's build.
 
     Raises:
@@ -61,16 +70,32 @@ def load(
         ModelFileError: a model file is missing, damaged, not ours, or of another shape.
         EngineError: a network cannot run on this machine or device.
         MissingExtraError: what the device or engine that was asked for needs is not installed.
-        InputError: ``threads`` is not positive, ``confidence`` is not from 0 to 1, a model is not for this, or
-            settings, scales, device and engine do not fit each other.
+        InputError: ``threads`` is not positive, ``confidence`` is not from 0 to 1, ``short_side`` is not such or the
+            model takes images of one size alone, a model is not for this, or settings, scales, device and engine do not
+            fit each other.
     """
     from heatstream.runtime.engines.select import open_engine
+    from heatstream.runtime.pipelines.base import surer
 
     path = model_path(model)
-    several = "several scales are looked at on the CPU alone" if tuple(scales) != (1.0,) else ""
-    opened = open_engine(path, device=device, engine=engine, threads=threads, cpu_only=several, progress=progress)
+    if engine == "auto" and not wait and tuple(scales) == (1.0,):
+        handover = _handover(path, device, threads, short_side, settings, confidence, flip, faces, progress)
+        if handover is not None:
+            return handover
+    several = "several scales are looked at only on the CPU" if tuple(scales) != (1.0,) else ""
+    opened = open_engine(
+        path,
+        device=device,
+        engine=engine,
+        threads=threads,
+        short_side=short_side,
+        cpu_only=several,
+        progress=progress,
+    )
     try:
-        poses = _poses(opened, _surer(opened, settings, confidence), flip, scales)
+        if confidence is not None:
+            settings = surer(opened.engine.info, settings, confidence)
+        poses = _poses(opened, settings, flip, scales)
         if faces is None:
             return poses
         return _cascade(poses, load_landmarks(faces, device, threads, engine=engine, progress=progress))
@@ -120,20 +145,8 @@ def load_landmarks(
         raise
 
 
-def _surer(opened: OpenedEngine, settings: DecodeSettings | None, confidence: float | None) -> DecodeSettings | None:
-    """The settings that leave out people of less confidence."""
-    if confidence is None:
-        return settings
-    if not 0 <= confidence <= 1:
-        raise InputError(f"confidence must be from 0 to 1, got {confidence}")
-    from heatstream.runtime.pipelines.base import least_height, settings_for
-
-    info = opened.engine.info
-    return replace(settings_for(info, settings), person_threshold=least_height(info, confidence))
-
-
 def _poses(
-    opened: OpenedEngine, settings: DecodeSettings | None, flip: bool, scales: tuple[float, ...]
+    opened: OpenedEngine, settings: DecodeSettings | Mapping[str, Any] | None, flip: bool, scales: tuple[float, ...]
 ) -> PosePipeline:
     from heatstream.runtime.pipelines.pose import CpuPosePipeline
     from heatstream.runtime.pipelines.pose_gpu import GpuPosePipeline
@@ -141,6 +154,66 @@ def _poses(
     if opened.cuda is not None:
         return GpuPosePipeline(opened.engine, opened.cuda, settings, flip=flip, reason=opened.reason)
     return CpuPosePipeline(opened.engine, settings, flip=flip, scales=scales, reason=opened.reason)
+
+
+def _handover(
+    path: Path,
+    device: str,
+    threads: int | None,
+    short_side: int | None,
+    settings: DecodeSettings | Mapping[str, Any] | None,
+    confidence: float | None,
+    flip: bool,
+    faces: str | Path | None,
+    progress: Progress | None,
+) -> PosePipeline | None:
+    """A pipeline that starts on what there is while engines are built; None where none is to be built."""
+    from heatstream.engine_builder.trt.build_process import BuildProcess
+    from heatstream.engine_builder.trt.model_source import read_model
+    from heatstream.runtime.engines.select import buildable, job_of
+    from heatstream.runtime.pipelines.base import frame_geometry
+    from heatstream.runtime.pipelines.handover import Build, HandoverPipeline
+
+    found = buildable(device)
+    if found is None:
+        return None
+    toolkit, gpu, index = found
+    people = read_model(path, short_side=short_side)
+    others = [] if faces is None else [read_model(model_path(faces))]
+    fixed = [job_of(source, toolkit, gpu, source.info.input_size) for source in others]
+    if not people.info.any_size:
+        fixed.append(job_of(people, toolkit, gpu, people.info.input_size))
+        if all(job.is_built(toolkit, gpu) for job in fixed):
+            return None
+
+    def begin(height: int, width: int) -> Build | None:
+        jobs = list(fixed)
+        if people.info.any_size:
+            size = frame_geometry(people.info, (height, width)).input_size
+            jobs.append(job_of(people, toolkit, gpu, size))
+        missing = [job for job in jobs if not job.is_built(toolkit, gpu)]
+        return BuildProcess(missing, toolkit.backend, index) if missing else None
+
+    def open_with(device: str, engine: str) -> PosePipeline:
+        return load(
+            path,
+            device,
+            threads,
+            engine=engine,
+            short_side=short_side,
+            settings=settings,
+            confidence=confidence,
+            flip=flip,
+            faces=faces,
+            progress=progress,
+        )
+
+    on_gpu = f"cuda:{index}"
+    try:
+        now = open_with(on_gpu, "torch")
+    except (EngineError, MissingExtraError):  # no torch, or one without CUDA
+        now = open_with("cpu", "onnx")
+    return HandoverPipeline(now, begin, lambda: open_with(on_gpu, toolkit.backend))
 
 
 def _cascade(poses: PosePipeline, landmarks: LandmarkPipeline) -> PosePipeline:
@@ -166,7 +239,7 @@ def model_path(name_or_file: str | Path) -> Path:
     text = os.fspath(name_or_file)
     looks_like_path = isinstance(name_or_file, Path) or text.endswith(".onnx") or os.sep in text or "/" in text
     if looks_like_path or Path(text).is_file():
-        return Path(text).expanduser()
+        return expanded(text)
     from heatstream import catalog
 
     return catalog.bundled_path(text)

@@ -11,15 +11,18 @@ have as many as the engine can use at once, with fewer threads for each, which g
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
 from heatstream.errors import InputError
 from heatstream.results import Result
+from heatstream.runtime.following import follow
 from heatstream.runtime.load import load
 from heatstream.runtime.memory import keep_freed_memory
 from heatstream.runtime.pipelines.base import PosePipeline
@@ -29,6 +32,8 @@ from heatstream.runtime.timing import StreamClock, StreamSummary
 from heatstream.runtime.work_queue import OrderedWorkQueue
 
 __all__ = ["Stream", "stream"]
+
+_log = logging.getLogger(__name__)
 
 CLOSE_SECONDS = 1.0  # whoever needs longer to stop is waited for when the process ends
 
@@ -41,11 +46,13 @@ class _Captured:
 
 
 def stream(
-    source: Source | str | int | Path,
+    source: Source | str | int | Path | Sequence[str | Path],
     pipeline: PosePipeline | str | Path,
     *,
     frames: int | None = None,
     workers: int | None = None,
+    track: bool = True,
+    smooth: bool = False,
 ) -> Stream:
     """Find people in every frame of a source, or in the newest ones if it is live.
 
@@ -56,6 +63,10 @@ def stream(
             loaded, and closed with the stream.
         frames: how many results to give at most; all when left out.
         workers: how many frames to work on at once; what suits source and engine best when left out.
+        track: give people ids that stay, see :class:`heatstream.Tracker`; pictures, which do not follow each other,
+            have none.
+        smooth: take the jitter out of tracked people's keypoints, see :class:`heatstream.Smoother`. Live, they lag a
+            little; in files they do not, because results are kept back for a second to look ahead.
 
     Returns:
         An iterator of results in the order of the frames. Whatever goes wrong in any stage ends it: the results
@@ -63,17 +74,20 @@ def stream(
 
     Raises:
         SourceError: the source cannot be opened.
-        InputError: ``frames`` or ``workers`` is not positive, or the pipeline does not find people in frames.
+        InputError: ``frames`` or ``workers`` is not positive, the pipeline does not find people in frames, or
+            ``smooth`` is asked for without ``track``.
         HeatstreamError: the model cannot be loaded; see :func:`heatstream.load`.
     """
     for name, value in (("frames", frames), ("workers", workers)):
         if value is not None and value < 1:
             raise InputError(f"{name} must be at least 1, got {value}")
+    if smooth and not track:
+        raise InputError("smoothing needs to know who is who: leave track on, or smooth off")
     if not isinstance(pipeline, (PosePipeline, str, Path)):
         raise InputError(
             f"a stream takes a pipeline of heatstream.load, or the name or file of a pose model, got {pipeline!r}"
         )
-    if isinstance(source, (str, int, Path)):
+    if not isinstance(source, Source):
         from heatstream.runtime.sources import open_source
 
         source = open_source(source)
@@ -87,24 +101,37 @@ def stream(
     if workers is None:
         workers = 1 if source.live else pipeline.parallel_runs
     pipeline = pipeline.for_throughput() if workers > 1 else pipeline.for_stream()
-    return Stream(source, pipeline, frames=frames, workers=workers, own=own)
+    return Stream(source, pipeline, frames=frames, workers=workers, own=own, track=track, smooth=smooth)
 
 
 class Stream(Iterator[Result]):
     """The results of a source, one by one, while they are found; made by :func:`stream`.
 
     It starts working at once. A loop that leaves early should close it, or use it in a ``with`` statement; a
-    stream that is thrown away stops too. Iterate on one thread.
+    stream that is thrown away stops too. Iterate on one thread, or in one task of an event loop: ``async for`` and
+    ``async with`` do the same without blocking the loop. :meth:`summary` and :meth:`close` may be called from any
+    thread.
     """
 
     def __init__(
-        self, source: Source, pipeline: PosePipeline, *, frames: int | None, workers: int, own: PosePipeline | None
+        self,
+        source: Source,
+        pipeline: PosePipeline,
+        *,
+        frames: int | None,
+        workers: int,
+        own: PosePipeline | None,
+        track: bool,
+        smooth: bool,
     ) -> None:
         self.source = source
         self._own_pipeline = own
         self._queue: OrderedWorkQueue[_Captured, Result] = OrderedWorkQueue(
             waiting=1 if source.live else workers, in_flight=workers + 1, newest=source.live, limit=frames
         )
+        work_queue = self._queue
+        found = iter(lambda: work_queue.next(), None)
+        self._results = follow(found, live=source.live, smooth=smooth) if track else found
         self._clock = StreamClock(time.perf_counter())
         self._closed = False
         keep_freed_memory()
@@ -115,6 +142,7 @@ class Stream(Iterator[Result]):
             start_thread(f"work-{number}", lambda: _work(work, pipeline), stop=work.stop) for number in range(workers)
         ]
         weakref.finalize(self, work.stop)
+        _log.info("%s: started, frames at once: %d", source.name, workers)
 
     def __iter__(self) -> Stream:
         return self
@@ -128,14 +156,29 @@ class Stream(Iterator[Result]):
         if self._closed:
             raise StopIteration
         try:
-            result = self._queue.next()
+            result = next(self._results)
         except BaseException:
             self.close()
             raise
-        if result is None:
-            self.close()
-            raise StopIteration
         self._clock.add(result.timing, time.perf_counter())
+        return result
+
+    def __aiter__(self) -> Stream:
+        return self
+
+    async def __anext__(self) -> Result:
+        """The next result; it is waited for on a thread, so that the event loop goes on. Cancelling stops the stream.
+
+        Raises:
+            HeatstreamError: a stage failed; see :func:`stream`.
+        """
+        try:
+            result = await asyncio.to_thread(next, self, None)
+        except asyncio.CancelledError:
+            self._queue.stop()  # the thread that waits is let go, and closes the stream
+            raise
+        if result is None:
+            raise StopAsyncIteration
         return result
 
     def summary(self) -> StreamSummary:
@@ -147,6 +190,8 @@ class Stream(Iterator[Result]):
 
         A pipeline that the stream has loaded itself is closed too, unless a stage hangs in it.
         """
+        if not self._closed:
+            _log.info("%s: ended, dropped frames: %d", self.source.name, self._queue.dropped)
         self._closed = True
         self._queue.stop()
         deadline = time.monotonic() + CLOSE_SECONDS
@@ -162,6 +207,14 @@ class Stream(Iterator[Result]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    async def __aenter__(self) -> Stream:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self.close)
 
 
 def _read(work_queue: OrderedWorkQueue[_Captured, Result], source: Source) -> None:
@@ -208,4 +261,5 @@ def _find_people(captured: _Captured, dropped: int, pipeline: PosePipeline) -> R
         capture_time=frame.capture_time,
         dropped=dropped,
         picture=frame.picture,
+        image_id=frame.image_id,
     )

@@ -1,6 +1,6 @@
 """The tracker: who of this frame is who of the frames before, by keypoints and capture times.
 
-Every person that is followed has a pose, a size, and a Kalman filter of the body's movement. A detection is compared
+Every person that is followed has a pose, a height, and a Kalman filter of the body's movement. A detection is compared
 with the predicted pose in two parts, because they go wrong for different reasons:
 
 * *where*: the mean displacement of the joints against the filter's own uncertainty, which grows with the seconds that
@@ -9,12 +9,13 @@ with the predicted pose in two parts, because they go wrong for different reason
   changed places, which networks do for a frame or two; the person is still the same.
 
 Both are likelihoods, so a person out of sight for a second, who could be anywhere, does not win over one who was there
-a frame ago. Detections are assigned in two passes: the sure ones to everybody, then the doubtful ones to those who were in
-view just now; doubtful ones never begin a track and never bring back somebody lost.
+a frame ago. Detections are assigned in two passes: the sure ones to everybody, then the doubtful ones to those who were
+in view just now; doubtful ones never begin a track and never bring back somebody lost.
 
 Two passes by score are ByteTrack's (Zhang et al., ECCV 2022). The velocity is an Ornstein-Uhlenbeck process, Singer's
 model of a target that turns (IEEE TAES 1970) applied to velocity: it forgets within a second, in seconds and not in
-frames, so dropped frames change nothing. Sizes and distances are in body sizes, the longer side of the box around a body.
+frames, so dropped frames change nothing. Distances are in body heights, speeds in body heights per second. Points are
+complex numbers, x + iy, so that one operation moves both.
 """
 
 from __future__ import annotations
@@ -43,14 +44,14 @@ Indices = NDArray[np.intp]
 SURE_SCORE = 0.2
 DOUBTFUL_SCORE = 0.08
 
-# Movement, in body sizes and seconds. People walk at 0.8 body heights per second.
+# Movement, in body heights and seconds. People walk at 0.8 body heights per second.
 SPEED = 0.8  # standard deviation of a velocity that nothing is known about
 STILL = 0.3  # how much the velocity of somebody who stands may change; who moves may change theirs by as much more
 FORGET_SECONDS = 0.6  # after which a velocity says little
 MEASURED = 0.03  # standard deviation of the mean displacement of a well seen body
 SCATTER = 0.25  # of the joints' scatter that counts as variance of their mean displacement
 
-# Posture, in body sizes.
+# Posture, in body heights.
 OKS_SIZE = 0.45  # square root of COCO's area of a standing person, in body heights
 POSTURE = 0.03  # what a joint is off beyond the annotators' spread
 POSTURE_PER_SECOND = 0.4  # how fast limbs move against the body
@@ -64,7 +65,7 @@ SAME_REACH = 0.4  # body heights between the middles of two detections of one pe
 SAME = 0.7  # OKS from which two detections of one frame are one person
 FLIP_COST = 1.0  # a flip is taken for the rarer thing: 1 in log likelihood
 FLIP_LOOK = 0.6  # OKS below which a flip is looked for
-REACH = 0.6  # body sizes between the middles of poses, beyond the gate, that are compared at all
+REACH = 0.6  # body heights between the middles of poses, beyond the gate, that are compared at all
 
 STEADY_SECONDS = 0.5  # over which sizes are averaged and the joints' weights fade
 RECENT_SECONDS = 0.5  # who was seen so lately counts as in view
@@ -76,14 +77,14 @@ IMPOSSIBLE = 1e6
 
 
 class Tracker:
-    """Gives people ids that stay: ``poses = tracker(poses)``, frame by frame in order.
+    """Gives people ids that stay: ``poses = tracker(poses, capture_time)``, frame by frame in order.
 
-    An id, from 1, belongs to one person for good: it is never given to two people of a frame and never again after its
+    An id, from 1, belongs to one person for good: it is never given to two people of a frame, and never again after its
     person was forgotten. Somebody seen for the first time has id -1, and an id from the second sight on, so a
-    false detection of one frame gets none; in the first frame everybody sure has one at once. Times are
-    ``poses.capture_time``: dropped frames and changing rates are no trouble.
+    false detection of one frame gets none; in the first frame everybody sure has one at once. Dropped frames and
+    changing rates are no trouble, as all that is reckoned with are times.
 
-    One tracker is for one source, and for one thread at a time.
+    :func:`heatstream.stream` has a tracker of its own. One tracker is for one source, and for one thread at a time.
 
     Args:
         memory: seconds after which somebody out of sight is forgotten; who comes back sooner, near where they
@@ -106,16 +107,17 @@ class Tracker:
         self._time: float | None = None
         self._seconds = LEAST_SECONDS  # between the last two frames
 
-    def __call__(self, poses: Poses) -> Poses:
+    def __call__(self, poses: Poses, capture_time: float) -> Poses:
         """The same people with their ids filled in.
 
         Args:
-            poses: the next frame's people; ``capture_time`` in seconds.
+            poses: the next frame's people.
+            capture_time: when the frame was taken, in seconds since any beginning.
 
         Returns:
             A copy with other ``ids``, which shares the other arrays.
         """
-        seconds = self._step(poses)
+        seconds = self._step(poses, capture_time)
         people = _Detections(poses)
         if seconds is None:
             self._begin(poses)
@@ -135,12 +137,12 @@ class Tracker:
         self._forget()
         return replace(poses, ids=ids)
 
-    def _step(self, poses: Poses) -> float | None:
+    def _step(self, poses: Poses, capture_time: float) -> float | None:
         """Seconds since the last frame; None where everything begins anew."""
-        last, self._time = self._time, poses.capture_time
+        last, self._time = self._time, capture_time
         if last is None or poses.skeleton != self._skeleton:
             return None
-        seconds = poses.capture_time - last
+        seconds = capture_time - last
         if not -BACKWARDS_SECONDS < seconds < self.memory:
             return None
         if seconds < 0:
@@ -156,7 +158,7 @@ class Tracker:
         self._weights: Floats = np.empty((0, joints), np.float32)  # of the joints, 0 where never seen
         self._sizes: Floats = np.empty(0, np.float32)  # px
         self._velocities: Points = np.empty(0, np.complex64)  # px/s
-        # Variances in body sizes: position, position with velocity, velocity; the same along x and y.
+        # Variances in body heights: position, position with velocity, velocity; the same along x and y.
         self._variances: Floats = np.empty((3, 0), np.float32)
         self._unseen: Floats = np.empty(0, np.float32)  # seconds
 
@@ -187,13 +189,14 @@ class Tracker:
         scales = self._tolerance(people)
         likeness, shifts, scatter = self._compare(people.points, people.weights, rows, tracks, scales)
         area = np.square(self._sizes)
-        if people.flips is not None:
+        good = likeness > FLIP_LOOK
+        lonely = people.usable.copy()
+        lonely[rows[good]] = False
+        if lonely.any() and people.flips is not None:
             # Flips are rare: only people and tracks are looked at again who found nobody.
-            good = likeness > FLIP_LOOK
-            known_rows, known_tracks = np.zeros(len(people.points), bool), np.zeros(len(self._ids), bool)
-            known_rows[rows[good]] = True
-            known_tracks[tracks[good]] = True
-            odd = np.flatnonzero(~(known_rows[rows] | known_tracks[tracks]))
+            found = np.zeros(len(self._ids), bool)
+            found[tracks[good]] = True
+            odd = np.flatnonzero(lonely[rows] & ~found[tracks])
             if len(odd):
                 points, weights = people.points[:, people.flips], people.weights[:, people.flips]
                 flipped, *others = self._compare(points, weights, rows[odd], tracks[odd], scales)
@@ -202,7 +205,7 @@ class Tracker:
                 odd = odd[better]
                 likeness[odd], shifts[odd], scatter[odd] = flipped[better], others[0][better], others[1][better]
         # The mean of joints that disagree is worth less.
-        measured = MEASURED**2 + SCATTER * scatter / area[tracks]
+        measured = np.float32(MEASURED**2) + np.float32(SCATTER) * (scatter / area[tracks])
         variance = self._variances[0, tracks] + measured
         distance = _squared(shifts) / (area[tracks] * variance)
         possible = np.flatnonzero((distance < GATE) & (likeness > SIMILAR))
@@ -226,12 +229,14 @@ class Tracker:
         offsets = people.middles[:, None] - _middles(self._points, self._weights)
         reach = self._sizes * (REACH + np.sqrt(GATE * self._variances[0]))
         near = (_squared(offsets) < np.square(reach)) & people.usable[:, None]
-        return np.nonzero(near)
+        rows, tracks = np.nonzero(near)
+        return rows, tracks
 
     def _tolerance(self, people: _Detections) -> Floats:
         """(M, K) what squared offsets in px are multiplied with: 1 / (2 variance)."""
         off = np.minimum(POSTURE + POSTURE_PER_SECOND * self._unseen, POSTURE_MOST)
-        return 0.5 / (np.square(self._sizes)[:, None] * (people.spread + np.square(off)[:, None]))
+        tolerance: Floats = 0.5 / (np.square(self._sizes)[:, None] * (people.spread + np.square(off)[:, None]))
+        return tolerance
 
     def _compare(
         self, points: Points, weights: Floats, rows: Indices, tracks: Indices, scales: Floats
@@ -333,7 +338,8 @@ class _Detections:
         scales = 0.5 / (np.square(self.sizes[second])[:, None] * (self.spread + POSTURE**2))
         weights = self.weights[first] * self.weights[second]
         alike = np.exp(-_squared(self.points[first] - self.points[second]) * scales)
-        return first[_rows(weights * alike) > SAME * (_rows(weights) + FEW)]
+        repeats: Indices = first[_rows(weights * alike) > SAME * (_rows(weights) + FEW)]
+        return repeats
 
 
 def _similarity(
@@ -351,7 +357,7 @@ def _similarity(
     shifts = _rows(weights * offsets) * share
     offsets -= shifts[:, None]
     squared = _squared(offsets)
-    likeness = _rows(weights * np.exp(-squared * scales)) / (total + FEW)
+    likeness: Floats = _rows(weights * np.exp(-squared * scales)) / (total + FEW)
     return likeness, shifts, _rows(weights * squared) * share
 
 
@@ -359,9 +365,14 @@ def _squared(values: Points) -> Floats:
     return np.square(values.real) + np.square(values.imag)
 
 
-def _rows(values: NDArray[Any]) -> NDArray[Any]:
+def _rows(values: NDArray[Any]) -> Any:
     """Sums of rows; much faster than ``sum`` for short ones."""
-    return values @ np.ones(values.shape[1], values.dtype)
+    return values @ _ones(values.shape[1], values.dtype)
+
+
+@lru_cache
+def _ones(count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    return np.ones(count, dtype)
 
 
 def _middles(points: Points, weights: Floats) -> Points:

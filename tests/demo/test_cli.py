@@ -122,6 +122,7 @@ def test_a_library_that_does_not_load_is_one_line(
         (("swahr-mobile", "--size", "big"), "256x448"),
         (("swahr-mobile", "--size", "250x300"), "try 256x288"),
         (("swahr-mobile", "--size", "0"), "try 32x32"),
+        (("h3r-mobile-68", "--short-side", "128"), "takes images of 128x128 px alone"),
         (("swahr-mobile", "-c", "absent.pt"), "absent.pt"),
         (("swahr-mobile", "-o", "absent/out.onnx"), "absent"),
     ],

@@ -16,6 +16,7 @@ from heatstream.demo import machine_checks as checks
 from heatstream.demo.machine_checks import Finding, examine
 from heatstream.engine_builder.trt.cache import build_engine
 from heatstream.engine_builder.trt.gpus import RTX_GPUS, Gpu
+from heatstream.engine_builder.trt.model_source import read_model
 from heatstream.engine_builder.trt.toolkit import Toolkit, open_toolkit
 from tests.fakes.gpu import SPOTS_MODEL
 from tests.fakes.tensorrt import make_tensorrt
@@ -162,7 +163,7 @@ def test_it_lists_the_engines_in_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_
     (empty,) = checks._engine_cache()
     assert empty.detail == f"{tmp_path}: no engines yet"
     toolkit = Toolkit("tensorrt", make_tensorrt("10.3.0"))
-    build_engine(SPOTS_MODEL, toolkit, Gpu("Orin", "sm_87"), precision="fp32", folder=tmp_path)
+    build_engine(read_model(SPOTS_MODEL), toolkit, Gpu("Orin", "sm_87"), precision="fp32", folder=tmp_path)
     (tmp_path / "broken.engine").write_bytes(b"?")
     cache, broken, engine = checks._engine_cache()
     assert cache.detail.startswith(f"{tmp_path}: 2 engines, ")

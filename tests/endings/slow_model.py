@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 from tests.demo.conftest import write_model
 
@@ -21,36 +21,18 @@ def write_slow_model(path: Path, rounds: int) -> Path:
         rounds: how often a matrix of 256 x 256 is multiplied with another; 1000 take about a second.
     """
     model = onnx.load(str(write_model(path)))
-    body = helper.make_graph(
-        [
-            helper.make_node("MatMul", ["state", "matrix"], ["next"]),
-            helper.make_node("Identity", ["go"], ["on"]),
-        ],
-        "round",
-        [
-            helper.make_tensor_value_info("round", TensorProto.INT64, []),
-            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("state", TensorProto.FLOAT, [SIDE, SIDE]),
-        ],
-        [
-            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("next", TensorProto.FLOAT, [SIDE, SIDE]),
-        ],
-    )
     graph = model.graph
     graph.initializer.extend(
         [
-            numpy_helper.from_array(np.int64(rounds), "rounds"),
-            numpy_helper.from_array(np.bool_(True), "go"),
             numpy_helper.from_array(np.eye(SIDE, dtype=np.float32), "matrix"),
         ]
     )
-    # The loop starts from what depends on the frame, or it would be worked out once and for all.
+    # It starts from what depends on the frame, or it would be worked out once and for all.
     first = [
         helper.make_node("ReduceMean", ["images"], ["mean"], keepdims=0),
-        helper.make_node("Mul", ["matrix", "mean"], ["start"]),
-        helper.make_node("Loop", ["rounds", "go", "start"], ["end"], body=body),
-        helper.make_node("ReduceMean", ["end"], ["something"], keepdims=0),
+        helper.make_node("Mul", ["matrix", "mean"], ["round_0"]),
+        *(helper.make_node("MatMul", [f"round_{n}", "matrix"], [f"round_{n + 1}"]) for n in range(rounds)),
+        helper.make_node("ReduceMean", [f"round_{rounds}"], ["something"], keepdims=0),
         helper.make_node("Mul", ["something", "zero"], ["nothing"]),
         helper.make_node("Add", ["images", "nothing"], ["images_later"]),
     ]

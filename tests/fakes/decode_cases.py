@@ -69,6 +69,7 @@ def expected_people(working: Maps, wanted: DecodeSettings, capacity: int) -> NDA
             threshold=wanted.detection_threshold,
             nms_kernel=wanted.nms_kernel,
             capacity=wanted.max_people,
+            plateaus=wanted.plateaus,
         )
         overflow.append(peaks.overflow if np.isfinite(image).all() and np.isfinite(planes).all() else 0)
     state = [

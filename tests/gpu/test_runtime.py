@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 import heatstream
-from heatstream import catalog
 from heatstream.engine_builder.trt.gpus import local_gpu
 from heatstream.engine_builder.trt.toolkit import open_toolkit
 from heatstream.errors import MissingExtraError
@@ -158,9 +157,16 @@ def test_stage_times_add_up(pipeline: GpuPosePipeline) -> None:
     assert max(times.values()) < whole <= 1.5 * sum(times.values())
 
 
-def test_the_default_model_runs(cupy: Any) -> None:
+def test_the_default_models_run_as_graphs_in_torch(cupy: Any) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    if not torch.cuda.is_available():
+        pytest.skip("this torch has no CUDA")
     picture = np.random.default_rng(0).integers(0, 255, (480, 640, 3), dtype=np.uint8)
-    with heatstream.load(catalog.bundled_path("swahr-mobile"), "cuda") as opened:
-        assert opened.reason
+    with heatstream.load("swahr-mobile", "cuda", engine="torch") as opened:
+        opened.warm_up(480, 640)
+        assert isinstance(opened, GpuPosePipeline)
+        assert opened.graph_refusal == ""
+        opened(picture)
+    with heatstream.load("swahr-mobile", "cuda", engine="torch", faces="h3r-mobile-68") as cascade:
         for _ in range(3):
-            opened(picture)
+            cascade(picture)

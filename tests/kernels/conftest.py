@@ -17,20 +17,22 @@ from tests.fakes.cupy import make_cupy
 Cupy = Any
 
 
+def emulated_kernels(self: CupyDevice, source: str, macros: Mapping[str, int]) -> dict[str, Kernel]:
+    """The emulator's kernels, put on the fake's streams."""
+
+    def put(kernel: Kernel) -> Kernel:
+        def call(grid: Any, block: Any, args: Any, *, stream: Any) -> None:
+            stream.submit(lambda: kernel(grid, block, args, stream=stream))
+
+        return call
+
+    return {name: put(kernel) for name, kernel in EmulatedDevice().kernels(source, macros).items()}
+
+
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> tuple[Cupy, Counter[str]]:
     """the fake CuPy in its place; kernels are the emulator's, and their launches are counted."""
     cupy, calls = make_cupy()
-
-    def kernels(self: CupyDevice, source: str, macros: Mapping[str, int]) -> dict[str, Kernel]:
-        def counted(kernel: Kernel) -> Kernel:
-            def call(grid: Any, block: Any, args: Any, *, stream: Any) -> None:
-                stream.submit(lambda: kernel(grid, block, args, stream=stream))
-
-            return call
-
-        return {name: counted(kernel) for name, kernel in EmulatedDevice().kernels(source, macros).items()}
-
     monkeypatch.setitem(sys.modules, "cupy", cupy)
-    monkeypatch.setattr(CupyDevice, "kernels", kernels)
+    monkeypatch.setattr(CupyDevice, "kernels", emulated_kernels)
     return cupy, calls

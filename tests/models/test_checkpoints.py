@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import os
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -70,6 +73,21 @@ HEADS = ("final_layers", "deconv_layers", "conv_scale_layers")
             "network without scale heads",
             {"conv_scale_layers"},
             id="HigherHRNet",
+        ),
+        *(
+            pytest.param(content, "network", set(), id=name)
+            for name, content in {
+                "Lightning": {"state_dict": {f"model.{key}": value for key, value in trained().items()}},
+                "net.": {f"net.{key}": value for key, value in trained().items()},
+                "averaged": {"n_averaged": torch.tensor(3)}
+                | {f"module.{key}": value for key, value in trained().items()},
+                "counted": trained() | {"total_ops": torch.zeros(1), "final_layers.total_params": torch.zeros(1)},
+                **{name: {name: trained()} for name in ("model_state", "net", "params", "weights", "ema_state_dict")},
+                "in two wrappers": {"model": {"state_dict": trained()}},
+                "a number of NumPy's": {"state_dict": trained(), "best": np.float64(0.7), "epoch": np.int64(3)},
+                "a defaultdict": {"state_dict": trained(), "log": defaultdict(list, loss=[0.1])},
+                "options": {"state_dict": trained(), "args": argparse.Namespace(lr=0.1)},
+            }.items()
         ),
         pytest.param(imagenet(), "backbone", set(HEADS), id="ImageNet"),
         pytest.param(without(trained(), *HEADS), "backbone", set(HEADS), id="bare backbone"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 import heatstream
@@ -31,6 +32,24 @@ def test_people_of_less_confidence_are_left_out() -> None:
     for confidence, found in ((0.9 * score, 1), (1.1 * score, 0)):
         with heatstream.load(POSES, "cpu", 1, confidence=confidence) as pipeline:
             assert len(pipeline(frame).poses) == found
+
+
+def test_frames_are_brought_to_the_short_side_that_is_asked_for() -> None:
+    frame = spot(96, 128, 40, 60, radius=8)
+    with heatstream.load(POSES, "cpu", 1, short_side=128, faces=LANDMARKS) as pipeline:
+        assert str(pipeline).startswith("spots (short side 128 px) and points (64x64 px)")
+        (person,) = pipeline(frame).poses
+    np.testing.assert_allclose(person.joint("nose"), (40, 60), atol=1)
+
+
+@pytest.mark.parametrize("engine", ["onnx", "torch"])
+def test_every_engine_on_the_cpu_takes_a_short_side(engine: str) -> None:
+    if engine == "torch":
+        pytest.importorskip("torch", reason="torch comes with the extra train")
+    with heatstream.load(POSES, "cpu", 2, engine=engine, short_side=128) as pipeline:
+        for each in (pipeline, pipeline.for_throughput()):
+            assert isinstance(each, CpuPosePipeline)
+            assert each.prepare(spot(96, 128, 40, 60)).size == (128, 192)
 
 
 def test_with_a_model_for_faces_it_looks_for_these_too() -> None:
@@ -61,6 +80,8 @@ def test_a_landmark_model_takes_boxes() -> None:
         (lambda: heatstream.load_landmarks(POSES), "spots finds people in frames, not landmarks in boxes: choose"),
         (lambda: heatstream.load(POSES, settings=DecodeSettings(skeleton="crowdpose-14")), "ask for crowdpose-14"),
         (lambda: heatstream.load(POSES, confidence=50), "confidence must be from 0 to 1, got 50"),
+        (lambda: heatstream.load(POSES, short_side=100), "a multiple of 64 px up to 2048, got 100: try 128"),
+        (lambda: heatstream.load(LANDMARKS, short_side=128), "points takes images of 64x64 px alone: leave it out"),
         (lambda: heatstream.load(7), "a model is named by a text or a path, got int"),  # type: ignore[arg-type]
     ],
 )

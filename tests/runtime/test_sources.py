@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 
 from heatstream.errors import SourceError
+from heatstream.pictures import read_picture
+from heatstream.quiet_opencv import SILENT
+from heatstream.quiet_opencv import _levels as levels
 from heatstream.runtime.sources import Frame, base, images, live, open_source, opencv
-from heatstream.runtime.sources.images import read_picture
 from tests.fakes.runtime import write_video
 
 REFUSAL_SECONDS = 5.0
@@ -139,7 +141,7 @@ def test_a_picture_is_known_by_its_content_too(tmp_path: Path) -> None:
 def test_every_depth_becomes_bgr_of_8_bits(pixels: np.ndarray, tmp_path: Path) -> None:
     path = tmp_path / "one.png"
     assert cv2.imwrite(str(path), pixels)
-    image = read_picture(path)
+    image, _ = read_picture(path)
     assert image.dtype == np.uint8
     np.testing.assert_array_equal(image, np.full((8, 9, 3), 77))
 
@@ -154,7 +156,7 @@ def test_a_picture_stands_upright_as_its_exif_says(tmp_path: Path) -> None:
     exif = b"Exif\0\0" + tiff
     data = path.read_bytes()
     path.write_bytes(data[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + data[2:])
-    upright = read_picture(path)
+    upright, _ = read_picture(path)
     assert upright.shape == (32, 16, 3)
     assert upright[:12].min() > 200 > 50 > upright[-12:].max()  # white on top
 
@@ -168,7 +170,9 @@ def test_a_folder_in_natural_order_without_the_rest(tmp_path: Path) -> None:
     source = open_source(tmp_path)
     assert source.frame_count == 4
     assert [frame.picture for frame in source] == ["2.png", "10.png", "a1.png", "b.JPG"]
-    assert source.warnings == ()
+    (told,) = source.warnings
+    assert "the sub-folders of" in told
+    assert "(folder.png)" in told
 
 
 def test_a_corrupt_picture_in_a_folder_is_named_and_the_others_go_on(
@@ -252,7 +256,7 @@ def _text(text: str) -> Callable[[Path], str]:
         (_cut_to(600, "clip.mkv", "MJPG"), "cut off"),
         (_text("197"), "camera 197"),
         (_text("/dev/video197"), "camera 197"),
-        (_text("rtsp://user:secret@127.0.0.1:9/stream"), "rtsp://127.0.0.1:9/stream does not answer"),
+        (_text("rtsp://user:secret@127.0.0.1:9/stream"), "rtsp://127.0.0.1:9/... does not answer"),
         (_text("http://127.0.0.1:9/clip.mp4"), "does not answer"),
     ],
 )
@@ -347,6 +351,8 @@ class FakeCapture:
     def property(self, number: int) -> float:
         return 0.0
 
+    size = (10, 20)
+
     def close(self) -> None:
         self.closed = True
 
@@ -356,12 +362,13 @@ def capture(monkeypatch: pytest.MonkeyPatch) -> FakeCapture:
     fake = FakeCapture(5)
     monkeypatch.setattr(opencv.Capture, "open", lambda *arguments: fake)
     monkeypatch.setattr(live, "_check_camera_device", lambda index: None)
+    monkeypatch.setattr(live, "_reach", lambda address: None)
     return fake
 
 
 @pytest.mark.parametrize(
     ("text", "name"),
-    [("3", "camera 3"), ("rtsp://me:secret@door/a?key=1", "rtsp://door/a"), ("/dev/video3", "camera 3")],
+    [("3", "camera 3"), ("rtsp://me:secret@door/a?key=1", "rtsp://door/..."), ("/dev/video3", "camera 3")],
 )
 def test_a_live_source_gives_frames_until_it_is_lost(text: str, name: str, capture: FakeCapture) -> None:
     before = time.time()
@@ -419,12 +426,12 @@ def test_what_fails_within_the_deadline_raises_its_own_error() -> None:
 
 
 def test_the_quiet_ends_and_leaves_no_trace(tmp_path: Path) -> None:
-    level, environment = cv2.utils.logging.getLogLevel(), dict(os.environ)
+    level, environment = levels.getLogLevel(), dict(os.environ)
     with opencv.quiet(), opencv.quiet():
-        assert cv2.utils.logging.getLogLevel() == cv2.utils.logging.LOG_LEVEL_SILENT
+        assert levels.getLogLevel() == SILENT
     with pytest.raises(SourceError):
         open_source(_file("noise.mp4", bytes(range(256)) * 40)(tmp_path))
-    assert cv2.utils.logging.getLogLevel() == level
+    assert levels.getLogLevel() == level
     assert dict(os.environ) == environment
 
 

@@ -204,6 +204,7 @@ def test_a_models_file_is_loaded_and_closed_with_the_stream() -> None:
     assert source.closed.is_set()
 
 
+@pytest.mark.filterwarnings("ignore:more than 30 people")  # noise looks like a crowd to it
 def test_it_opens_what_a_person_types(tmp_path: Path) -> None:
     path = write_video(tmp_path / "clip.avi", frames=12)
     results = heatstream.stream(str(path), CpuPosePipeline(FakeEngine()))

@@ -2,6 +2,6 @@
 
 ::
 
-    feeds ── frames ──> ways (engine, frame, stream, camera) ── slices ──> turns ──> record ──> table, chart, JSON
-                                                                  meters ──┘            └──> compare (an older record)
+    feeds ─ frames ──> scenarios (engine, frame, stream, camera) ── windows ──> turns ──> record ──> table, chart, JSON
+                                                                    meters ──┘            └──> compare (an older record)
 """

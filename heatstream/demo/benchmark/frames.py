@@ -27,7 +27,7 @@ class FrameFeed:
     """Frames to measure on.
 
     Attributes:
-        name: what they are, for people.
+        name: human-readable.
         frames: some of them, (H, W, 3) uint8 BGR each, in memory.
         source: a file or folder that is read again and again in the whole pipeline; None where the frames in memory
             are all there is.
@@ -146,7 +146,7 @@ def _own_feed() -> FrameFeed:
 
 
 def _texture() -> NDArray[np.uint8]:
-    """A frame with detail of all sizes and nobody in it, the same every time."""
+    """A frame with detail of all sizes and no person in it, the same every time."""
     import cv2
 
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Measuring a subject in turns, and summing up what came out."""
+"""Measuring a case in turns, and summing up what came out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from heatstream.demo.benchmark.cases import BenchmarkCase, CaseConfig, open_subject
+from heatstream.demo.benchmark.cases import BenchmarkCase, CaseConfig, open_case
 from heatstream.demo.benchmark.frames import FrameFeed
 from heatstream.demo.benchmark.meters import Meters, memory_reader
 from heatstream.demo.benchmark.record import Camera, Rate, Run, Stage
@@ -22,8 +22,8 @@ from heatstream.runtime.pipelines.pose_gpu import GpuPosePipeline
 
 __all__ = ["Measurement", "summed_up"]
 
-SLICE_SECONDS = 0.4
-"""How long a way works in a turn; slow ones work until two results are counted."""
+WINDOW_SECONDS = 0.4
+"""How long a scenario works in a turn; slow ones work until two results are counted."""
 
 MIN_TURNS = 5
 """Fewer would say nothing of the spread."""
@@ -34,37 +34,37 @@ ENOUGH = 3
 GPU_REPEATS = 50
 PERCENT = np.arange(101)
 
-Slices = dict[str, list[TimedWindow]]
+Windows = dict[str, list[TimedWindow]]
 
 
 class Measurement:
-    """Lets every way of a subject work for a short while, then the next, again and again.
+    """Lets every scenario of a case work for a short while, then the next, again and again.
 
-    The work of a shared machine, its clocks and its temperature come and go. Ways that take turns meet the same of it,
-    so that their ratios within a turn mean something where the rates themselves move.
+    The work of a shared machine, its clocks and its temperature come and go. Scenarios that take turns meet the same
+    of it, so that their ratios within a turn mean something where the rates themselves move.
 
     Args:
-        condition: what is measured.
+        config: what is measured.
         feed: the frames.
-        seconds: for all turns of all ways together, without what slow ways need to get two results counted.
+        seconds: for all turns of all scenarios together, without what slow scenarios need to get two results counted.
 
     Raises:
-        HeatstreamError: the subject cannot be made ready.
+        HeatstreamError: the case cannot be made ready.
     """
 
-    def __init__(self, condition: CaseConfig, feed: FrameFeed, *, seconds: float) -> None:
-        self._condition = condition
+    def __init__(self, config: CaseConfig, feed: FrameFeed, *, seconds: float) -> None:
+        self._config = config
         self._feed = feed
         self._stack = ExitStack()
-        self.subject: BenchmarkCase = open_subject(condition, feed)
-        self._stack.callback(self.subject.pipeline.close)
+        self.case: BenchmarkCase = open_case(config, feed)
+        self._stack.callback(self.case.pipeline.close)
         self._budget = seconds
-        self._turns = max(MIN_TURNS, round(seconds / (SLICE_SECONDS * len(self.subject.ways))))
-        self._slices: Slices = {way.key: [] for way in self.subject.ways}
+        self._turns = max(MIN_TURNS, round(seconds / (WINDOW_SECONDS * len(self.case.scenarios))))
+        self._windows: Windows = {scenario.key: [] for scenario in self.case.scenarios}
         tegrastats = TegraStats()
         self._stack.callback(tegrastats.close)
-        number = condition.device.partition(":")[2]
-        on_gpu = "CPU" not in self.subject.pipeline.engine.name
+        number = config.device.partition(":")[2]
+        on_gpu = "CPU" not in self.case.pipeline.engine.name
         readers = (memory_reader(), gpu_reader(int(number or 0)) if on_gpu else None, tegrastats.reader)
         self._meters = Meters([reader for reader in readers if reader is not None])
 
@@ -75,34 +75,34 @@ class Measurement:
         self._stack.close()
 
     def __len__(self) -> int:
-        """How many slices there will be at most."""
-        return self._turns * len(self.subject.ways)
+        """How many windows there will be at most."""
+        return self._turns * len(self.case.scenarios)
 
     def __iter__(self) -> Iterator[Scenario]:
-        """Measure; gives every way when it has had its turn. May be left at any time: whole turns are kept."""
-        ways = self.subject.ways
-        loudest = PIPELINE if PIPELINE in self._slices else ways[-1].key
-        slice_seconds = self._budget / (self._turns * len(ways))
+        """Measure; gives every scenario when it has had its turn. May be left at any time: whole turns are kept."""
+        scenarios = self.case.scenarios
+        loudest = PIPELINE if PIPELINE in self._windows else scenarios[-1].key
+        window_seconds = self._budget / (self._turns * len(scenarios))
         start = time.perf_counter()
         for turn in range(self._turns):
             if turn >= ENOUGH and time.perf_counter() - start > 2 * self._budget:
                 break
-            # There and back, so that no way always comes behind the same other.
-            for way in ways if turn % 2 == 0 else reversed(ways):
-                with self._meters.reading() if way.key == loudest else nullcontext():
-                    self._slices[way.key].append(way.run(slice_seconds))
-                yield way
+            # There and back, so that no scenario always comes behind the same other.
+            for scenario in scenarios if turn % 2 == 0 else reversed(scenarios):
+                with self._meters.reading() if scenario.key == loudest else nullcontext():
+                    self._windows[scenario.key].append(scenario.run(window_seconds))
+                yield scenario
 
     def run(self) -> Run | None:
         """What the turns so far came to; None before the first is over."""
-        turns = min(map(len, self._slices.values()))
+        turns = min(map(len, self._windows.values()))
         if turns == 0:
             return None
-        whole = {key: slices[:turns] for key, slices in self._slices.items()}
-        pipeline = self.subject.pipeline
+        whole = {key: windows[:turns] for key, windows in self._windows.items()}
+        pipeline = self.case.pipeline
         return summed_up(
-            self.subject,
-            self._condition,
+            self.case,
+            self._config,
             self._feed,
             whole,
             meters=self._meters.readings(),
@@ -111,48 +111,48 @@ class Measurement:
 
 
 def summed_up(
-    subject: BenchmarkCase, condition: CaseConfig, feed: FrameFeed, slices: Slices, *, meters: Any, gpu_stages: Any
+    case: BenchmarkCase, config: CaseConfig, feed: FrameFeed, windows: Windows, *, meters: Any, gpu_stages: Any
 ) -> Run:
     """The record of a run.
 
     Args:
-        subject: what was measured.
-        condition: under what.
+        case: what was measured.
+        config: how it was measured.
         feed: on what.
-        slices: what each way did, by its key, one for every turn.
+        windows: what each scenario did, by its key, one for every turn.
         meters: as of :class:`heatstream.demo.benchmark.record.Run`.
-        gpu_stages: likewise.
+        gpu_stages: the same on the GPU's clock.
     """
-    info = subject.pipeline.info
-    stream = slices.get(PIPELINE)
+    info = case.pipeline.info
+    stream = windows.get(PIPELINE)
     return Run(
         model=info.name,
-        sha256=subject.sha256,
+        sha256=case.sha256,
         task=info.task,
         precision=info.precision,
-        input_size=subject.input_size,
+        input_size=case.input_size,
         frames=feed.name,
         frame_size=feed.size,
-        crowd=condition.crowd,
+        crowd=config.crowd,
         people=None if stream is None else sum(one.people for one in stream) / sum(one.images for one in stream),
-        engine=subject.pipeline.engine.name,
-        load_seconds=subject.load_seconds,
-        first_seconds=subject.first_seconds,
-        rates={way.key: _rate(way.title, slices[way.key]) for way in subject.ways},
-        stages=_stages([one.stages for one in slices[FRAME]]) if FRAME in slices else {},
-        camera=_camera(slices[CAMERA], condition.fps) if CAMERA in slices else None,
+        engine=case.pipeline.engine.name,
+        load_seconds=case.load_seconds,
+        first_seconds=case.first_seconds,
+        rates={scenario.key: _rate(scenario.title, windows[scenario.key]) for scenario in case.scenarios},
+        stages=_stages([one.stages for one in windows[FRAME]]) if FRAME in windows else {},
+        camera=_camera(windows[CAMERA], config.fps) if CAMERA in windows else None,
         meters=meters,
         gpu_stages=gpu_stages,
     )
 
 
-def _rate(title: str, slices: Sequence[TimedWindow]) -> Rate:
-    used = tuple(one.cpu_seconds / one.images for one in slices)
+def _rate(title: str, windows: Sequence[TimedWindow]) -> Rate:
+    used = tuple(one.cpu_seconds / one.images for one in windows)
     return Rate(
         title,
-        fps=tuple(one.images / one.seconds for one in slices),
+        fps=tuple(one.images / one.seconds for one in windows),
         cpu_seconds=used if any(used) else None,
-        images=sum(one.images for one in slices),
+        images=sum(one.images for one in windows),
     )
 
 
@@ -176,14 +176,14 @@ def _stage(turns: Sequence[Sequence[float]], whole: float) -> Stage:
     return Stage(float(p50), float(p99), sum(every) / whole, tuple(float(np.median(turn)) for turn in turns))
 
 
-def _camera(slices: Sequence[TimedWindow], fps: float) -> Camera:
-    latencies = [seconds for one in slices for seconds in one.latencies]
+def _camera(windows: Sequence[TimedWindow], fps: float) -> Camera:
+    latencies = [seconds for one in windows for seconds in one.latencies]
     quantiles = np.percentile(latencies, PERCENT)
     return Camera(
         fps=fps,
         results=len(latencies),
-        dropped=sum(one.dropped for one in slices),
+        dropped=sum(one.dropped for one in windows),
         latency={f"p{percent}": float(quantiles[percent]) for percent in (50, 95, 99)},
         quantiles=tuple(quantiles.tolist()),
-        turns=tuple(float(np.median(one.latencies)) for one in slices),
+        turns=tuple(float(np.median(one.latencies)) for one in windows),
     )

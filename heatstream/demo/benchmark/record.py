@@ -39,12 +39,12 @@ def spread(values: Sequence[float]) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Rate:
-    """How fast a way is.
+    """How fast a scenario is.
 
     Attributes:
-        title: what it is, for people.
+        title: human-readable name.
         fps: images (or faces) per second in each turn.
-        cpu_seconds: of this process for each image, in each turn; None where nobody counted.
+        cpu_seconds: of this process for each image, in each turn; None where it was not counted.
         images: counted in all turns.
     """
 
@@ -102,14 +102,14 @@ class Run:
         task: ``"pose"`` or ``"landmarks"``.
         precision: of its file.
         input_size: (height, width) px that the network sees.
-        frames: what it looked at, for people.
+        frames: what it looked at, human-readable.
         frame_size: (height, width) px of that.
         crowd: made-up people in every frame; None for those who are there.
         people: found per frame on average; None for landmarks.
         engine: library and device.
         load_seconds: from the name to a pipeline that is ready.
         first_seconds: of the first frame, which warms everything up.
-        rates: by the ways' keys.
+        rates: by the scenarios' keys.
         stages: of one frame at a time, by the names of :class:`heatstream.results.StageTimes`.
         camera: behind a camera; None for landmarks.
         meters: memory and power during the stream at full speed, by the meter's name.
@@ -136,20 +136,20 @@ class Run:
 
     @property
     def title(self) -> str:
-        """Which run it is, for people."""
+        """Human-readable name of the run."""
         crowd = "" if self.crowd is None else f", {self.crowd} made-up {'person' if self.crowd == 1 else 'people'}"
         return f"{self.model}, {self.input_size[0]}x{self.input_size[1]}{crowd}"
 
     def best_engine(self) -> str | None:
-        """The key of the engine's fastest way, whatever batch or arrangement that is."""
-        ways = {key: median(rate.fps) for key, rate in self.rates.items() if key.startswith("engine")}
-        return max(ways, key=ways.__getitem__) if ways else None
+        """The key of the engine's fastest scenario, whatever batch or arrangement that is."""
+        scenarios = {key: median(rate.fps) for key, rate in self.rates.items() if key.startswith("engine")}
+        return max(scenarios, key=scenarios.__getitem__) if scenarios else None
 
-    def ratio(self, way: str, other: str) -> tuple[float, ...]:
-        """Rate of one way over that of another, turn by turn; empty when either was not measured."""
-        if way not in self.rates or other not in self.rates:
+    def ratio(self, scenario: str, other: str) -> tuple[float, ...]:
+        """Rate of one scenario over that of another, turn by turn; empty when either was not measured."""
+        if scenario not in self.rates or other not in self.rates:
             return ()
-        pairs = zip(self.rates[way].fps, self.rates[other].fps, strict=True)
+        pairs = zip(self.rates[scenario].fps, self.rates[other].fps, strict=True)
         return tuple(first / second for first, second in pairs)
 
 

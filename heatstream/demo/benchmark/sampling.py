@@ -1,8 +1,8 @@
 """Counting what gets done in a stretch of time.
 
 Everything is counted between two results: from one that came when the work was in full swing to the last one before
-the time was up. Neither what it takes to get going nor what runs out at the end is counted, so that ways of different
-depth (one frame at a time, several at once, a stream) are measured alike.
+the time was up. Neither what it takes to get going nor what runs out at the end is counted, so that scenarios of
+different depth (one frame at a time, several at once, a stream) are measured alike.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from heatstream.results import StageTimes
 __all__ = ["MIN_COUNTED", "Counter", "TimedWindow", "alone", "for_throughput"]
 
 MIN_COUNTED = 2
-"""Results that every slice counts at least, however slow they are."""
+"""Results that every window counts at least, however slow they are."""
 
 
 @dataclass(frozen=True)
 class TimedWindow:
-    """What one way did in one turn.
+    """What one scenario did in one turn.
 
     Attributes:
         images: results counted, each of one image or face.
         seconds: between the first and the last of them.
         cpu_seconds: of this process in that time, over all its threads.
-        stages: where each frame's time went, where the way tells.
+        stages: where each frame's time went, where the scenario tells.
         latencies: seconds from a frame's capture to its result, where frames are captured.
         people: how many were found in all the frames.
-        dropped: frames that nobody had time for.
+        dropped: frames that there was no time for.
     """
 
     images: int
@@ -46,7 +46,7 @@ class TimedWindow:
 
 
 class Counter:
-    """Tells when a slice is over, and what it came to.
+    """Tells when a window is over, and what it came to.
 
     Args:
         seconds: how long it lasts.
@@ -79,7 +79,7 @@ class Counter:
         self.over = now[0] >= self._deadline and self._results > self._skip + MIN_COUNTED
         return not self.over
 
-    def slice(self) -> TimedWindow:
+    def window(self) -> TimedWindow:
         """What it came to; the time is that between the first and the last result."""
         counted = max(0, self._results - self._skip - 1) * self._per_result
         return TimedWindow(counted, self._last[0] - self._first[0], self._last[1] - self._first[1])
@@ -92,7 +92,7 @@ def alone(work: Callable[[int], object], seconds: float, *, per_result: int = 1)
         work(number)
         if not counter.add():
             break
-    return counter.slice()
+    return counter.window()
 
 
 def for_throughput(work: Callable[[int], object], seconds: float, *, at_once: int) -> TimedWindow:
@@ -124,4 +124,4 @@ def for_throughput(work: Callable[[int], object], seconds: float, *, at_once: in
                 one.result()
         finally:
             abandoned = True
-    return counter.slice()
+    return counter.window()

@@ -1,4 +1,4 @@
-"""The ways of doing the work that are measured: the engine alone, a frame at a time, the stream, a camera."""
+"""The scenarios that are measured: only the engine, a frame at a time, the stream, a camera."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from heatstream.runtime.stream import stream
 
 __all__ = [
     *("CAMERA", "ENGINE", "FACES", "FRAME", "PIPELINE", "THROUGHPUT"),
-    *("Scenario", "engine_ways", "gpu_engine_way", "landmark_ways", "pose_ways"),
+    *("Scenario", "engine_scenarios", "gpu_engine_scenario", "landmark_scenarios", "pose_scenarios"),
 ]
 
 ENGINE = "engine"
@@ -39,7 +39,7 @@ FACE_SHARE = 0.25
 
 @dataclass(frozen=True)
 class Scenario:
-    """One way of doing the work.
+    """One arrangement of the work that is measured.
 
     Attributes:
         key: what it is called in records.
@@ -52,7 +52,7 @@ class Scenario:
     run: Callable[[float], TimedWindow]
 
 
-def engine_ways(engine: Engine, images: Sequence[NDArray[np.float32]], batches: Sequence[int]) -> list[Scenario]:
+def engine_scenarios(engine: Engine, images: Sequence[NDArray[np.float32]], batches: Sequence[int]) -> list[Scenario]:
     """The engine alone: one image after the other, side by side as the stream uses it, and in batches.
 
     Args:
@@ -67,7 +67,7 @@ def engine_ways(engine: Engine, images: Sequence[NDArray[np.float32]], batches: 
     def run_one(number: int) -> None:
         engine.run(images[number % len(images)])
 
-    ways = [Scenario(ENGINE, "engine, one at a time", lambda seconds: alone(run_one, seconds))]
+    scenarios = [Scenario(ENGINE, "engine, one at a time", lambda seconds: alone(run_one, seconds))]
     at_once = engine.parallel_runs
     if at_once > 1:
         beside = engine.for_throughput()
@@ -75,7 +75,7 @@ def engine_ways(engine: Engine, images: Sequence[NDArray[np.float32]], batches: 
         def run_beside(number: int) -> None:
             beside.run(images[number % len(images)])
 
-        ways.append(
+        scenarios.append(
             Scenario(
                 THROUGHPUT,
                 f"engine, {at_once} side by side",
@@ -84,11 +84,11 @@ def engine_ways(engine: Engine, images: Sequence[NDArray[np.float32]], batches: 
         )
     for size in batches:
         if size > 1:
-            ways.append(_batch_way(engine, images, size))
-    return ways
+            scenarios.append(_batch_scenario(engine, images, size))
+    return scenarios
 
 
-def gpu_engine_way(pipeline: GpuPosePipeline, feed: FrameFeed) -> Scenario:
+def gpu_engine_scenario(pipeline: GpuPosePipeline, feed: FrameFeed) -> Scenario:
     """The engine alone by the GPU's own clock, for a pipeline that keeps a whole frame there.
 
     Args:
@@ -104,7 +104,7 @@ def gpu_engine_way(pipeline: GpuPosePipeline, feed: FrameFeed) -> Scenario:
     return Scenario(ENGINE, "engine, by the GPU's clock", run)
 
 
-def pose_ways(pipeline: PosePipeline, feed: FrameFeed, *, fps: float) -> list[Scenario]:
+def pose_scenarios(pipeline: PosePipeline, feed: FrameFeed, *, fps: float) -> list[Scenario]:
     """The whole pipeline: one frame after the other, as a stream at full speed, and behind a camera.
 
     Args:
@@ -119,18 +119,18 @@ def pose_ways(pipeline: PosePipeline, feed: FrameFeed, *, fps: float) -> list[Sc
     ]
 
 
-def landmark_ways(pipeline: LandmarkPipeline, feed: FrameFeed) -> list[Scenario]:
+def landmark_scenarios(pipeline: LandmarkPipeline, feed: FrameFeed) -> list[Scenario]:
     """Landmarks of several faces of a frame, counted by the face; where the boxes lie makes no difference to the time.
 
     Args:
         pipeline: any.
         feed: the frames.
     """
-    ways = [_faces_way(pipeline, feed, faces, turned=True) for faces in FACES]
-    return [*ways, _faces_way(pipeline, feed, 1, turned=False)]
+    scenarios = [_faces_scenario(pipeline, feed, faces, turned=True) for faces in FACES]
+    return [*scenarios, _faces_scenario(pipeline, feed, 1, turned=False)]
 
 
-def _faces_way(pipeline: LandmarkPipeline, feed: FrameFeed, faces: int, *, turned: bool) -> Scenario:
+def _faces_scenario(pipeline: LandmarkPipeline, feed: FrameFeed, faces: int, *, turned: bool) -> Scenario:
     """Faces with an angle each, as a cascade gives them that knows their eyes, or in boxes alone."""
     height, width = feed.size
     side = FACE_SHARE * min(height, width)
@@ -147,7 +147,7 @@ def _faces_way(pipeline: LandmarkPipeline, feed: FrameFeed, faces: int, *, turne
     return Scenario(key, title, lambda seconds: alone(work, seconds, per_result=faces))
 
 
-def _batch_way(engine: Engine, images: Sequence[NDArray[np.float32]], size: int) -> Scenario:
+def _batch_scenario(engine: Engine, images: Sequence[NDArray[np.float32]], size: int) -> Scenario:
     if engine.info.batch not in (None, size):
         raise InputError(
             f"{engine.info.name} takes {engine.info.batch} image per run, not {size}: leave --batch out, or export it "
@@ -178,7 +178,7 @@ def _closed_loop(pipeline: PosePipeline, feed: FrameFeed, seconds: float) -> Tim
         for _ in results:
             if counting.counter.over:
                 break
-    return replace(counting.counter.slice(), people=counting.people[0])
+    return replace(counting.counter.window(), people=counting.people[0])
 
 
 class _Counting(PosePipeline):
@@ -245,4 +245,4 @@ def _open_loop(pipeline: PosePipeline, feed: FrameFeed, fps: float, seconds: flo
                 before = result.dropped
             if not going_on:
                 break
-    return replace(counter.slice(), stages=tuple(stages), latencies=tuple(latencies), people=people, dropped=dropped)
+    return replace(counter.window(), stages=tuple(stages), latencies=tuple(latencies), people=people, dropped=dropped)

@@ -29,14 +29,14 @@ class ResizedEngine:
         size: (height, width) px that every frame is brought to.
 
     Raises:
-        InputError: the network takes images of another size alone.
+        InputError: the network takes only images of another size.
     """
 
     def __init__(self, engine: Engine, size: tuple[int, int]) -> None:
         if not engine.info.any_size and engine.info.input_size != size:
             height, width = engine.info.input_size
             raise InputError(
-                f"{engine.info.name} takes images of {height}x{width} px alone: leave --size out, or export it with "
+                f"{engine.info.name} takes images of {height}x{width} px only: leave --size out, or export it with "
                 "`--size any`"
             )
         self._engine = engine

@@ -1,4 +1,4 @@
-"""A record as tables that a person reads."""
+"""A record as human-readable tables."""
 
 from __future__ import annotations
 

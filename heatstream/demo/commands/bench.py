@@ -53,6 +53,15 @@ def bench(
             show_default="what the model makes of the frames",
         ),
     ] = None,
+    short_side: Annotated[
+        str | None,
+        typer.Option(
+            "--short-side",
+            metavar="PX,...",
+            help="Measure with the frames' short side brought to so many px, multiples of 64, for models of any size.",
+            show_default="the model's",
+        ),
+    ] = None,
     batch: Annotated[
         str | None,
         typer.Option(
@@ -111,6 +120,8 @@ def bench(
 
         heatstream bench swahr-w32.onnx --source clip.mp4 --seconds 30 --json new.json --compare old.json
 
+        heatstream bench swahr-mobile --short-side 256,384
+
         heatstream bench swahr-mobile --size 256x256,384x640 --threads 4
     """
     from rich.console import Console
@@ -124,9 +135,10 @@ def bench(
 
     _check_outputs(json, plot, compare)
     old = None if compare is None else Record.read(compare)
-    conditions = _conditions(
+    configs = _configs(
         models or ["swahr-mobile"],
         sizes=size,
+        short_sides=short_side,
         crowds=people,
         batches=() if batch is None else _numbers("--batch", batch, least=1),
         fps=fps,
@@ -136,7 +148,7 @@ def bench(
     )
     feed = open_feed(source)
     with StopSignals() as stop:
-        record, error = _measure(conditions, feed, seconds, stop)
+        record, error = _measure(configs, feed, seconds, stop)
     console = Console()
     if record.runs:
         print_record(record, console)
@@ -159,7 +171,7 @@ def bench(
 
 
 def _measure(
-    conditions: Sequence[CaseConfig], feed: FrameFeed, seconds: float, stop: StopSignals
+    configs: Sequence[CaseConfig], feed: FrameFeed, seconds: float, stop: StopSignals
 ) -> tuple[Record, HeatstreamError | None]:
     """Everything that was measured until the end, a signal or an error."""
     from rich.console import Console
@@ -175,17 +187,17 @@ def _measure(
     console = Console(stderr=True, highlight=False)
     columns = TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        for condition in conditions:
+        for config in configs:
             if stop.received is not None:
                 break
-            task = bar.add_task(f"{condition.model}: making it ready", total=None)
+            task = bar.add_task(f"{config.model}: making it ready", total=None)
             try:
-                with Measurement(condition, feed, seconds=seconds) as measurement:
+                with Measurement(config, feed, seconds=seconds) as measurement:
                     bar.update(task, total=len(measurement))
-                    for way in stop.until_signalled(measurement):
-                        bar.update(task, advance=1, description=f"{condition.model}: {way.title}")
+                    for scenario in stop.until_signalled(measurement):
+                        bar.update(task, advance=1, description=f"{config.model}: {scenario.title}")
                     run = measurement.run()
-            except HeatstreamError as failure:  # it is told when what there is has been shown
+            except HeatstreamError as failure:  # reported after the results so far have been shown
                 error = failure
                 break
             if run is not None:
@@ -202,21 +214,34 @@ def _measure(
     return record, error
 
 
-def _conditions(
-    models: Sequence[str], *, sizes: str | None, crowds: str | None, batches: tuple[int, ...], **rest: Any
+def _configs(
+    models: Sequence[str],
+    *,
+    sizes: str | None,
+    short_sides: str | None,
+    crowds: str | None,
+    batches: tuple[int, ...],
+    **rest: Any,
 ) -> list[CaseConfig]:
-    """Every model in every size with every crowd; models that are not there are refused at once."""
+    """Every model in every size with every crowd; models that are not there, or not so, are refused at once."""
     from heatstream.demo.benchmark.cases import CaseConfig
+    from heatstream.engine_builder.trt.model_source import read_model
     from heatstream.runtime.load import model_path
 
-    for model in models:
-        model_path(model)
+    paths = [model_path(model) for model in models]
+    if sizes is not None and short_sides is not None:
+        raise InputError("--size is the whole input and --short-side what frames make of it: leave one of them out")
+    chosen_short_sides = [None] if short_sides is None else list(_numbers("--short-side", short_sides, least=1))
+    for path in paths if short_sides is not None else ():
+        for short_side in chosen_short_sides:
+            read_model(path, short_side=short_side)
     chosen_sizes = [None] if sizes is None else [_size(text) for text in sizes.split(",")]
     chosen_crowds = [None] if crowds is None else list(_numbers("--people", crowds, least=0))
     return [
-        CaseConfig(model, size=size, crowd=crowd, batches=batches, **rest)
+        CaseConfig(model, size=size, short_side=short_side, crowd=crowd, batches=batches, **rest)
         for model in models
         for size in chosen_sizes
+        for short_side in chosen_short_sides
         for crowd in chosen_crowds
     ]
 

@@ -15,8 +15,13 @@ from heatstream.errors import EngineError, InputError
 if TYPE_CHECKING:
     from heatstream.engine_builder.trt.cache import FoundEngine
     from heatstream.engine_builder.trt.plan_file import EngineRecord
+    from heatstream.model_info import ModelInfo
 
 __all__ = ["build"]
+
+
+FRAMES = ((1280, 720), (640, 480))
+"""(width, height) px of what cameras give most."""
 
 
 class BackendChoice(str, Enum):
@@ -53,8 +58,18 @@ def build(
             show_default="the model's",
         ),
     ] = None,
+    short_side: Annotated[
+        int | None,
+        typer.Option(
+            "--short-side",
+            metavar="PX",
+            help="The same as --size PXxPX, a multiple of 64: the engine that `run --short-side PX` asks for with "
+            "square frames. What wide ones need is printed.",
+            show_default=False,
+        ),
+    ] = None,
     batch: Annotated[
-        int, typer.Option("--batch", metavar="N", min=1, help="Take 1 to N images per run. 1 alone is fastest.")
+        int, typer.Option("--batch", metavar="N", min=1, help="Take 1 to N images per run. Exactly 1 is fastest.")
     ] = 1,
     precision: Annotated[
         EnginePrecision | None,
@@ -67,7 +82,7 @@ def build(
         typer.Option(
             "--gpu",
             metavar="sm_89,...",
-            help="GPUs that it is for, by compute capability; TensorRT-RTX alone can build for others than this "
+            help="GPUs that it is for, by compute capability; only TensorRT-RTX can build for others than this "
             "machine's, and never for a Jetson.",
             show_default="TensorRT: this GPU; TensorRT-RTX: 8.6, 8.9, 12.0",
         ),
@@ -107,6 +122,8 @@ def build(
 
         heatstream build swahr-mobile
 
+        heatstream build swahr-mobile --short-side 384
+
         heatstream build swahr-w32.onnx --gpu sm_89,sm_120 --output engines
     """
     from heatstream.demo.evaluation.engine import print_verification, verify_engine
@@ -115,7 +132,7 @@ def build(
     from heatstream.engine_builder.trt.gpus import local_gpu, parse_targets
     from heatstream.engine_builder.trt.model_source import read_model
     from heatstream.engine_builder.trt.toolkit import check_targets, choose_toolkit, open_toolkit
-    from heatstream.models.checkpoint_network import sized
+    from heatstream.model_info import sized
     from heatstream.runtime.load import model_path
 
     path = model_path(model)
@@ -133,9 +150,11 @@ def build(
         print(f"{toolkit.title} is used: {why}")
     else:
         toolkit = open_toolkit(backend.value)
+    if size is not None and short_side is not None:
+        raise InputError(f"--short-side {short_side} is --size {short_side}x{short_side}: leave one of them out")
     if size is not None and "any" in size.lower():
         raise InputError(f"--size {size!r}: an engine has one size, give HEIGHTxWIDTH such as 256x448")
-    source = read_model(path)
+    source = read_model(path, short_side=short_side)
     with BuildView() as view:
         found = build_engine(
             source,
@@ -152,6 +171,8 @@ def build(
             ),
         )
     _print(found)
+    if size is None and source.info.any_size:
+        _print_wide(source.info)
     if verify is not None:
         print_verification(verify_engine(path, found, toolkit, verify, force=force))
     if clean:
@@ -174,6 +195,17 @@ def _print(found: FoundEngine) -> None:
         print(f"  built, {made}: {found.reason}")
     else:
         print(f"  found, {made} on {record.built_at}")
+
+
+def _print_wide(info: ModelInfo) -> None:
+    """What to build for frames that are not square: an engine has one size, and the short side does not say it."""
+    from heatstream.runtime.pipelines.base import frame_geometry
+
+    needs = []
+    for width, height in FRAMES:
+        rows, columns = frame_geometry(info, (height, width)).input_size
+        needs.append(f"{width}x{height} px need --size {rows}x{columns}")
+    print(f"  for square frames; those of {', of '.join(needs)}")
 
 
 def _print_layers(record: EngineRecord) -> None:

@@ -40,8 +40,8 @@ def demo(
 
     live = _camera() if camera else None
     if live is not None:
-        print_message("this is the camera; q in the window, closing it or Ctrl-C ends")
-        job = RunOptions(saves=(), jsonl=None, coco=None, window=True, frames=None, overlay=Overlay())
+        print_message("this is the camera; q in the window, closing it or Ctrl-C ends, space pauses")
+        job = RunOptions(saves=(), jsonl=None, coco=None, window=True, mirror=True, frames=None, overlay=Overlay())
         run_job(live, load(MODEL, confidence=CONFIDENCE), job)
         return
     clip = AstronautClip()
@@ -51,6 +51,7 @@ def demo(
         jsonl=output / "results.jsonl",
         coco=None,
         window=False,
+        mirror=False,
         frames=None,
         overlay=Overlay(),
     )

@@ -91,6 +91,16 @@ def evaluate(
             show_default="that of the training; any with --scales",
         ),
     ] = None,
+    short_side: Annotated[
+        int | None,
+        typer.Option(
+            "--short-side",
+            metavar="PX",
+            help="Bring every image's short side to so many px, a multiple of 64. For models of any size, and "
+            "checkpoints of networks that find people.",
+            show_default="the model's",
+        ),
+    ] = None,
     limit: Annotated[
         int | None,
         typer.Option("--limit", min=1, help="Only so many images, those with the lowest ids; of faces the first."),
@@ -128,6 +138,17 @@ def evaluate(
             show_default="what the model recommends",
         ),
     ] = None,
+    confidence: Annotated[
+        float | None,
+        typer.Option(
+            "--conf",
+            min=0,
+            max=1,
+            help="Leave out people of a lower score, as `heatstream run` does: how many right and false ones are "
+            "left. AP is lower then.",
+            show_default="what the model recommends",
+        ),
+    ] = None,
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="CPU threads of a model file; by default all cores.")
     ] = None,
@@ -146,6 +167,8 @@ def evaluate(
 
         heatstream eval swahr-mobile --data coco/val2017 --annotations coco/annotations/person_keypoints_val2017.json
 
+        heatstream eval swahr-mobile --data photos --annotations val.json --short-side 384 --conf 0.3
+
         heatstream eval runs/mine/best.pt --data photos --annotations val.json --sheet sheet.jpg -o results.json
 
         heatstream eval pose_coco_w32.pth --network swahr-w32 --size any --flip --data val --annotations val.json
@@ -157,13 +180,14 @@ def evaluate(
     from heatstream.demo.evaluation.landmarks import measure_landmarks
     from heatstream.demo.evaluation.poses import measure_poses
     from heatstream.demo.evaluation.report import EvaluationReport
+    from heatstream.runtime.pipelines.base import surer
     from heatstream.runtime.pipelines.landmarks import LandmarkPipeline
     from heatstream.runtime.pipelines.pose import CpuPosePipeline
 
     factors = _parse_scales(scales)
-    if factors != (1.0,) and _is_checkpoint(model):
+    if factors != (1.0,) and short_side is None and _is_checkpoint(model):
         size = size or "any"
-    engine, file = _open_engine(model, network, size, threads)
+    engine, file = _open_engine(model, network, size, short_side, threads)
     info = engine.info
     try:
         if info.task == "landmarks":
@@ -171,6 +195,7 @@ def evaluate(
                 "--scales": factors != (1.0,),
                 "--adjust": adjust,
                 "--detection-threshold": detection_threshold,
+                "--conf": confidence,
             }
             _refuse(of_people, f"is for networks that find people; {info.name} finds landmarks in boxes")
             labelled = _find_set(info, data, annotations)
@@ -192,6 +217,8 @@ def evaluate(
             labels, images = _find_people(info, data, annotations)
             report = EvaluationReport(output, sheet)
             settings = _changed(CpuPosePipeline(engine).settings, adjust, detection_threshold)
+            if confidence is not None:
+                settings = surer(info, settings, confidence)
             people = CpuPosePipeline(engine, settings, flip=flip, scales=factors)
             measured = measure_poses(people, labels, images, limit=limit or 0)
     finally:
@@ -244,15 +271,20 @@ def _find_people(info: ModelInfo, data: Path, annotations: Path | None) -> tuple
     return labelled.labels, labelled.images
 
 
-def _open_engine(model: str, network: str | None, size: str | None, threads: int | None) -> tuple[Engine, Path]:
+def _open_engine(
+    model: str, network: str | None, size: str | None, short_side: int | None, threads: int | None
+) -> tuple[Engine, Path]:
     """The engine and the file that its weights are in."""
-    file = Path(model).expanduser()
+    from heatstream.files import expanded
+
+    file = expanded(model)
     if _is_checkpoint(model):
-        from heatstream.models.checkpoint_network import open_network, sized
+        from heatstream.model_info import sized
+        from heatstream.models.checkpoint_network import open_network
         from heatstream.runtime.engines.torch_engine import TorchEngine
 
         module, info = open_network(network, file)
-        return TorchEngine(module, sized(info, size)), file
+        return TorchEngine(module, sized(info, size, short_side)), file
     if network is not None:
         raise InputError(f"--network is for torch checkpoints; {model} says itself what it is: leave it out")
     from heatstream.runtime.engines.onnx_engine import OnnxEngine
@@ -260,8 +292,11 @@ def _open_engine(model: str, network: str | None, size: str | None, threads: int
 
     file = model_path(model)
     if size is not None:
-        raise InputError(f"the input size of {file.name} is fixed in it: leave --size out, or export it in that size")
-    return OnnxEngine(file, threads), file
+        raise InputError(
+            f"--size is of checkpoints, and {file.name} is a model file: leave it out, or give --short-side if it "
+            "takes any size"
+        )
+    return OnnxEngine(file, threads, short_side=short_side), file
 
 
 def _is_checkpoint(model: str) -> bool:

@@ -12,7 +12,8 @@ import typer
 from heatstream import catalog
 from heatstream.demo.terminal.messages import print_message
 from heatstream.errors import InputError
-from heatstream.models.checkpoint_network import RANDOM, open_network, sized
+from heatstream.model_info import sized
+from heatstream.models.checkpoint_network import RANDOM, open_network
 
 if TYPE_CHECKING:
     from heatstream.engine_builder.export.model import ExportReport
@@ -52,6 +53,16 @@ def export(
             show_default="that of the training",
         ),
     ] = None,
+    short_side: Annotated[
+        int | None,
+        typer.Option(
+            "--short-side",
+            metavar="PX",
+            help="The same as --size any:PX, a multiple of 64: height and width are free, and frames are brought to a "
+            "short side of PX unless `run --short-side` says otherwise.",
+            show_default=False,
+        ),
+    ] = None,
     precision: Annotated[
         PrecisionChoice, typer.Option("--precision", help="What the network computes in.")
     ] = PrecisionChoice.fp32,
@@ -86,6 +97,8 @@ def export(
 
         heatstream export swahr-mobile -c mine.pt --size 256x448 --precision fp16 -o mine.onnx
 
+        heatstream export swahr-w32 -c pose_coco_w32.pth --short-side 384 -o swahr-w32-any.onnx
+
         heatstream export swahr-w32 -c pose_coco_w32.pth --precision int8 --calibrate photos -o swahr-w32-int8.onnx
     """
     from heatstream.demo.evaluation.photographs import calibration_photographs
@@ -99,10 +112,11 @@ def export(
         )
     network, info = open_network(name, checkpoint)
     entry = catalog.get(info.name)
-    if checkpoint is not None and size is None and entry.other_sizes and info.input_size == entry.input_size:
+    unsized = size is None and short_side is None
+    if checkpoint is not None and unsized and entry.other_sizes and info.input_size == entry.input_size:
         sizes = " and ".join(f"{height}x{width}" for height, width in entry.other_sizes)
         print_message(f"there are official checkpoints of {info.name} for {sizes} too: if this is one, give its --size")
-    info = sized(info, size)
+    info = sized(info, size, short_side)
     with progress_bar("trying layers in INT8") if calibrate else nullcontext() as progress:
         report = export_model(
             network,
@@ -122,10 +136,11 @@ def export(
 
 def _print(report: ExportReport) -> None:
     info = report.info
-    height, width = ("any", "any") if info.any_size else info.input_size
+    height, width = info.input_size
+    size = f"any size, short side {height} px" if info.any_size else f"{height}x{width}"
     kept = f", {report.float32_operators} operators kept in float32" if report.float32_operators else ""
     batch = "any number of images" if info.batch is None else "1 image"
-    print(f"{report.path}: {info.name}, {height}x{width}, {batch}, {info.precision}{kept}")
+    print(f"{report.path}: {info.name}, {size}, {batch}, {info.precision}{kept}")
     print(f"  weights: {info.weights}")
     if info.quantisation is not None:
         origin, left_out = info.quantisation, info.quantisation["left_out"]

@@ -40,7 +40,9 @@ def models() -> None:
     console.print(
         "\nFrom a checkpoint to a model file:\n"
         "  heatstream export swahr-w32 --checkpoint FILE -o swahr-w32.onnx\n"
-        "  heatstream run 0 --model swahr-w32.onnx",
+        "  heatstream run 0 --model swahr-w32.onnx\n\n"
+        "Smaller people, at a price in time, with model files of any size:\n"
+        "  heatstream run 0 --short-side 384",
         markup=False,
         highlight=False,
         soft_wrap=True,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from heatstream.errors import InputError
 
 __all__ = ["CONFIDENCE", "run"]
 
@@ -17,11 +20,12 @@ CONFIDENCE = 0.3
 
 def run(
     source: Annotated[
-        str,
+        list[str],
         typer.Argument(
             metavar="SOURCE",
             help="A camera number (0 is the first), a video, a picture, a folder of pictures, an RTSP or HTTP URL, "
-            "or a GStreamer pipeline that ends in appsink.",
+            "or a GStreamer pipeline that ends in appsink; or several pictures. '${NAME}' in a URL stands for an "
+            "environment variable, so that no list of processes shows a password.",
         ),
     ],
     model: Annotated[
@@ -32,13 +36,16 @@ def run(
         typer.Option("--save", help="Write the annotated video (.mp4, .avi), or the best picture (.jpg, .png)."),
     ] = None,
     jsonl: Annotated[
-        Path | None, typer.Option("--jsonl", help="Write one line of JSON per frame, while it runs.")
+        Path | None, typer.Option("--jsonl", help="Write one line of JSON per frame, while it runs; - is stdout.")
     ] = None,
     coco: Annotated[Path | None, typer.Option("--coco", help="Write all people as COCO keypoint results.")] = None,
     window: Annotated[
         bool | None,
         typer.Option("--window/--no-window", help="Show a window; by default where there is a display."),
     ] = None,
+    mirror: Annotated[
+        bool, typer.Option("--mirror", help="Show the window as a mirror; files are written as the source is.")
+    ] = False,
     frames: Annotated[int | None, typer.Option("--frames", min=1, help="Stop after so many frames.")] = None,
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="CPU threads per frame; by default all cores.")
@@ -51,12 +58,54 @@ def run(
     face_model: Annotated[
         str, typer.Option("--face-model", help="With --faces: a name or model file that finds landmarks.")
     ] = FACE_MODEL,
+    short_side: Annotated[
+        int | None,
+        typer.Option(
+            "--short-side",
+            metavar="PX",
+            help="Bring every frame's short side to so many px, a multiple of 64: more finds smaller people and takes "
+            "longer. For models of any size.",
+            show_default="the model's",
+        ),
+    ] = None,
     confidence: Annotated[
         float, typer.Option("--conf", min=0, max=1, help="Leave out people of a lower score; 0 keeps everybody.")
     ] = CONFIDENCE,
+    smooth: Annotated[
+        bool,
+        typer.Option("--smooth", help="Smooth keypoints in the results too: live with a little lag, files with none."),
+    ] = False,
+    zones: Annotated[
+        Path | None,
+        typer.Option("--zones", help="A TOML file of zones, lines and postures to watch; see docs/tracking.md."),
+    ] = None,
+    events: Annotated[
+        Path | None,
+        typer.Option(
+            "--events", help="With --zones: write the events here, one line of JSON each; to stdout (-) if left out."
+        ),
+    ] = None,
+    clips: Annotated[
+        Path | None,
+        typer.Option("--clips", help="With --zones: a folder for videos of the 10 seconds before each event."),
+    ] = None,
     min_score: Annotated[
         float, typer.Option("--min-score", min=0, max=1, help="Draw keypoints of at least this score.")
     ] = 0.2,
+    max_people: Annotated[
+        int | None, typer.Option("--max-people", min=1, help="Look for so many people; by default the model's, 30.")
+    ] = None,
+    camera_size: Annotated[
+        str | None,
+        typer.Option("--camera-size", metavar="WxH", help="Ask the camera for pictures of 1280x720 px."),
+    ] = None,
+    camera_fps: Annotated[
+        float | None, typer.Option("--camera-fps", min=0.1, help="Ask it for so many pictures per second.")
+    ] = None,
+    camera_format: Annotated[
+        str | None,
+        typer.Option("--camera-format", metavar="CODE", help="Ask it for a format of the cable, such as MJPG or YUYV."),
+    ] = None,
     color_people: Annotated[
         bool, typer.Option("--color-people", help="Give each person a colour, instead of left and right.")
     ] = False,
@@ -64,7 +113,8 @@ def run(
     """Find people in SOURCE, show them, and write them down.
 
     A table of speed and latency is printed at the end. Ctrl-C, q in the window
-    or closing it ends the run; the results up to there are kept.
+    or closing it ends the run, and space pauses it; the results up to there are
+    kept. A second Ctrl-C ends it at once: even then videos play.
 
     Examples:
 
@@ -72,9 +122,19 @@ def run(
 
         heatstream run clip.mp4 --save out.mp4 --jsonl out.jsonl
 
+        heatstream run clip.mp4 --short-side 384 --conf 0.5
+
         heatstream run 0 --faces
 
+        heatstream run clip.mp4 --smooth --zones zones.toml --events events.jsonl
+
         heatstream run photos/ --no-window --coco results.json
+
+        heatstream run clip.mp4 --no-window --jsonl - | jq .people
+
+        heatstream run 0 --camera-size 1280x720 --camera-fps 60 --camera-format MJPG
+
+        heatstream run 'rtsp://admin:${CAMERA_PASSWORD}@camera.local/stream'
 
         heatstream run rtsp://camera.local/stream --model my-model.onnx
 
@@ -84,31 +144,50 @@ def run(
     from heatstream.demo.run_loop import RunOptions, run_job
     from heatstream.demo.terminal.build_progress import BuildView
     from heatstream.runtime.load import load
-    from heatstream.runtime.sources import open_source
+    from heatstream.runtime.sources import CameraSettings, open_source
+    from heatstream.runtime.zones import Zones
 
+    if zones is None and (events is not None or clips is not None):
+        raise InputError("--events and --clips need to know what to watch: add --zones zones.toml")
     job = RunOptions(
         saves=() if save is None else (save,),
         jsonl=jsonl,
         coco=coco,
         window=window,
+        mirror=mirror,
         frames=frames,
         overlay=Overlay(min_score=min_score, colors="person" if color_people else "side"),
+        smooth=smooth,
+        zones=None if zones is None else Zones.read(zones),
+        events=Path("-") if events is None and zones is not None else events,
+        clips=clips,
     )
+    camera = CameraSettings(None if camera_size is None else _width_height(camera_size), camera_fps, camera_format)
     with BuildView() as view:
         pipeline = load(
             model,
             device,
             threads,
             engine=engine,
+            short_side=short_side,
             confidence=confidence,
+            settings=None if max_people is None else {"max_people": max_people},
             faces=face_model if faces else None,
             progress=view,
         )
         try:
-            opened = open_source(source)
+            opened = open_source(source, camera=camera)
             if opened.size is not None:
                 pipeline.warm_up(*opened.size)
         except BaseException:
             pipeline.close()
             raise
     run_job(opened, pipeline, job)
+
+
+def _width_height(text: str) -> tuple[int, int]:
+    """(width, height) in px of ``1280x720``."""
+    match = re.fullmatch(r"(\d{1,5})[xX×](\d{1,5})", text.strip(), re.ASCII)
+    if match is None:
+        raise InputError(f"--camera-size {text!r} is not understood: give WIDTHxHEIGHT, such as 1280x720")
+    return int(match[1]), int(match[2])

@@ -17,12 +17,9 @@ from heatstream.demo.terminal.signals import SIGNAL_EXIT, StopSignals
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch import nn
-
     from heatstream.demo.terminal.training_progress import TrainingView
-    from heatstream.model_info import ModelInfo
     from heatstream.models.data.loader import Samples
-    from heatstream.models.settings import AnyRecipe, LandmarkRecipe, Recipe
+    from heatstream.models.settings import AnyRecipe
     from heatstream.models.training.distributed import Processes
     from heatstream.models.training.run_folder import RunFolder
     from heatstream.models.training.trainer import TrainResult, Validate
@@ -161,7 +158,7 @@ def _validation(
         DatasetError: its labels are wrong; better now than after the first thousand steps.
         InputError: the skeleton cannot be measured.
     """
-    from heatstream.models.settings import LandmarkRecipe
+    from heatstream.demo.evaluation.validation import make_validation
     from heatstream.models.training.trainer import StoppedError
 
     def checked(done: int, total: int) -> None:
@@ -169,77 +166,7 @@ def _validation(
             raise StoppedError
         view.checked(done, total)
 
-    if isinstance(recipe, LandmarkRecipe):
-        return _landmark_validation(recipe, processes, checked)
-    return _pose_validation(recipe, processes, checked)
-
-
-def _pose_validation(recipe: Recipe, processes: Processes, checked: Callable[[int, int], None]) -> Validate | None:
-    settings = recipe.data.validation
-    if settings is None:
-        return None
-    from heatstream.models.data.root import find_root
-    from heatstream.models.pose.evaluation import check_labels, evaluate
-    from heatstream.runtime.engines.torch_engine import TorchEngine
-    from heatstream.runtime.pipelines.pose import CpuPosePipeline
-
-    root = find_root(recipe.data.root)
-    labels, images = root / settings.annotations, root / settings.images
-    check_labels(labels, images, skeleton=recipe.model.skeleton, limit=settings.limit)
-    info = _info(recipe, (recipe.data.size, recipe.data.size))
-
-    def validate(network: nn.Module) -> Mapping[str, float]:
-        pipeline = CpuPosePipeline(TorchEngine(network, info, device=str(processes.device)))
-        found = evaluate(
-            lambda frame: pipeline(frame).poses,
-            labels,
-            images,
-            skeleton=recipe.model.skeleton,
-            limit=settings.limit,
-            progress=checked,
-        )
-        return found.metrics
-
-    return validate
-
-
-def _landmark_validation(
-    recipe: LandmarkRecipe, processes: Processes, checked: Callable[[int, int], None]
-) -> Validate | None:
-    settings = recipe.data.validation
-    if settings is None:
-        return None
-    from heatstream import skeletons
-    from heatstream.models.data.root import find_root
-    from heatstream.models.landmarks.evaluation import evaluate_landmarks
-    from heatstream.models.landmarks.readers.formats import read_examples
-    from heatstream.runtime.engines.torch_engine import TorchEngine
-    from heatstream.runtime.pipelines.landmarks import LandmarkPipeline
-
-    skeleton = skeletons.get(recipe.model.skeleton)
-    examples = read_examples(settings, find_root(recipe.data.root), skeleton)[: settings.limit or None]
-    info = _info(recipe, recipe.data.size)
-
-    def validate(network: nn.Module) -> Mapping[str, float]:
-        pipeline = LandmarkPipeline(TorchEngine(network, info, device=str(processes.device)))
-        found = evaluate_landmarks(
-            lambda frame, boxes: pipeline(frame, boxes + 0.5).landmarks - 0.5,  # labels count pixel centres from 0
-            examples,
-            skeleton,
-            norm=settings.norm,
-            progress=checked,
-        ).scores
-        failures = {f"FR{100 * limit:.0f}": rate for limit, rate in found.failure_rate.items()}
-        return {"NME": found.nme, **failures, **{f"AUC{100 * limit:.0f}": area for limit, area in found.auc.items()}}
-
-    return validate
-
-
-def _info(recipe: AnyRecipe, size: tuple[int, int]) -> ModelInfo:
-    """What an export of the recipe's network would say of itself."""
-    from heatstream import catalog
-
-    return replace(catalog.get(recipe.model.name).info(), skeleton=recipe.model.skeleton, input_size=size)
+    return make_validation(recipe, str(processes.device), checked)
 
 
 def _show_batch(recipe: AnyRecipe, picture: Path) -> None:
@@ -247,6 +174,7 @@ def _show_batch(recipe: AnyRecipe, picture: Path) -> None:
     import cv2
 
     from heatstream.errors import SinkError
+    from heatstream.files import write_whole
     from heatstream.models.data.loader import loader
     from heatstream.models.training.recipe import parse_recipe, write_recipe
     from heatstream.models.training.tasks import draw_samples
@@ -256,11 +184,12 @@ def _show_batch(recipe: AnyRecipe, picture: Path) -> None:
     batch = next(loader(training_set, batch=recipe.train.batch, start_step=0, steps=1, workers=0))
     drawn = draw_samples(recipe, batch)
     try:
-        written = cv2.imwrite(str(picture), drawn)
+        done, data = cv2.imencode(picture.suffix, drawn)
     except cv2.error:
-        written = False
-    if not written:
-        raise SinkError(f"cannot write {picture}: give a .png or .jpg in a folder that is there")
+        done = False
+    if not done:
+        raise SinkError(f"{picture} is not named as a picture: end it in .png or .jpg")
+    write_whole(picture, data.tobytes())
     print(picture)
 
 
@@ -306,7 +235,7 @@ def _say_finished(recipe: AnyRecipe, folder: RunFolder) -> None:
 
 
 def _command(recipe: Path, changes: list[str] | tuple[str, ...], out: Path | None) -> str:
-    """The command that was given, as a person would type it."""
+    """The command that was given, as a user would type it."""
     words = ["heatstream", "train", str(recipe)]
     for change in changes:
         words += ["--set", change]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from heatstream import skeletons
 from heatstream.drawing import draw_poses
 from heatstream.errors import DatasetError
+from heatstream.pictures import read_picture
 
 if TYPE_CHECKING:
     from heatstream.models.landmarks.evaluation import ExampleScore
@@ -65,7 +66,7 @@ def landmark_sheet(
     Args:
         scores: of an evaluation.
         skeleton: of the landmarks.
-        title: what the error is called; "NME" is told in per cent, anything else as it is.
+        title: what the error is called; "NME" is printed in per cent, anything else as it is.
         rows: of six faces each, for the worst and for the best.
 
     Returns:
@@ -97,10 +98,8 @@ def _sheet(
 
 
 def _tile(score: ImageScore) -> NDArray[np.uint8]:
-    frame = cv2.imread(str(score.path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    if frame is None:
-        raise DatasetError(f"{score.path} cannot be read any more: leave the images in place while they are evaluated")
-    picture, factor = _fitted(np.asarray(frame, np.uint8))
+    frame, _ = read_picture(score.path, upright=False, error=DatasetError)
+    picture, factor = _fitted(frame)
     _draw_truth(picture, score.ground_truth * (factor, factor, 1), skeletons.get(score.poses.skeleton))
     draw_poses(picture, replace(score.poses, keypoints=score.poses.keypoints * np.float32(factor)), colors="person")
     people = len(score.ground_truth)

@@ -1,4 +1,4 @@
-"""``heatstream build --verify``: an engine on its GPU against its model file on the CPU, on a person's photographs."""
+"""``heatstream build --verify``: an engine on its GPU against its model file on the CPU, on the user's photographs."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def _landmark_sample(engine: Engine, frame: NDArray[np.uint8]) -> Sample:
 
 
 def print_verification(outcome: Verification) -> None:
-    """For a person."""
+    """Human-readable."""
     verdict = "verified" if outcome.passed else "beyond the limit, and kept because of --force"
     print(f"  {verdict} on {outcome.frames} photographs of {outcome.folder} against the model file on the CPU")
     for name, drift in outcome.maps.items():

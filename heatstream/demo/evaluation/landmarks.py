@@ -150,6 +150,7 @@ def _people(pipeline: LandmarkPipeline, labelled: LandmarkDataset, boxes: Path |
             labelled.labels,
             labelled.images,
             found,
+            aspect=pipeline.info.input_size[1] / pipeline.info.input_size[0],
             skeleton=pipeline.info.skeleton,
             limit=limit,
             workers=pipeline.engine.parallel_runs,

@@ -51,11 +51,12 @@ def spread_photographs(folder: Path, count: int) -> Iterator[tuple[Path, NDArray
     Raises:
         SourceError: the folder or a picture cannot be read.
     """
-    from heatstream.runtime.sources.images import list_pictures, read_picture
+    from heatstream.pictures import read_picture
+    from heatstream.runtime.sources.images import list_pictures
 
     try:
         paths = list_pictures(folder)
     except OSError as error:
         raise SourceError(f"{folder} cannot be read: {error.strerror}; give a folder of photographs") from None
     for index in np.unique(np.linspace(0, len(paths) - 1, min(count, len(paths))).round().astype(int)):
-        yield paths[index], read_picture(paths[index])
+        yield paths[index], read_picture(paths[index])[0]

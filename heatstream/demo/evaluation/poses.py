@@ -56,8 +56,8 @@ def precision_table(
         evaluation: what it came to.
         labels: the annotations.
         images: the folder of the images.
-        looked_at: how the images were looked at, for people.
-        settings: likewise, for the JSON file.
+        looked_at: how the images were looked at, human-readable.
+        settings: the same, for the JSON file.
     """
     from heatstream.demo.drawing.contact_sheet import contact_sheet
 
@@ -99,7 +99,7 @@ def precision_table(
 
 
 def _input(pipeline: CpuPosePipeline) -> str:
-    """How the images were looked at, for people."""
+    """How the images were looked at, human-readable."""
     height, width = pipeline.info.input_size
     parts = [f"short side {height} px" if pipeline.info.any_size else f"{height}x{width} px"]
     if pipeline.flip:
@@ -107,4 +107,5 @@ def _input(pipeline: CpuPosePipeline) -> str:
     if pipeline.scales != (1.0,):
         parts.append("scales " + ", ".join(f"{scale:g}" for scale in pipeline.scales))
     decode = pipeline.settings
-    return ", ".join([*parts, f"adjust {decode.adjust}", f"detection threshold {decode.detection_threshold:g}"])
+    thresholds = f"detection threshold {decode.detection_threshold:g}, person threshold {decode.person_threshold:g}"
+    return ", ".join([*parts, f"adjust {decode.adjust}", thresholds])

@@ -49,7 +49,7 @@ class Measured:
     Attributes:
         columns: titles of the table; the first of them is that of the rows' names, empty where a row needs none.
         rows: name and values of every row.
-        facts: what else is told, by name.
+        facts: further lines to print, by name.
         content: what goes into the JSON file, as JSON takes it.
         labels: the file or folder of the labels.
         images: the folder of the photos.
@@ -73,7 +73,7 @@ class EvaluationReport:
     Args:
         output: JSON file to write; none when None.
         sheet: contact sheet to write, ``.jpg`` or ``.png``; none when None.
-        ced: picture of the curve to write, likewise.
+        ced: picture of the curve to write; not written when left out.
 
     Raises:
         SinkError: a file cannot be written; known before the work.

@@ -1,1 +1,1 @@
-"""What a person sees in a terminal: messages, progress, signals."""
+"""What the user sees in a terminal: messages, progress, signals."""

@@ -1,4 +1,4 @@
-"""What a person sees of a build: a bar per phase where stderr is a terminal, nothing where it is a file."""
+"""What the user sees of a build: a bar per phase where stderr is a terminal, nothing where it is a file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ INDENT = "  "
 
 
 class BuildView:
-    """Shows what :class:`heatstream.engine_builder.trt.compile.Progress` is told; a context manager.
+    """Shows what :class:`heatstream.engine_builder.trt.compile.Progress` receives; a context manager.
 
     A phase's bar is there while the phase lasts, indented below that of the phase it belongs to.
     """

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 __all__ = ["print_report"]
 
 
+NARROWEST = 46  # columns of the table
+
+
 def print_report(
     summary: StreamSummary, *, title: str, reason: str, written: Sequence[Path], stderr: bool = False
 ) -> None:
@@ -26,8 +29,9 @@ def print_report(
     """
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=title, title_justify="left", min_width=46)
+    table = Table(title=Text(title), title_justify="left", min_width=NARROWEST)  # a name may look like markup
     table.add_column("")
     table.add_column("p50 ms", justify="right")
     table.add_column("p99 ms", justify="right")
@@ -36,6 +40,7 @@ def print_report(
             table.add_section()
         table.add_row(name, f"{stage.p50 * 1000:.1f}", f"{stage.p99 * 1000:.1f}")
     console = Console(stderr=stderr)
+    console.width = max(console.width, NARROWEST)  # of a terminal of a few columns nothing would be left
     console.print(table)
     for name, value in (
         ("frames", str(summary.frames)),

@@ -1,4 +1,4 @@
-"""What a person sees of a training: a bar where stderr is a terminal, plain lines where it is a file."""
+"""What the user sees of a training: a bar where stderr is a terminal, plain lines where it is a file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["TrainingView"]
 
 
 class TrainingView:
-    """Shows what an :class:`heatstream.models.training.trainer.Observer` is told; a context manager.
+    """Shows what an :class:`heatstream.models.training.trainer.Observer` receives; a context manager.
 
     Args:
         step: steps that are done already.

@@ -17,7 +17,7 @@ class Drift:
 
     Attributes:
         largest: of all values; infinite where a value is not finite.
-        rms: root of the mean square, likewise.
+        rms: root of the mean square, relative to the same range.
     """
 
     largest: float

@@ -38,7 +38,7 @@ class Photographs:
     """What a network is calibrated on: what it will see, and labels are not needed.
 
     Attributes:
-        folder: name of the folder, for people.
+        folder: human-readable name of the folder.
         names: of the files, as many as there are images.
         images: (1, 3, H, W) float32 each, as the network is fed.
 

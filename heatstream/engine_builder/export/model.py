@@ -104,7 +104,7 @@ def export_model(
         dynamic_batch: leave the number of images per run free.
         photographs: what INT8 is calibrated on; for no other precision.
         drift_bound: how far INT8 may drift before layers are left out of it; infinity leaves none out.
-        progress: is told how many layers of an INT8 network were measured, and of how many.
+        progress: called with the number of INT8 layers measured so far and the number of all.
 
     Returns:
         What was written, and how far it drifts from torch.
@@ -250,9 +250,9 @@ def _to_onnx(network: nn.Module, info: ModelInfo, images: NDArray[np.float32]) -
 
 
 def _folded(graph: Any) -> Any:
-    """The exporter's graph as an onnx.ModelProto, with what depends on weights alone computed, whatever its size.
+    """The exporter's graph as an onnx.ModelProto, with what depends only on weights computed, whatever its size.
 
-    Landmark networks cut the weights of the class that is not read; the exporter computes that for small ones alone.
+    Landmark networks cut the weights of the class that is not read; the exporter computes that only for small ones.
     """
     import onnxscript
     import onnxscript.optimizer
@@ -288,7 +288,7 @@ def _strip(model: Any) -> None:
 
 
 def _name_dimensions(model: Any, info: ModelInfo) -> None:
-    """Give free dimensions names for people, in place of the exporter's formulas."""
+    """Give free dimensions readable names in place of the exporter's formulas."""
     strides = {INPUT_NAME: 1} | dict(info.outputs)
     for value in [*model.graph.input, *model.graph.output]:
         batch, _, height, width = value.type.tensor_type.shape.dim

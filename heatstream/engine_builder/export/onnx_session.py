@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from heatstream.engine_builder.onnx_file import check_graph
 from heatstream.errors import EngineError, ModelFileError, first_line
 from heatstream.model_info import METADATA_KEY
 
@@ -37,10 +38,11 @@ def open_session(path: Path, threads: int = 1, *, optimised: bool = True) -> Any
         optimised: prepare it to run; not needed to read what the file says of itself.
 
     Raises:
-        ModelFileError: the file is missing, empty, a folder, or not ONNX.
+        ModelFileError: the file is missing, empty, a folder, not ONNX, or holds what no network of ours does.
         EngineError: ONNX Runtime cannot run this network.
     """
     _check_file(path)
+    check_graph(path)
     try:
         session = _session(path, session_options(optimised=False))
         if not optimised:

@@ -82,7 +82,7 @@ def quantise_layers(model: Any, images: Sequence[NDArray[np.float32]]) -> Any:
 
 
 def with_int8_in(layers: Collection[str], quantised: Any, model: Any) -> Any:
-    """The network with INT8 in these layers alone.
+    """The network with INT8 in only these layers.
 
     Args:
         layers: names of the nodes.

@@ -85,7 +85,7 @@ def build_engine(
         precision: what it computes in; INT8 for a model file in INT8 and FP16 for all others when left out.
         targets: compute capabilities; the toolkit's choice when empty.
         folder: where engines are kept, made if need be; the user's cache when left out.
-        progress: is told how far a build is.
+        progress: called with how far a build is.
         waiting: is called once with the lock's path when another process is building this engine.
         lock_seconds: how long to wait for it.
 
@@ -152,11 +152,11 @@ def engine_spec(
         toolkit: what builds it and will run it.
         gpu: of this machine.
         batch: as for :func:`build_engine`.
-        targets: likewise.
+        targets: as for :func:`build_engine`.
 
     Raises:
         InputError: the toolkit does not build for these targets.
-        BuildError: the toolkit builds on a GPU alone, and there is none.
+        BuildError: the toolkit builds only on a GPU, and there is none.
     """
     return EngineSpec(
         name=info.name,
@@ -227,9 +227,9 @@ def remove_relatives(spec: EngineSpec, folder: Path | None = None) -> list[Path]
 
 
 def _relatives(spec: EngineSpec, folder: Path) -> list[Path]:
-    """Engines that differ in model, version or machine alone, the newest first."""
+    """Engines that differ only in model, version or machine, the newest first."""
     found = [path for path in folder.glob("*.engine") if path.name.startswith(spec.family)]
-    return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
+    return sorted(found, key=lambda path: path.lstat().st_mtime, reverse=True)  # of a dangling link its own
 
 
 def _timings_name(spec: EngineSpec) -> str:
@@ -241,7 +241,7 @@ def _locked(folder: Path, spec: EngineSpec, waiting: Callable[[Path], object], s
     path = folder / f".{spec.file_name}.lock"
     lock = filelock.FileLock(path)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # of others no engine is loaded
         try:
             lock.acquire(timeout=min(PATIENCE_SECONDS, seconds))
         except filelock.Timeout:

@@ -1,6 +1,6 @@
 """From an ONNX graph to a plan: the one path through TensorRT and TensorRT-RTX, always strongly typed.
 
-The shape is fixed, which is fastest, or free in the number of images alone. What the toolkit says on the way reaches
+The shape is fixed, which is fastest, or free only in the number of images. What the toolkit says on the way reaches
 a person as a :class:`Progress`, and its errors as ours, with the node of the graph that they are about.
 """
 
@@ -74,7 +74,7 @@ def compile_engine(
         batch: 1 for exactly one image per run; N for any number from 1 to N, tuned for N.
         targets: compute capabilities, as :meth:`Toolkit.targets` gives them.
         timings: file that keeps measured times between builds, where the toolkit can use them.
-        progress: is told how far the build is.
+        progress: called with how far the build is.
 
     Raises:
         BuildError: the toolkit refuses the graph, or fails; the message names the node where one is known.
@@ -114,7 +114,7 @@ def compile_engine(
 
 
 def _inspect(toolkit: Toolkit, plan: Any) -> list[Layer]:
-    """What a builder made of the layers; nothing if the engine does not load, as whoever runs it will be told."""
+    """What a builder made of the layers; nothing if the engine does not load; running it gives the reason."""
     trt = toolkit.module
     engine = trt.Runtime(toolkit_logger(trt)).deserialize_cuda_engine(plan)
     if engine is None:

@@ -76,7 +76,7 @@ def _driver() -> ctypes.CDLL | None:
 
 
 def parse_targets(text: str) -> tuple[str, ...]:
-    """What a person wrote as GPUs: ``"sm_89,sm_120"``, ``"8.9"`` and ``"89"`` are all understood.
+    """Compute capabilities from a user's text: ``"sm_89,sm_120"``, ``"8.9"`` and ``"89"`` are all understood.
 
     Returns:
         The targets, each once, the oldest first.

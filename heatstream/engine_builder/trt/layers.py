@@ -71,7 +71,7 @@ def inspected_layers(report: str) -> list[Layer]:
     """
     layers = []
     for layer in json.loads(report)["Layers"]:
-        if not isinstance(layer, dict):  # an engine that was built without details has names alone
+        if not isinstance(layer, dict):  # an engine that was built without details has only names
             continue
         words = [str(tensor.get("Format/Datatype", "")) for tensor in [*layer["Inputs"], *layer["Outputs"]]]
         kinds = {

@@ -9,6 +9,7 @@ from pathlib import Path
 from heatstream.engine_builder.export.fp16 import cast_to_half, peak_values
 from heatstream.engine_builder.export.onnx_session import open_session
 from heatstream.engine_builder.export.probe_images import natural_images
+from heatstream.engine_builder.onnx_file import external_files
 from heatstream.errors import InputError, ModelFileError
 from heatstream.extras import require
 from heatstream.model_info import ModelInfo, Precision
@@ -40,7 +41,7 @@ class ModelSource:
     Attributes:
         path: of the file.
         info: what it says of itself.
-        sha256: of the file, hexadecimal.
+        sha256: of the file and of those beside it that hold its weights, hexadecimal.
     """
 
     path: Path
@@ -92,28 +93,44 @@ class ModelSource:
             ModelFileError: the file is not what it was when it was read first.
             MissingExtraError: the graph has to be cast, and onnx is not installed.
         """
-        content = self.path.read_bytes()
-        if hashlib.sha256(content).hexdigest() != self.sha256:
+        if _digest(self.path) != self.sha256:
             raise ModelFileError(f"{self.path} has just changed: try again when nobody writes to it")
+        beside = external_files(self.path)
+        if info.precision == self.info.precision and not beside:
+            return self.path.read_bytes()
+        purpose = f"casting {self.path} to FP16" if not beside else f"reading the weights beside {self.path}"
+        onnx = require("onnx", extra="train", purpose=purpose)
+        model = onnx.load(self.path)  # with the weights beside it, wherever we work
         if info.precision == self.info.precision:
-            return content
-        onnx = require("onnx", extra="train", purpose=f"casting {self.path} to FP16")
-        model = onnx.load_from_string(content)
+            return bytes(model.SerializeToString())
         cast_to_half(model, peak_values(model, natural_images(1, info.input_size, info)))
         return bytes(model.SerializeToString())
 
 
-def read_model(path: Path) -> ModelSource:
+def read_model(path: Path, *, short_side: int | None = None) -> ModelSource:
     """Read a model file and check that it is what it says.
+
+    Args:
+        path: of the file.
+        short_side: of the frames it is fed, px; for files of any size. The file's own when left out.
 
     Raises:
         ModelFileError: it is missing, damaged, not ours, or contradicts itself.
+        InputError: it takes images of one size only, or the short side is not such.
     """
     session = open_session(path, optimised=False)
     info = ModelInfo.from_metadata(session.get_modelmeta().custom_metadata_map, path=path)
     info.check_io(session.get_inputs(), session.get_outputs(), path=path)
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return ModelSource(path, info, digest.hexdigest())
+    if short_side is not None:
+        info = info.with_short_side(short_side)
+    return ModelSource(path, info, _digest(path))
+
+
+def _digest(path: Path) -> str:
+    """The SHA-256 of a model file, and of its weights where these lie in files beside it."""
+    whole = hashlib.sha256()
+    for part in (path, *external_files(path)):
+        with part.open("rb") as file:
+            while block := file.read(1 << 20):
+                whole.update(block)
+    return whole.hexdigest()

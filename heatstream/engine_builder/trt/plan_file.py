@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -68,7 +70,7 @@ class EngineSpec:
 
     @property
     def family(self) -> str:
-        """What the names of all engines begin with that differ in versions and machines alone."""
+        """What the names of all engines begin with that differ only in versions and machines."""
         batch = "" if self.batch == 1 else f"-b{self.batch}"
         name = re.sub(r"[^\w.-]", "_", self.name)
         return f"{name}-{self.size[0]}x{self.size[1]}{batch}-{self.precision}-{self.backend}-"
@@ -80,7 +82,7 @@ class EngineSpec:
         return f"{self.family}{hashlib.sha256(content.encode()).hexdigest()[:KEY_LENGTH]}.engine"
 
     def difference(self, wanted: EngineSpec) -> str:
-        """Why an engine is not the wanted one, for people; empty if it is."""
+        """Why an engine is not the wanted one, human-readable; empty if it is."""
         reasons = {
             "model_sha256": "the model file has changed",
             "version": f"it was built with {self.backend} {self.version}, and this is {wanted.version}",
@@ -102,7 +104,7 @@ class EngineRecord:
         model: how the engine is fed and its outputs are read; its batch is None where there may be several images.
         shapes: name of every input and output -> shape, -1 where the number of images is free; all are float32.
         layers: precision -> kind of layer -> how many.
-        engine_layers: likewise of the finished engine, whose layers are fused, where its inspector tells them.
+        engine_layers: the same of the finished engine, whose layers are fused, if its inspector lists them.
         float32_layers: names of those that an FP16 engine computes in float32.
         plan_sha256: of the plan, hexadecimal.
         plan_bytes: size of the plan.
@@ -158,7 +160,7 @@ class EngineRecord:
                 own |= {"verification": Verification.from_json(own["verification"])}
             model = ModelInfo.from_metadata({METADATA_KEY: json.dumps(content["model"])}, path=path)
             return cls(spec=EngineSpec(**spec), model=model, **own)
-        except (ValueError, TypeError, KeyError, AttributeError, ModelFileError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError, ModelFileError):
             raise damaged from None
 
 
@@ -183,7 +185,7 @@ def sidecar_path(path: Path) -> Path:
 
 
 def write_engine(path: Path, plan: bytes, record: EngineRecord) -> None:
-    """Write plan and sidecar, each whole or not at all; the sidecar last, for without it the plan counts for nothing.
+    """Write plan and sidecar, each whole or not at all; the sidecar last, because a plan without one is ignored.
 
     Raises:
         SinkError: the folder cannot be written, or the disk is full.
@@ -204,7 +206,7 @@ def write_record(path: Path, record: EngineRecord) -> None:
 
 
 def remove_engine(path: Path) -> None:
-    """Delete an engine; the sidecar first, for without it the plan counts for nothing.
+    """Delete an engine; the sidecar first, because a plan without one is ignored.
 
     Raises:
         SinkError: the folder cannot be written.
@@ -226,10 +228,11 @@ def load_plan(path: str | Path, toolkit: Toolkit | None = None, gpu: Gpu | None 
         gpu: that is to run it; not checked when left out.
 
     Raises:
-        EngineFileError: plan or sidecar is missing, damaged or edited, or the engine is for another version or GPU.
-            The message says which.
+        EngineFileError: plan or sidecar is missing, damaged or edited, the engine is for another version or GPU, or
+            somebody else could have put it there. The message says which.
     """
     path = Path(path)
+    _check_trust(path)
     record = read_record(path)
     if toolkit is not None:
         _check_machine(path, record.spec, toolkit, gpu)
@@ -259,6 +262,28 @@ def read_record(path: Path) -> EngineRecord:
         raise EngineFileError(f"the engine {path} has no sidecar {sidecar.name}") from None
     except OSError as error:
         raise EngineFileError(f"the sidecar {sidecar} cannot be read ({error.strerror})") from None
+
+
+def _check_trust(path: Path) -> None:
+    """Refuse an engine that somebody else could have put there: a plan is a program, and its digest has no key.
+
+    Raises:
+        EngineFileError: plan, sidecar or folder belongs to another user, or others may write in the folder.
+    """
+    if not hasattr(os, "geteuid"):
+        return
+    trusted = (os.geteuid(), 0)
+    advice = "build it again into a folder of your own"
+    for file in (path, sidecar_path(path), path.absolute().parent):
+        try:
+            status = file.stat()
+        except OSError:
+            continue  # what is missing is told by who reads it
+        if status.st_uid not in trusted:
+            raise EngineFileError(f"{file} belongs to another user, and an engine is a program", advice)
+        others = status.st_mode & stat.S_IWOTH or (status.st_mode & stat.S_IWGRP and status.st_gid != os.getegid())
+        if others:
+            raise EngineFileError(f"others may write {file}, and an engine is a program", advice)
 
 
 def _check_machine(path: Path, spec: EngineSpec, toolkit: Toolkit, gpu: Gpu | None) -> None:

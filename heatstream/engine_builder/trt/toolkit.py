@@ -61,7 +61,7 @@ class Toolkit:
 
     @property
     def title(self) -> str:
-        """For people: ``"TensorRT-RTX 1.7.1"``."""
+        """Human-readable, such as ``"TensorRT-RTX 1.7.1"``."""
         return f"{'TensorRT-RTX' if self.backend == 'tensorrt-rtx' else 'TensorRT'} {self.version}"
 
     @property

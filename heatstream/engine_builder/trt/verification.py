@@ -56,13 +56,13 @@ class Verification:
 
     Attributes:
         frames: how many were compared.
-        folder: that they are of, for people.
+        folder: human-readable name of their folder.
         maps: output -> largest difference, relative to the output's range.
         maps_rms: output -> root of the mean square of it.
         limit: what every one of `maps` has to keep.
         people: found in the model file's maps.
         matched: of them, found in the engine's maps as well.
-        added: found in the engine's maps alone.
+        added: found only in the engine's maps.
         keypoints_px: of the people matched, how far keypoints moved: median, 95th percentile and largest; None
             where nobody was.
     """
@@ -94,7 +94,7 @@ def compare(reference: Run, candidate: Run, samples: Sequence[Sample], *, folder
 
     Args:
         reference: gives what is expected: output -> (1, K, H / stride, W / stride) float32.
-        candidate: gives what is to be judged, likewise.
+        candidate: gives what is to be judged, in the same form.
         samples: the frames.
         folder: that they are of.
         limit: see :data:`LIMITS`.

@@ -42,7 +42,7 @@ class LandmarkDecoder:
         topk: see :func:`heatstream.kernels.decode_landmarks`.
         stride: input px per map px.
         mean: of x / 255 per channel, RGB.
-        std: likewise.
+        std: as mean.
         crop_kernels: by name.
         landmark_kernels: by name.
         requested: (6 capacity + 1,) float32, the transforms and their number, in device memory.
@@ -81,7 +81,7 @@ class LandmarkDecoder:
             num_landmarks: L.
             input_size: (height, width) of the network's input in px.
             mean: of x / 255 per channel, RGB.
-            std: likewise.
+            std: as mean.
             topk: see :func:`heatstream.kernels.decode_landmarks`.
             stride: input px per map px.
             dtype: of the network's input and of its maps, float16 or float32.

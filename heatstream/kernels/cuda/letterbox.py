@@ -98,7 +98,7 @@ def letterbox(
             that of the output.
         out: (B, 3, height, width) float16 or float32, RGB, written.
         mean: of R, G, B, where 1 is full brightness.
-        std: of R, G, B, likewise.
+        std: of R, G, B, in the same unit.
         stream: where to launch; does not wait.
 
     Raises:
@@ -142,7 +142,7 @@ def letterbox_on_gpu(frame: Array, geometry: Geometry, mean: Sequence[float], st
         frame: (H, W, 3) uint8, BGR, any strides; CuPy's.
         geometry: where it lands.
         mean: of R, G, B, where 1 is full brightness.
-        std: likewise.
+        std: as mean.
 
     Returns:
         (1, 3, height, width) float32, CuPy's.

@@ -147,6 +147,7 @@ def decode_macros(maps: DeviceMaps, settings: DecodeSettings) -> dict[str, int]:
         **maps.macros,
         "CAPACITY": settings.max_people,
         "NMS_RADIUS": settings.nms_kernel // 2,
+        "FIRST_OF_EQUALS": int(settings.plateaus == "first"),
         "ADJUST": _ADJUST_CODES[settings.adjust],
     }
 

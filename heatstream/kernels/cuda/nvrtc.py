@@ -29,7 +29,7 @@ class Nvrtc:
     def __init__(self, path: Path, include: Sequence[Path]) -> None:
         self.path = path
         self.include = tuple(include)
-        # NVRTC opens its built-ins by name alone. Not every wheel's library says that they lie beside it (13.0's does
+        # NVRTC opens its built-ins only by name. Not every wheel's library says that they lie beside it (13.0's does
         # not), and what is loaded already is found whatever it says.
         self._builtins = [ctypes.CDLL(str(file)) for file in sorted(path.parent.glob("libnvrtc-builtins.so*"))]
         self._library = ctypes.CDLL(str(path))

@@ -186,7 +186,7 @@ def crop_boxes(
         rectangles: (N, 4), left, top, right, bottom in source px.
         input_size: (height, width) in px.
         mean: of x / 255 per channel, RGB.
-        std: likewise.
+        std: of x / 255 per channel, RGB.
 
     Returns:
         (N, 3, height, width) float32, RGB, (x / 255 - mean) / std.

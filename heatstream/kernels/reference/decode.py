@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from heatstream.errors import InputError
 from heatstream.kernels.reference.group import group_by_tag
-from heatstream.kernels.reference.pack import NOT_FINITE_WARNING
+from heatstream.kernels.reference.pack import NOT_FINITE_WARNING, warn_of_crowd
 from heatstream.kernels.reference.peaks import find_peaks
 from heatstream.kernels.reference.refine import find_missing
 from heatstream.kernels.reference.subpixel import refine_positions
@@ -80,6 +80,7 @@ def _decode_image(
         threshold=settings.detection_threshold,
         nms_kernel=settings.nms_kernel,
         capacity=settings.max_people,
+        plateaus=settings.plateaus,
     )
     every_joint = np.arange(len(heatmaps))
     x, y = candidates.pixels[..., 0], candidates.pixels[..., 1]
@@ -99,14 +100,17 @@ def _decode_image(
         kept = person_scores >= settings.person_threshold
         members, scores, person_scores = members[kept], scores[kept], person_scores[kept]
 
+    warn_of_crowd(len(members), candidates.overflow, settings.max_people)
     present = members >= 0
     keypoints = np.zeros((*members.shape, 2), np.float32)
     person, joint = np.nonzero(present)
     pixels = candidates.pixels[joint, members[person, joint]]
     keypoints[person, joint] = refine_positions(heatmaps, joint, pixels, settings.adjust)
     if settings.refine and len(members):
-        held = np.where(present[:, :, None], candidate_tags[every_joint, members], 0)
-        mean_tags = held.sum(axis=1) / present.sum(axis=1, dtype=np.float32)[:, None]
+        held = candidate_tags[every_joint, members]
+        first = held[np.arange(len(held)), present.argmax(axis=1)]  # as in the grouping, relative to a person's first
+        offsets = np.subtract(held, first[:, None], where=present[:, :, None], out=np.zeros_like(held))
+        mean_tags = first + offsets.sum(axis=1) / present.sum(axis=1, dtype=np.float32)[:, None]
         _fill_in(heatmaps, tags, mean_tags, keypoints, scores, settings)
     return Poses(keypoints, scores, person_scores, skeleton.name)
 

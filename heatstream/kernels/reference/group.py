@@ -19,6 +19,8 @@ DISTANCE_WEIGHT = 100.0
 # of two, far below any difference of scores that a half-precision map can hold.
 TIE_DISTANCE_WEIGHT = 2.0**-20
 TIE_INDEX_WEIGHT = 2.0**-44
+FARTHEST = 2.0**20
+"""Distances of tags beyond count alike: next to costs of 1e38 the assignment could not tell others apart."""
 
 
 def group_by_tag(
@@ -58,7 +60,9 @@ def group_by_tag(
     num_joints, capacity, tag_size = tags.shape
     most = num_joints * capacity
     members = np.full((most, num_joints), -1, np.intp)
-    tag_sums = np.zeros((most, tag_size), np.float32)
+    # Means are taken relative to a person's first tag: sums of large ones would lose the difference that decides.
+    first_tags = np.zeros((most, tag_size), np.float32)
+    offset_sums = np.zeros((most, tag_size), np.float32)
     sizes = np.zeros((most, 1), np.float32)
     people = 0
 
@@ -70,20 +74,21 @@ def group_by_tag(
         target = np.full(count, -1, np.intp)
         matchable = min(people, max_people)
         if matchable:
-            means = tag_sums[:matchable] / sizes[:matchable]
+            means = first_tags[:matchable] + offset_sums[:matchable] / sizes[:matchable]
             difference = np.subtract(joint_tags[:, None], means, dtype=np.float64)
             distance = np.sqrt(np.multiply(difference, difference, out=difference).sum(axis=2))
-            cost = distance
+            cost = np.minimum(distance, FARTHEST)
             if use_detection_score:
-                cost = _official_cost(distance, candidates.scores[joint, :count], tag_threshold)
+                cost = _official_cost(cost, candidates.scores[joint, :count], tag_threshold)
             rows, columns = linear_sum_assignment(cost)
             near = distance[rows, columns] < tag_threshold
             target[rows[near]] = columns[near]
         unmatched = (target < 0).nonzero()[0]
         target[unmatched] = np.arange(people, people + len(unmatched))
+        first_tags[target[unmatched]] = joint_tags[unmatched]
         people += len(unmatched)
         members[target, joint] = np.arange(count)
-        tag_sums[target] += joint_tags
+        offset_sums[target] += joint_tags - first_tags[target]
         sizes[target] += 1
     return members[:people]
 

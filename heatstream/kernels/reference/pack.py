@@ -78,12 +78,32 @@ def pack_poses(
     return packed
 
 
-def unpack_poses(packed: NDArray[np.void], skeleton: str, *, as_started: bool = False) -> list[Poses]:
+def warn_of_crowd(people: int, peaks_overflow: int, max_people: int) -> None:
+    """Tell that more people may be in view than were looked for.
+
+    Args:
+        people: how many were found.
+        peaks_overflow: local maxima that were left out.
+        max_people: of the decode settings.
+    """
+    if peaks_overflow and people >= max_people:
+        warnings.warn(
+            f"more than {max_people} people may be in view, {peaks_overflow} detections were left out: raise "
+            "max_people (--max-people)",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
+def unpack_poses(
+    packed: NDArray[np.void], skeleton: str, *, max_people: int | None = None, as_started: bool = False
+) -> list[Poses]:
     """The people of B images.
 
     Args:
         packed: (B,) of :func:`packed_dtype`, in host memory. It is copied.
         skeleton: name of the keypoint layout.
+        max_people: of the decode settings; None says nothing of detections that were left out.
         as_started: give the people in the order in which grouping started them, as decode_poses does; otherwise the
             best ones come first.
 
@@ -106,6 +126,9 @@ def unpack_poses(packed: NDArray[np.void], skeleton: str, *, as_started: bool = 
             RuntimeWarning,
             stacklevel=2,
         )
+    for image in packed:
+        if max_people is not None:
+            warn_of_crowd(int(image["people"]), int(image["peaks_overflow"]), max_people)
     return [_unpack_image(image, skeleton, as_started) for image in packed]
 
 

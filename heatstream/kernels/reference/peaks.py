@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from heatstream.kernels.settings import Plateaus
+
 __all__ = ["Candidates", "find_peaks"]
 
 
@@ -28,18 +30,21 @@ class Candidates:
     overflow: int
 
 
-def find_peaks(heatmaps: NDArray[np.float32], *, threshold: float, nms_kernel: int, capacity: int) -> Candidates:
+def find_peaks(
+    heatmaps: NDArray[np.float32], *, threshold: float, nms_kernel: int, capacity: int, plateaus: Plateaus = "first"
+) -> Candidates:
     """Local maxima above a threshold, the strongest ``capacity`` of every joint.
 
-    A pixel is a detection if nothing in the square of side ``nms_kernel`` around it is larger; on a plateau every
-    pixel is one, as with the max-pooling of associative embedding (Newell et al. 2017). Equal scores are ordered
-    by row, then by column.
+    A pixel is a detection if nothing in the square of side ``nms_kernel`` around it is larger, and nothing equal in
+    there comes before it in reading order; with ``plateaus="all"`` equals do not matter, as with the max-pooling of
+    associative embedding (Newell et al. 2017). Equal scores are ordered by row, then by column.
 
     Args:
         heatmaps: (K, H, W) float32, finite.
         threshold: a detection's value must exceed this.
         nms_kernel: odd side of the square, in map px.
         capacity: how many detections are kept per joint.
+        plateaus: see :class:`heatstream.kernels.DecodeSettings`.
     """
     num_joints, _, width = heatmaps.shape
     places = [_local_maxima(heatmap, threshold, nms_kernel) for heatmap in heatmaps]
@@ -48,6 +53,11 @@ def find_peaks(heatmaps: NDArray[np.float32], *, threshold: float, nms_kernel: i
     scores = heatmaps[joints, found // width, found % width]
     order = np.lexsort((-scores, joints))  # stable: equal scores stay in row-major order
     found, scores, joints = found[order], scores[order], joints[order]
+    if plateaus == "first":
+        tied = (scores[1:] == scores[:-1]) & (joints[1:] == joints[:-1])
+        if tied.any():
+            first = _first_of_equals(heatmaps, joints, found, scores, nms_kernel // 2)
+            found, scores, joints = found[first], scores[first], joints[first]
     counts = np.bincount(joints, minlength=num_joints)
     ranks = np.arange(len(found)) - np.repeat(np.cumsum(counts) - counts, counts)
     kept = ranks < capacity
@@ -62,6 +72,26 @@ def find_peaks(heatmaps: NDArray[np.float32], *, threshold: float, nms_kernel: i
     result.scores[slots] = scores[kept]
     result.pixels[slots] = np.stack([found[kept] % width, found[kept] // width], axis=1)
     return result
+
+
+def _first_of_equals(
+    heatmaps: NDArray[np.float32],
+    joints: NDArray[np.intp],
+    found: NDArray[np.intp],
+    scores: NDArray[np.float32],
+    reach: int,
+) -> NDArray[np.bool_]:
+    """Whether no pixel of a detection's square that comes before it in reading order has its value."""
+    width = heatmaps.shape[2]
+    rows, columns = found // width, found % width
+    first = np.ones(len(found), np.bool_)
+    for down in range(-reach, 1):
+        for along in range(-reach, reach + 1 if down else 0):
+            y, x = rows + down, columns + along
+            inside = (y >= 0) & (x >= 0) & (x < width)
+            equal = heatmaps[joints, np.where(inside, y, 0), np.where(inside, x, 0)] == scores
+            first &= ~(inside & equal)
+    return first
 
 
 def _local_maxima(heatmap: NDArray[np.float32], threshold: float, nms_kernel: int) -> NDArray[np.intp]:

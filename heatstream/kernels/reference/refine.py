@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
@@ -10,10 +12,15 @@ __all__ = ["find_missing"]
 
 BLOCK = 8
 """Side of the blocks into which a map is cut, px."""
+SAMPLES = 256
+"""From the tags of so many pixels one guesses whether a person's tag is on a map: how to search, not what is found."""
 AT_ONCE = 2**15
 """How many blocks or pixels are valued in one go: arrays of so many numbers stay in the cache."""
-FEW_PX = 2**16
-"""So many pixels are looked at right away: to bound them by blocks would cost as much."""
+FEW, FEW_PX = 2, 2**17
+"""For so many people, or where so many pixels are left to look at, every pixel is: to leave out any costs as much."""
+
+BRIGHT = (np.float32(0.2), np.float32(0.02))
+"""Pixels above these are few, and one below cannot be worth more: a better one among them is the best of all."""
 
 FloatArray = NDArray[np.float32]
 IndexArray = NDArray[np.intp]
@@ -41,11 +48,63 @@ def find_missing(
         nothing was missing.
     """
     found = np.zeros(missing.shape, np.intp)
-    person, joint = missing.nonzero()
-    if heatmaps[0].size * len(person) <= FEW_PX:
-        for one in zip(person, joint, strict=True):
-            found[one] = _whole_map(heatmaps[one[1]], tags[one[1]], mean_tags[one[0]])
-        return found
+    left = np.zeros_like(missing)
+    for joint in missing.any(axis=0).nonzero()[0]:
+        people = missing[:, joint].nonzero()[0]
+        if people.size > FEW:
+            # Where few pixels are left at the worst, the bright ones are worth a try for everybody.
+            small = people.size * heatmaps[joint].size <= FEW_PX
+            shown = np.ones(people.size, np.bool_) if small else _shown(tags[joint], mean_tags[people])
+            some = people[shown]
+            found[some, joint], certain = _among_bright(heatmaps[joint], tags[joint], mean_tags[some])
+            people = np.concatenate([people[~shown], some[~certain]])
+        if people.size * heatmaps[joint].size <= FEW_PX:
+            for person in people:
+                found[person, joint] = _whole_map(heatmaps[joint], tags[joint], mean_tags[person])
+        else:
+            left[people, joint] = True
+    if left.any():
+        _search_blocks(heatmaps, tags, left, mean_tags, found)
+    return found
+
+
+def _shown(tags: FloatArray, wanted: FloatArray) -> NDArray[np.bool_]:
+    """(P,) which of the wanted tags, (P, T), are seen on a map, (H, W, T), when about SAMPLES pixels are looked at."""
+    step = max(math.isqrt(tags.shape[0] * tags.shape[1] // SAMPLES), 1)
+    sample = tags[step // 2 :: step, step // 2 :: step].reshape(-1, tags.shape[2])
+    shown: NDArray[np.bool_] = (_rounded_distance(sample, wanted) == 0).any(axis=1)
+    return shown
+
+
+def _among_bright(heatmap: FloatArray, tags: FloatArray, wanted: FloatArray) -> tuple[IndexArray, NDArray[np.bool_]]:
+    """(P,) the best of the bright pixels of a map for each wanted tag, (P, T), and whether it is the best of all."""
+    found = np.zeros(len(wanted), np.intp)
+    certain = np.zeros(len(wanted), np.bool_)
+    values = heatmap.reshape(-1)
+    for least in BRIGHT:
+        rest = (~certain).nonzero()[0]
+        if not rest.size:
+            break
+        bright = (values > least).nonzero()[0]
+        if bright.size:
+            bright_tags = tags.reshape(len(values), -1).take(bright, axis=0)
+            worth = values.take(bright) - _rounded_distance(bright_tags, wanted[rest])
+            found[rest] = bright.take(worth.argmax(axis=1))
+            certain[rest] = worth.max(axis=1) > least
+    return found, certain
+
+
+def _whole_map(heatmap: FloatArray, tags: FloatArray, wanted: FloatArray) -> np.intp:
+    """The best pixel of a map, (H, W), and its tags, (H, W, T), for a wanted tag, (T,)."""
+    distance = _rounded_distance(tags.reshape(heatmap.size, -1), wanted[None])[0]
+    best: np.intp = np.subtract(heatmap.reshape(-1), distance, out=distance).argmax()
+    return best
+
+
+def _search_blocks(
+    heatmaps: FloatArray, tags: FloatArray, missing: NDArray[np.bool_], mean_tags: FloatArray, found: IndexArray
+) -> None:
+    """What :func:`find_missing` does, by bounds of blocks; writes into ``found``."""
     joints = missing.any(axis=0).nonzero()[0]
     row, person = missing[:, joints].T.nonzero()  # joint by joint, since searches of one map look at the same blocks
     maps = _Maps(heatmaps, tags, joints)
@@ -53,13 +112,6 @@ def find_missing(
     for start in range(0, len(row), step):
         some = slice(start, start + step)
         found[person[some], joints[row[some]]] = _search(maps, row[some], mean_tags[person[some]].T)
-    return found
-
-
-def _whole_map(heatmap: FloatArray, tags: FloatArray, wanted: FloatArray) -> np.intp:
-    """The best pixel of a map, (H, W), and its tags, (H, W, T), for a wanted tag, (T,)."""
-    differences = np.moveaxis(tags - wanted, 2, 0)
-    return np.subtract(heatmap, _rounded_length(differences)).argmax()
 
 
 class _Maps:
@@ -82,14 +134,21 @@ class _Maps:
         num_tags = tags.shape[3]
         self.values = heatmaps.reshape(-1)
         self.first_pixel = joints * (height * width)
-        self.highest = _of_blocks(np.maximum, heatmaps[..., None], joints)[0]
-        self.lowest_tag = _of_blocks(np.minimum, tags, joints)
-        self.highest_tag = _of_blocks(np.maximum, tags, joints)
+        rows, columns = -(-height // BLOCK), -(-width // BLOCK) * BLOCK
+        highest = np.empty((len(joints), rows, columns, 1), np.float32)
+        lowest_tag, highest_tag = np.empty((2, len(joints), rows, columns, num_tags), np.float32)
+        for row, joint in enumerate(joints):  # each map is read once from memory
+            _column_extremes(np.maximum, heatmaps[joint][..., None], highest[row])
+            _column_extremes(np.minimum, tags[joint], lowest_tag[row])
+            _column_extremes(np.maximum, tags[joint], highest_tag[row])
+        self.highest = _block_extremes(np.maximum, highest)[0]
+        self.lowest_tag = _block_extremes(np.minimum, lowest_tag)
+        self.highest_tag = _block_extremes(np.maximum, highest_tag)
         self.num_blocks = self.highest.shape[1]
-        row, column = BLOCK * np.stack(np.divmod(np.arange(self.num_blocks), -(-width // BLOCK)))
+        y, x = BLOCK * np.stack(np.divmod(np.arange(self.num_blocks), columns // BLOCK))
         window = min(BLOCK, height), min(BLOCK, width)
-        self.first_own = row * width + column
-        self.corner = np.minimum(row, height - window[0]) * width + np.minimum(column, width - window[1])
+        self.first_own = y * width + x
+        self.corner = np.minimum(y, height - window[0]) * width + np.minimum(x, width - window[1])
         self.steps = (np.arange(window[0])[:, None] * width + np.arange(window[1])).reshape(-1)
         lines = tags.reshape(len(tags), height, width * num_tags)
         self._windows = sliding_window_view(lines, (window[0], window[1] * num_tags), axis=(1, 2))
@@ -102,19 +161,22 @@ class _Maps:
         return windows.reshape(len(row), len(self.steps), -1)
 
 
-def _of_blocks(extreme: np.ufunc, maps: FloatArray, joints: IndexArray) -> FloatArray:
-    """(T, J, blocks) float32, the extreme in each block of these joints' maps, (K, H, W, T)."""
-    _, height, width, planes = maps.shape
+def _column_extremes(extreme: np.ufunc, maps: FloatArray, columns: FloatArray) -> None:
+    """Write the extreme in each column of a row of blocks, (rows, >= W, T), of one joint's maps, (H, W, T)."""
+    height, width, num_planes = maps.shape
     whole = height // BLOCK
-    columns = np.empty((len(joints), -(-height // BLOCK), -(-width // BLOCK) * BLOCK, planes), np.float32)
-    for joint, of_joint in zip(joints, columns, strict=True):
-        full = maps[joint, : whole * BLOCK].reshape(whole, BLOCK, width, planes)
-        extreme.reduce(full, axis=1, out=of_joint[:whole, :width])
-        if whole < len(of_joint):
-            extreme.reduce(maps[joint, whole * BLOCK :], axis=0, out=of_joint[whole, :width])
-    columns[:, :, width:] = columns[:, :, width - 1 : width]  # beyond the map its last column again
-    turned = np.ascontiguousarray(columns.reshape(-1, BLOCK * planes).T)  # long rows, which NumPy reduces fast
-    result: FloatArray = extreme.reduce(turned.reshape(BLOCK, planes, len(joints), -1), axis=0)
+    full = maps[: whole * BLOCK].reshape(whole, BLOCK, width, num_planes)
+    extreme.reduce(full, axis=1, out=columns[:whole, :width])
+    if whole < len(columns):
+        extreme.reduce(maps[whole * BLOCK :], axis=0, out=columns[whole, :width])
+    columns[:, width:] = columns[:, width - 1 : width]  # beyond the map its last column again
+
+
+def _block_extremes(extreme: np.ufunc, columns: FloatArray) -> FloatArray:
+    """(T, J, blocks) float32 from the extremes of columns, (J, rows, width, T)."""
+    joints, num_planes = len(columns), columns.shape[3]
+    turned = np.ascontiguousarray(columns.reshape(-1, BLOCK * num_planes).T)  # long rows, which NumPy reduces fast
+    result: FloatArray = extreme.reduce(turned.reshape(BLOCK, num_planes, joints, -1), axis=0)
     return result
 
 
@@ -184,6 +246,14 @@ def _places(table: NDArray[np.bool_]) -> tuple[IndexArray, IndexArray]:
     flat = table.reshape(-1).nonzero()[0]
     row = flat // table.shape[1]
     return row, flat - row * table.shape[1]
+
+
+def _rounded_distance(tags: FloatArray, wanted: FloatArray) -> FloatArray:
+    """(P, n) float32, the rounded distances of n tags, (n, T), to P wanted ones, (P, T)."""
+    differences = np.empty((wanted.shape[1], len(wanted), len(tags)), np.float32)
+    for difference, plane, tag in zip(differences, tags.T, wanted.T, strict=True):
+        np.subtract(plane, tag[:, None], out=difference)
+    return _rounded_length(differences)
 
 
 def _rounded_length(differences: FloatArray) -> FloatArray:

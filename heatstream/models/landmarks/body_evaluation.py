@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatstream import skeletons
+from heatstream.kernels.reference.crops import crop_rectangles
 from heatstream.models.landmarks.readers.coco import PersonBox, box_corners
 from heatstream.models.pose.evaluation import Evaluation, measure
 from heatstream.results import Poses
@@ -32,6 +33,7 @@ def evaluate_in_boxes(
     boxes: Sequence[PersonBox] | None,
     *,
     skeleton: str,
+    aspect: float = 0.75,
     limit: int = 0,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
@@ -47,6 +49,8 @@ def evaluate_in_boxes(
         images: folder that its file names are relative to.
         boxes: a detector's; the labelled boxes of people with keypoints when None.
         skeleton: of what is found, and of the annotations.
+        aspect: width per height of the network's input: what is cut out of the image has it, and the size of that is
+            what the published programs measure two poses' distance by.
         limit: only the images with the lowest ids, so many; all when 0.
         workers: how many images to work on at once.
         progress: called after each image with how many are done and how many there are.
@@ -72,7 +76,9 @@ def evaluate_in_boxes(
         if not len(places):
             return Poses.empty(skeleton)
         keypoints, scores = find(frame, places)
-        return _best(np.asarray(keypoints, np.float64), certainty * scores, places, layout)
+        return _best(
+            np.asarray(keypoints, np.float64), certainty * scores, crop_rectangles(places, aspect=aspect), layout
+        )
 
     return measure(find_people, annotations, images, skeleton=skeleton, limit=limit, workers=workers, progress=progress)
 
@@ -85,10 +91,10 @@ def _boxes_of(people: list[dict[str, Any]]) -> NDArray[np.float64]:
 
 
 def _best(
-    keypoints: NDArray[np.float64], scores: NDArray[np.float64], boxes: NDArray[np.float64], skeleton: Skeleton
+    keypoints: NDArray[np.float64], scores: NDArray[np.float64], crops: NDArray[np.float64], skeleton: Skeleton
 ) -> Poses:
-    """The poses, from the best to the worst, without those that lie on a better one."""
-    areas = (boxes[:, 2:] - boxes[:, :2] + 1).prod(axis=1)
+    """The poses, from the best to the worst, without those that lie on a better one; ``crops`` are their rectangles."""
+    areas = (crops[:, 2:] - crops[:, :2]).prod(axis=1)
     variances = (2 * np.array(skeleton.sigmas)) ** 2
     kept: list[int] = []
     for index in np.argsort(-scores, kind="stable").tolist():

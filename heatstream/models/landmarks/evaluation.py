@@ -134,7 +134,7 @@ def evaluate_bodies(
     """Find the joints of MPII's people in their boxes and compare them with the labels; arguments as above.
 
     Raises:
-        DatasetError: a photo is missing or damaged, or nobody's head is known.
+        DatasetError: a photo is missing or damaged, or no head size is known.
         InputError: there are no examples, or they are of another skeleton.
     """
     _check(examples, MPII_16)

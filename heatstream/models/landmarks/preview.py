@@ -1,4 +1,4 @@
-"""A batch of landmark samples as one picture for people: do the labels lie on the faces?"""
+"""A batch of landmark samples as one human-readable picture: do the labels lie on the faces?"""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class H3R(nn.Module):
         return maps.reshape(len(maps), CLASSES, self.num_landmarks, *maps.shape[2:])
 
     def landmarks(self, images: Tensor) -> Tensor:
-        """The class of the landmarks alone, which is all that decoding reads: (N, L, H/4, W/4) of :meth:`forward`."""
+        """Only the class of the landmarks, which is all that decoding reads: (N, L, H/4, W/4) of :meth:`forward`."""
         return self.heatmap_head.last(self._features(images), self.num_landmarks)
 
     def _features(self, images: Tensor) -> Tensor:

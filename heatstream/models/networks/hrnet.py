@@ -87,7 +87,7 @@ class SwahrHRNet(HRNet):
 
     Args:
         num_keypoints: joints K of the skeleton.
-        width, modules, blocks: of the backbone, see :class:`HRNet`; the finest branch alone leaves it.
+        width, modules, blocks: of the backbone, see :class:`HRNet`; only the finest branch leaves it.
     """
 
     def __init__(
@@ -157,7 +157,7 @@ class _ExchangeModule(nn.Module):
 
 
 def _stage(channels: Sequence[int], *, modules: int, blocks: int, coarse_outputs: bool = True) -> nn.Sequential:
-    """Exchange modules in a row; without `coarse_outputs` the last gives the finest branch alone."""
+    """Exchange modules in a row; without `coarse_outputs` the last gives only the finest branch."""
     outputs = [len(channels)] * modules
     if not coarse_outputs:
         outputs[-1] = 1

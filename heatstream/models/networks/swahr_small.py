@@ -4,7 +4,7 @@ The trunk is MobileNetV2 (Sandler et al. 2018), for SWAHR-small one and a half t
 (FPN) to 1/4: the layers of MoveNet (Google), whose weights :mod:`heatstream.models.networks.movenet` brings here. On
 top: its heatmaps at 1/4, through a sigmoid; a second way down the pyramid with a wider view, for the tags, because to
 tell whose a joint is takes more than to see that it is one, and for what the heatmaps lack; a residual that turns
-upsampled logits into heatmaps at 1/2; and, for training alone, SWAHR's scales (Luo et al. 2021, sec. 3.2).
+upsampled logits into heatmaps at 1/2; and, for training only, SWAHR's scales (Luo et al. 2021, sec. 3.2).
 
 SWAHR-small's pretrained layers look twice, at the image and at half of it: people who fill a picture of 384 px are
 larger than any that they were trained with, and are of a usual size in the half. That takes a quarter more work.

@@ -7,10 +7,12 @@ Annotation tools leave out what follows from the rest; it is filled in here. Tra
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -18,13 +20,16 @@ import numpy as np
 from heatstream.errors import DatasetError
 from heatstream.skeletons import SKELETONS, Skeleton
 
-__all__ = ["CocoKeypoints", "Entry", "malformed", "read_coco"]
+__all__ = ["CocoKeypoints", "Entry", "malformed", "number", "read_coco", "whole_number"]
 
 Entry = dict[str, Any]
 """A JSON object of the file."""
 
 SPELLINGS = {"top_head": "head_top"}
 """Keypoints that CrowdPose's files call differently from :mod:`heatstream.skeletons`."""
+
+PLACEHOLDER = re.compile(r"(?:keypoint|kp|point|joint|landmark|label)?_?\d+")
+"""A name that tells nothing."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +40,9 @@ class CocoKeypoints:
         path: of the file.
         images: the images' entries, in the order of the file; each has `id` and `file_name`.
         people: by the image's id, the annotations of the keypoints' category in the order of the file. Each has
-            `keypoints`, 3 K finite numbers, all 0 where only a box is known, and `bbox`, four finite numbers, the box
-            around the labelled joints where the file gives none, or None where nothing is labelled either.
+            `keypoints`, 3 K finite numbers, all 0 where only a box is known, `iscrowd`, and `bbox`, four finite
+            numbers, the box around the labelled joints where the file gives none, or None where nothing is labelled
+            either.
         category: `id` and `name` of the category whose keypoints these are.
     """
 
@@ -60,20 +66,19 @@ def read_coco(path: Path, skeleton: Skeleton) -> CocoKeypoints:
     with malformed(path):
         category = _category(content)
         _check_skeleton(content, category, path, skeleton)
+    images: list[Entry] = []
     people: dict[Any, list[Entry]] = {}
-    for number, image in enumerate(content["images"], 1):
-        with malformed(path, f"image {number}: "):
-            str(image["file_name"])
-            people[image["id"]] = []
-    for number, annotation in enumerate(content["annotations"], 1):
-        with malformed(path, f"annotation {number}: "):
+    for place, image in enumerate(content["images"], 1):
+        with malformed(path, f"image {place}: "):
+            images.append(_checked_image(image))
+            people[images[-1]["id"]] = []
+    for place, annotation in enumerate(content["annotations"], 1):
+        with malformed(path, f"annotation {place}: "):
             if annotation.get("category_id", category["id"]) == category["id"]:
                 found = people.get(annotation["image_id"])
                 if found is not None:  # a file may hold annotations of images that it leaves out
                     found.append(_completed(annotation, skeleton, path))
-    return CocoKeypoints(
-        path, tuple(content["images"]), people, {"id": category["id"], "name": category.get("name", "person")}
-    )
+    return CocoKeypoints(path, tuple(images), people, {"id": category["id"], "name": category.get("name", "person")})
 
 
 @contextmanager
@@ -89,7 +94,7 @@ def malformed(path: Path, where: str = "") -> Iterator[None]:
     """
     try:
         yield
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         what = f"the key {error} is missing" if isinstance(error, KeyError) else str(error)
         raise DatasetError(f"{path} is not COCO keypoint JSON ({where}{what}): export it again") from error
 
@@ -99,22 +104,69 @@ def _read_json(path: Path) -> Entry:
         content = json.loads(path.read_bytes())
     except OSError as error:
         raise DatasetError(f"{path} cannot be read ({(error.strerror or '').lower()}): check the path") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter of lists in lists without end
         raise DatasetError(f"{path} is not JSON ({error}): export or download it again") from error
     for key in ("images", "annotations"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise DatasetError(f"{path} is not COCO keypoint JSON (it has no list {key!r}): export it again")
-    return dict(content)
+    with malformed(path):
+        lists = {key: content.get(key) or () for key in ("images", "annotations", "categories")}
+        return {key: [_without_nulls(entry) for entry in entries] for key, entries in lists.items()}
+
+
+def _without_nulls(entry: Mapping[str, Any]) -> Entry:
+    """An entry in which null is nothing, and ids that are written as texts are numbers."""
+    present = {key: value for key, value in entry.items() if value is not None}
+    for key in ("id", "image_id", "category_id"):
+        value = present.get(key)
+        if isinstance(value, str) and re.fullmatch(r"\d{1,18}", value, re.ASCII):
+            present[key] = int(value)
+    return present
+
+
+def _checked_image(image: Entry) -> Entry:
+    """An image's entry, whose file lies in the folder of the images."""
+    name = image["file_name"]
+    if not isinstance(name, str) or not name or "\0" in name:
+        raise ValueError(f"its file_name is {name!r}, not a name")
+    if PurePosixPath(name).is_absolute() or ".." in re.split(r"[/\\]", name):
+        raise ValueError(f"its file_name {name!r} leads out of the folder of the images")
+    sizes = {key: whole_number(image[key], key) for key in ("height", "width") if key in image}
+    if not all(size > 0 for size in sizes.values()):
+        raise ValueError(f"its size is {sizes}, which holds no pixels")
+    return image | sizes
+
+
+def number(value: Any, name: str) -> float:
+    """A finite number, which some tools write as a text.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = float(value) if isinstance(value, int | float | str) else float("nan")
+    if not math.isfinite(found):
+        raise ValueError(f"its {name} is {value!r}, not a finite number")
+    return found
+
+
+def whole_number(value: Any, name: str) -> int:
+    """Likewise, without a fraction."""
+    found = number(value, name)
+    if found != int(found):
+        raise ValueError(f"its {name} is {value!r}, not a whole number")
+    return int(found)
 
 
 def _category(content: Entry) -> Entry:
     """The category with keypoints; where none names its keypoints, that of the first annotation with keypoints."""
-    categories = content.get("categories") or ()
+    categories = content["categories"]
     for category in categories:
         if category.get("keypoints"):
-            return dict(category)
+            named: Entry = {"id": 1} | category
+            return named
     used = next((each.get("category_id", 1) for each in content["annotations"] if each.get("keypoints")), 1)
-    return next((dict(category) for category in categories if category["id"] == used), {"id": used})
+    by_id: Entry = next((dict(category) for category in categories if category.get("id") == used), {"id": used})
+    return by_id
 
 
 def _check_skeleton(content: Entry, category: Entry, path: Path, skeleton: Skeleton) -> None:
@@ -133,16 +185,21 @@ def _check_skeleton(content: Entry, category: Entry, path: Path, skeleton: Skele
         fitting = [name for name, other in SKELETONS.items() if other.num_keypoints == count]
         hint = f"{' or '.join(fitting)} would fit" if fitting else "no known skeleton has as many"
         raise DatasetError(f"{path} has {count} keypoints, {expected}: {hint}")
-    if misplaced := _misplaced(names, skeleton):
-        raise DatasetError(f"{path} has {misplaced}, unlike {skeleton.name}: bring its keypoints into that order")
+    if names and (other := _differing(names, skeleton)):
+        raise DatasetError(
+            f"{path} has another skeleton than {skeleton.name}: its keypoints are {', '.join(other)}; "
+            f"{skeleton.name} has {', '.join(skeleton.keypoints)}"
+        )
 
 
-def _misplaced(names: Iterable[str], skeleton: Skeleton) -> str:
-    """Say which of a file's keypoints has another place in the skeleton; empty where all that it knows are in place."""
-    for index, name in enumerate(SPELLINGS.get(name, name) for name in names):
-        if name in skeleton.keypoints and skeleton.keypoints.index(name) != index:
-            return f"{name} as keypoint {index}"
-    return ""
+def _differing(names: Sequence[Any], skeleton: Skeleton) -> list[str]:
+    """The file's names where they tell of other keypoints, or of another order; empty where they do not."""
+    plain = [re.sub(r"[\s-]+", "_", str(name).strip().lower()) for name in names]
+    plain = [re.sub(r"^([lr])_", lambda side: {"l": "left_", "r": "right_"}[side[1]], name) for name in plain]
+    plain = [SPELLINGS.get(name, name) for name in plain]
+    if all(PLACEHOLDER.fullmatch(name) for name in plain) or plain == list(skeleton.keypoints):
+        return []
+    return [str(name) for name in names]
 
 
 def _completed(annotation: Entry, skeleton: Skeleton, path: Path) -> Entry:
@@ -153,7 +210,7 @@ def _completed(annotation: Entry, skeleton: Skeleton, path: Path) -> Entry:
         expected = f"not 3 x {skeleton.num_keypoints}"
         raise DatasetError(f"{path}: {name} has {len(values)} keypoint values, {expected}: correct the file")
     keypoints = np.asarray(values, np.float64).reshape(-1, 3)
-    box = annotation.get("bbox")
+    box = annotation.get("bbox") or None
     if box is None:
         labelled = keypoints[keypoints[:, 2] > 0, :2]
         if len(labelled):
@@ -163,4 +220,9 @@ def _completed(annotation: Entry, skeleton: Skeleton, path: Path) -> Entry:
         raise ValueError(f"its bbox {box} is not x, y, width, height")
     if not (np.isfinite(keypoints).all() and (box is None or np.isfinite(np.asarray(box, np.float64)).all())):
         raise DatasetError(f"{path}: a keypoint or the box of {name} is not a finite number: correct it")
-    return {**annotation, "keypoints": keypoints.ravel().tolist(), "bbox": box}
+    return {
+        **annotation,
+        "keypoints": keypoints.ravel().tolist(),
+        "bbox": None if box is None else [float(value) for value in box],
+        "iscrowd": whole_number(annotation.get("iscrowd", 0), "iscrowd"),
+    }

@@ -54,7 +54,7 @@ class TrainingSet:
     """Augmented samples by global number, for torch's DataLoader: `self[i]` is a pure function of (seed, i).
 
     So the number of the next sample is all that an exact resume needs, and processes that share a batch make the
-    samples that one process alone would.
+    samples that a single process would.
 
     Args:
         sets: each set's settings and photos.

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
@@ -24,6 +23,7 @@ from heatstream.errors import DatasetError, InputError
 from heatstream.extras import require
 from heatstream.models.parallel_map import in_order
 from heatstream.models.pose.ground_truth import GroundTruth, read_ground_truth
+from heatstream.pictures import read_picture
 from heatstream.results import Poses
 from heatstream.skeletons import Skeleton
 
@@ -54,7 +54,7 @@ class ImageScore:
         truth: (P, K, 3) float64, the labelled people: x, y in px and visibility.
         poses: the people found.
         oks: (P,) float64, for each labelled person the similarity of the pose that stands for it, 0 without one.
-        false: how many of the poses stand for nobody, crowds and people without labelled keypoints included.
+        false: how many poses match no person, not even a crowd or a person without labelled keypoints.
     """
 
     path: Path
@@ -72,7 +72,7 @@ class ImageScore:
 
     @property
     def missed(self) -> int:
-        """How many labelled people nobody stands for."""
+        """The number of labelled people that no pose matches."""
         return int((self.oks < FOUND_OKS).sum())
 
 
@@ -187,16 +187,14 @@ def _labels(annotations: Path, images: Path, *, skeleton: str, limit: int) -> tu
 def _read_image(folder: Path, entry: Mapping[str, Any]) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 BGR, as stored: labels are made on unturned pixels, whatever EXIF says."""
     path = _image_path(folder, entry)
-    frame = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    if frame is None:
-        raise DatasetError(f"{path} cannot be read as an image: it is damaged, get it again")
+    frame, _ = read_picture(path, upright=False, error=DatasetError)
     size = entry.get("height", frame.shape[0]), entry.get("width", frame.shape[1])
     if frame.shape[:2] != size:
         raise DatasetError(
             f"{path} is {frame.shape[1]}x{frame.shape[0]} px and was labelled at {size[1]}x{size[0]}: "
             "get the images that belong to the annotations"
         )
-    return np.asarray(frame, np.uint8)
+    return frame
 
 
 def _image_path(folder: Path, entry: Mapping[str, Any]) -> Path:
@@ -217,7 +215,7 @@ def _evaluator(library: Any, ground_truth: GroundTruth, found: list[Poses], skel
     evaluator = library.COCOeval_faster(
         labels,
         labels.loadRes(results),
-        "keypoints",  # "keypoints_crowd" differs in its summary alone, which would take images that a limit left out
+        "keypoints",  # "keypoints_crowd" differs only in its summary, which would take images that a limit left out
         kpt_oks_sigmas=list(skeleton.sigmas or ()),
         print_function=_say_nothing,
         use_area=not ground_truth.crowded,
@@ -267,7 +265,7 @@ def _image_scores(
             [person["num_keypoints"] > 0 and not person["iscrowd"] for person in people[entry["id"]]], bool
         )
         values = [person["keypoints"] for person in people[entry["id"]]]
-        keypoints = np.array(values, np.float64).reshape(len(values), -1, 3)
+        keypoints = np.array(values, np.float64).reshape(len(values), poses.keypoints.shape[1], 3)
         similarity = np.asarray(evaluator.ious[entry["id"], ground_truth.category], np.float64)
         similarity = similarity.reshape(-1, len(values)) if similarity.size else np.zeros((len(poses), len(values)))
         oks, false = _matched(similarity, labelled)
@@ -284,7 +282,7 @@ def _by_image(ground_truth: GroundTruth) -> dict[int, list[dict[str, Any]]]:
 
 
 def _matched(similarity: NDArray[np.float64], labelled: NDArray[np.bool_]) -> tuple[NDArray[np.float64], int]:
-    """The best assignment of poses to labelled people, and how many poses stand for nobody at all.
+    """The best assignment of poses to labelled people, and how many poses match no person at all.
 
     Args:
         similarity: (poses, annotations) OKS.

@@ -16,6 +16,7 @@ from rich.progress import Progress
 
 from heatstream.errors import DatasetError
 from heatstream.models.pose.annotations import ImageAnnotation
+from heatstream.pictures import read_picture
 
 
 class FrameCache:
@@ -72,15 +73,7 @@ def decode(photo: ImageAnnotation) -> NDArray[np.uint8]:
     Raises:
         DatasetError: it is missing, damaged, or of another size than its JSON says.
     """
-    try:
-        encoded = np.fromfile(photo.path, np.uint8)
-    except OSError as error:
-        raise DatasetError(f"the photo {photo.path} could not be read ({error.strerror}): complete the set") from error
-    image = None
-    if len(encoded):
-        image = cv2.imdecode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    if image is None:
-        raise DatasetError(f"the photo {photo.path} is not an image OpenCV can decode: replace it")
+    image, _ = read_picture(photo.path, upright=False, error=DatasetError)
     if image.shape[:2] != photo.size:
         found, expected = (f"{width}x{height}" for height, width in (image.shape[:2], photo.size))
         raise DatasetError(f"the photo {photo.path} is {found} px and its JSON says {expected}: use the labelled file")

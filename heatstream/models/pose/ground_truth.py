@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from heatstream.errors import DatasetError
-from heatstream.models.pose.coco import Entry, malformed, read_coco
+from heatstream.models.pose.coco import Entry, malformed, number, read_coco, whole_number
 from heatstream.skeletons import Skeleton
 
 __all__ = ["GroundTruth", "read_ground_truth"]
@@ -51,17 +51,21 @@ def read_ground_truth(path: Path, skeleton: Skeleton, *, limit: int = 0) -> Grou
     """
     labels = read_coco(path, skeleton)
     with malformed(path):
-        images = sorted(labels.images, key=lambda image: image["id"])[: limit or None]
-    people = [_person(annotation) for image in images for annotation in labels.people[image["id"]]]
+        images = _by_id(labels.images)[: limit or None]
+        people = [
+            {"image_id": image["id"]} | _person(annotation)
+            for original, image in images
+            for annotation in labels.people[original]
+        ]
     if not any(person["num_keypoints"] and not person["iscrowd"] for person in people):
         raise DatasetError(f"{path} labels no keypoint of anybody in {len(images)} images: there is nothing to score")
-    for number, person in enumerate(people, 1):  # evaluators take 0 for "no match"; ids of joined files may collide
-        person.update(id=number, category_id=labels.category["id"])
+    for place, person in enumerate(people, 1):  # evaluators take 0 for "no match"; ids of joined files may collide
+        person.update(id=place, category_id=labels.category["id"])
     return GroundTruth(
         path,
-        {"images": images, "annotations": people, "categories": [labels.category]},
+        {"images": [image for _, image in images], "annotations": people, "categories": [labels.category]},
         labels.category["id"],
-        all("crowdIndex" in image for image in images),
+        all("crowdIndex" in image for _, image in images),
     )
 
 
@@ -69,11 +73,19 @@ def _person(annotation: Entry) -> Entry:
     """A person with everything that the evaluators read."""
     keypoints = annotation["keypoints"]
     box = annotation["bbox"] or [0.0, 0.0, 0.0, 0.0]
+    labelled = sum(visibility > 0 for visibility in keypoints[2::3])
     return {
-        "image_id": annotation["image_id"],
         "keypoints": keypoints,
-        "num_keypoints": annotation.get("num_keypoints", sum(visibility > 0 for visibility in keypoints[2::3])),
+        "num_keypoints": whole_number(annotation.get("num_keypoints", labelled), "num_keypoints"),
         "bbox": box,
-        "area": annotation.get("area", AREA_OF_BOX * box[2] * box[3]),
-        "iscrowd": annotation.get("iscrowd", 0),
+        "area": number(annotation.get("area", AREA_OF_BOX * box[2] * box[3]), "area"),
+        "iscrowd": annotation["iscrowd"],
     }
+
+
+def _by_id(images: tuple[Entry, ...]) -> list[tuple[Any, Entry]]:
+    """The images by ascending id; evaluators take whole numbers alone, so other ids are counted instead."""
+    if all(type(image["id"]) is int for image in images):
+        ordered = sorted(images, key=lambda image: int(image["id"]))
+        return [(image["id"], image) for image in ordered]
+    return [(image["id"], image | {"id": place}) for place, image in enumerate(images, 1)]

@@ -64,7 +64,7 @@ def heatmap_loss(
         (B,) float, the mean over joints and pixels (masked pixels count as zero loss).
     """
     # Most pixels have a target of 0, where the weight is |p| and no scale matters. Powers and logarithms are taken
-    # at the others alone, and both sums are made of whole maps in memory order, whichever that is.
+    # only at the others, and both sums are made of whole maps in memory order, whichever that is.
     blob, counts = target > 0, _per_joint(mask)
     background = (counts & ~blob).to(prediction.dtype)
     total = (prediction.abs().pow(3 if weighted else 2) * background).sum(dim=(1, 2, 3))

@@ -1,4 +1,4 @@
-"""A batch as one picture for people: are the labels on the bodies, is the loss silent where it should be?"""
+"""A batch as one human-readable picture: are the labels on the bodies, is the loss masked where it should be?"""
 
 from __future__ import annotations
 

@@ -93,6 +93,6 @@ def load_samples(recipe: AnyRecipe, progress: Progress | None = None) -> Samples
 
 
 def draw_samples(recipe: AnyRecipe, batch: Any) -> NDArray[np.uint8]:
-    """The first samples of a batch as a picture for people, (height, width, 3) uint8 BGR."""
+    """The first samples of a batch as a human-readable picture, (height, width, 3) uint8 BGR."""
     skeleton = skeletons.get(recipe.model.skeleton)
     return draw_landmarks(batch, skeleton) if isinstance(recipe, LandmarkRecipe) else draw_batch(batch, skeleton)

@@ -13,7 +13,7 @@ __all__ = ["TensorBoard"]
 
 
 class TensorBoard:
-    """Writes what an :class:`Observer` is told; a context manager.
+    """Writes what an :class:`Observer` receives; a context manager.
 
     Args:
         folder: for TensorBoard's files.

@@ -5,7 +5,7 @@
     batch -> device -> network (autocast) -> criterion -> gradients -> guard -> clip -> optimiser -> average
              every so often: numbers, a checkpoint, a validation of the averaged weights
 
-A step depends on the weights, the optimiser's state and the step's number alone; the number gives the samples, the
+A step depends only on the weights, the optimiser's state and the step's number; the number gives the samples, the
 rate and the averaging. So a run that is killed and started again ends with the weights of an unbroken one: bit for
 bit on a CPU, and up to what GPU kernels add up in no fixed order there.
 """
@@ -87,7 +87,7 @@ class TrainResult:
 
 
 class Observer(Protocol):
-    """Whoever wants to know how a training goes; told by process 0 alone."""
+    """Receives the progress of a training, in process 0 only."""
 
     def stepped(self, step: int) -> None:
         """So many steps are done."""
@@ -110,11 +110,11 @@ class Trainer:
         state: of an earlier part of this training, from :meth:`RunFolder.load`.
         processes: the processes that share the work, entered.
         validate: measures the averaged weights; None measures nothing, and then there is no `best.pt`.
-        observers: who is told.
+        observers: receive the progress.
         asked_to_stop: asked after every step, and before the first.
 
     Raises:
-        RecipeError: the batch cannot be shared equally, or the precision is not to be had.
+        RecipeError: the batch cannot be shared equally, or the device cannot compute in the precision.
     """
 
     def __init__(

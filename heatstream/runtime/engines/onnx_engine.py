@@ -33,14 +33,15 @@ class OnnxEngine:
     Args:
         path: a model file that heatstream exported.
         threads: how many threads work on one frame; all usable cores when left out.
+        short_side: base size in px, for a file of any size; the file's own when left out.
 
     Raises:
         ModelFileError: the file is missing, empty, not ONNX, not made by heatstream or contradicts itself.
         EngineError: ONNX Runtime cannot run this network.
-        InputError: ``threads`` is not positive.
+        InputError: ``threads`` is not positive, or the network does not take such a short side.
     """
 
-    def __init__(self, path: str | Path, threads: int | None = None) -> None:
+    def __init__(self, path: str | Path, threads: int | None = None, *, short_side: int | None = None) -> None:
         if threads is not None and threads < 1:
             raise InputError(f"threads must be at least 1, got {threads}")
         self._path = Path(path)
@@ -49,12 +50,15 @@ class OnnxEngine:
         metadata = self._session.get_modelmeta().custom_metadata_map
         self._info = ModelInfo.from_metadata(metadata, path=self._path)
         self._info.check_io(self._session.get_inputs(), self._session.get_outputs(), path=self._path)
+        if short_side is not None:
+            self._info = self._info.with_short_side(short_side)
+        self._short_side = short_side
         self._output_names = list(self._info.outputs)
         self._sibling: OnnxEngine | None = None
 
     @property
     def info(self) -> ModelInfo:
-        """What the model file says of itself."""
+        """What the model file says of itself, with the short side that was asked for."""
         return self._info
 
     @property
@@ -72,7 +76,7 @@ class OnnxEngine:
         if self._threads == 1:
             return self
         if self._sibling is None:
-            self._sibling = OnnxEngine(self._path, 1)
+            self._sibling = OnnxEngine(self._path, 1, short_side=self._short_side)
         return self._sibling
 
     def run(self, images: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:

@@ -21,9 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from heatstream.engine_builder.trt.build_process import BuildJob
 from heatstream.engine_builder.trt.cache import build_engine
 from heatstream.engine_builder.trt.compile import Progress
-from heatstream.engine_builder.trt.gpus import PORTABLE, local_gpu
+from heatstream.engine_builder.trt.gpus import PORTABLE, Gpu, local_gpu
 from heatstream.engine_builder.trt.model_source import ModelSource, read_model
 from heatstream.engine_builder.trt.plan_file import load_plan
 from heatstream.engine_builder.trt.toolkit import BACKENDS, Toolkit, open_toolkit
@@ -37,7 +38,7 @@ from heatstream.runtime.engines.tensorrt_engine import TensorRTEngine
 from heatstream.runtime.engines.torch_engine import TorchEngine
 from heatstream.runtime.gpu.device import CudaDevice
 
-__all__ = ["ENGINES", "EngineName", "OpenedEngine", "open_engine"]
+__all__ = ["ENGINES", "LANDMARK_BATCH", "EngineName", "OpenedEngine", "buildable", "job_of", "open_engine"]
 
 EngineName = Literal["auto", "onnx", "tensorrt", "tensorrt-rtx", "torch"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
@@ -67,6 +68,7 @@ def open_engine(
     device: str = "auto",
     engine: str = "auto",
     threads: int | None = None,
+    short_side: int | None = None,
     cpu_only: str = "",
     progress: Progress | None = None,
 ) -> OpenedEngine:
@@ -77,12 +79,14 @@ def open_engine(
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
         engine: one of :data:`ENGINES`.
         threads: how many CPU threads work on one frame; all usable cores when left out.
+        short_side: base size in px, for a file of any size; the file's own when left out.
         cpu_only: why what is wanted of the engine can be had on the CPU alone; empty where it cannot be said so.
         progress: is told how far a build is.
 
     Raises:
         UnknownNameError: there is no such device or engine.
-        InputError: device and engine do not go together, or what is wanted can be had on the CPU alone.
+        InputError: device and engine do not go together, what is wanted can be had on the CPU alone, or the network
+            does not take such a short side.
         ModelFileError: the model file is missing, damaged, not ours, or of another shape.
         EngineError: the GPU that was asked for cannot be used, or an engine could not be built.
         MissingExtraError: something that was asked for is not installed.
@@ -99,19 +103,21 @@ def open_engine(
         raise InputError(f"{cpu_only}: choose --device cpu")
     if index is None or engine == "onnx":
         reason = "the CPU was asked for" if index is None else "the engine onnx was asked for"
-        return _on_cpu(path, engine, threads, reason)
+        return _on_cpu(path, engine, threads, short_side, reason)
     if gpu_wanted:
-        return _on_gpu(path, index, engine, progress)
+        cuda = CudaDevice(index)
+        return _on_gpu(read_model(path, short_side=short_side), cuda, engine, progress)
     if cpu_only:
-        return _on_cpu(path, engine, threads, cpu_only)
+        return _on_cpu(path, engine, threads, short_side, cpu_only)
     if local_gpu(index) is None:
-        return _on_cpu(path, engine, threads, "there is no NVIDIA GPU here, or no driver for it")
+        return _on_cpu(path, engine, threads, short_side, "there is no NVIDIA GPU here, or no driver for it")
+    source = read_model(path, short_side=short_side)  # what is wrong with the file is wrong on the CPU too
     try:
-        return _on_gpu(path, index, engine, progress)
+        return _on_gpu(source, CudaDevice(index), engine, progress)
     except HeatstreamError as error:
         reason = f"the GPU cannot be used: {error}"
         warnings.warn(f"this runs on the CPU: {reason}", RuntimeWarning, stacklevel=2)
-        return _on_cpu(path, engine, threads, reason)
+        return _on_cpu(path, engine, threads, short_side, reason)
 
 
 def _device_index(device: str) -> int | None:
@@ -122,17 +128,15 @@ def _device_index(device: str) -> int | None:
     return None if match[1] else int(match[2] or 0)
 
 
-def _on_cpu(path: Path, engine: str, threads: int | None, reason: str) -> OpenedEngine:
+def _on_cpu(path: Path, engine: str, threads: int | None, short_side: int | None, reason: str) -> OpenedEngine:
     if engine == "torch":
-        source = read_model(path)
+        source = read_model(path, short_side=short_side)
         network = torch_module_from_onnx(path.read_bytes(), source.info)
         return OpenedEngine(TorchEngine(network, source.info, precision=source.info.precision), None, reason)
-    return OpenedEngine(OnnxEngine(path, threads), None, reason)
+    return OpenedEngine(OnnxEngine(path, threads, short_side=short_side), None, reason)
 
 
-def _on_gpu(path: Path, index: int, engine: str, progress: Progress | None) -> OpenedEngine:
-    cuda = CudaDevice(index)
-    source = read_model(path)
+def _on_gpu(source: ModelSource, cuda: CudaDevice, engine: str, progress: Progress | None) -> OpenedEngine:
     if engine == "auto":
         return _best(source, cuda, progress)
     reason = f"the engine {engine} was asked for"
@@ -190,26 +194,69 @@ def _torch(source: ModelSource, cuda: CudaDevice) -> TorchEngine:
 def _tensorrt(source: ModelSource, toolkit: Toolkit, cuda: CudaDevice, progress: Progress | None) -> GpuEngine:
     toolkit.check_gpu(cuda.gpu)
     info = source.info
-    named = toolkit.backend == "tensorrt-rtx" and cuda.gpu.target not in PORTABLE
-    many = info.task == "landmarks" and info.batch is None
 
     def open_sized(size: tuple[int, int]) -> TensorRTEngine:
-        found = build_engine(
-            source,
-            toolkit,
-            cuda.gpu,
-            size=size,
-            batch=LANDMARK_BATCH if many else 1,
-            targets=(cuda.gpu.target,) if named else (),
-            progress=progress,
-            waiting=lambda lock: warnings.warn(
-                f"another process is building this engine (it holds {lock}): waiting for it",
-                RuntimeWarning,
-                stacklevel=2,
-            ),
-        )
+        job = job_of(source, toolkit, cuda.gpu, size)
+        with cuda.current():  # TensorRT builds for, and on, the current device
+            found = build_engine(
+                source,
+                toolkit,
+                cuda.gpu,
+                size=size,
+                batch=job.batch,
+                targets=job.targets,
+                progress=progress,
+                waiting=lambda lock: warnings.warn(
+                    f"another process is building this engine (it holds {lock}): waiting for it",
+                    RuntimeWarning,
+                    stacklevel=2,
+                ),
+            )
         return TensorRTEngine(load_plan(found.path, toolkit, cuda.gpu), toolkit, cuda)
 
     if info.any_size:
         return PerSizeEngine(info, f"{toolkit.title}, {cuda.title}", open_sized)
     return open_sized(info.input_size)
+
+
+def job_of(source: ModelSource, toolkit: Toolkit, gpu: Gpu, size: tuple[int, int]) -> BuildJob:
+    """What is built for a model file.
+
+    Args:
+        source: the model file.
+        toolkit: what builds.
+        gpu: it is for.
+        size: (height, width) of the network's input, px.
+    """
+    many = source.info.task == "landmarks" and source.info.batch is None
+    named = toolkit.backend == "tensorrt-rtx" and gpu.target not in PORTABLE
+    return BuildJob(str(source.path.resolve()), size, LANDMARK_BATCH if many else 1, (gpu.target,) if named else ())
+
+
+def buildable(device: str) -> tuple[Toolkit, Gpu, int] | None:
+    """What ``engine="auto"`` would build engines with, for which GPU, and its number; None where it builds none.
+
+    Args:
+        device: as of :func:`open_engine`.
+
+    Raises:
+        UnknownNameError: there is no such device.
+    """
+    index = _device_index(device)
+    gpu = None if index is None else local_gpu(index)
+    if gpu is None or index is None:
+        return None
+    try:
+        CudaDevice(index)
+    except (EngineError, MissingExtraError):  # said, or raised, by whoever opens an engine without building one
+        return None
+    for backend in BACKENDS:
+        if importlib.util.find_spec(backend.replace("-", "_")) is None:
+            continue
+        try:
+            toolkit = open_toolkit(backend)
+            toolkit.check_gpu(gpu)
+        except (EngineError, MissingExtraError):
+            continue
+        return toolkit, gpu, index
+    return None

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-from heatstream.errors import InputError, ModelFileError
+from heatstream.errors import InputError, ModelFileError, UnknownNameError
 from heatstream.kernels import DecodeSettings, Geometry
 from heatstream.model_info import ModelInfo
 from heatstream.results import Poses, Result
 from heatstream.runtime.engines.base import Engine
 
-__all__ = ["PosePipeline", "describe", "finished", "frame_geometry", "least_height", "settings_for"]
+__all__ = ["PosePipeline", "describe", "finished", "frame_geometry", "least_height", "settings_for", "surer"]
 
 Self = TypeVar("Self", bound="PosePipeline")
 
@@ -115,8 +116,10 @@ def describe(*engines: Engine) -> str:
     return f"{' and '.join(models)} on {' and '.join(libraries)}"
 
 
-def settings_for(info: ModelInfo, settings: DecodeSettings | None) -> DecodeSettings:
+def settings_for(info: ModelInfo, settings: DecodeSettings | Mapping[str, Any] | None) -> DecodeSettings:
     """How to decode a network's maps: as the model file recommends, unless other settings are given.
+
+    Some settings by their names take the place of the model file's; :class:`DecodeSettings` takes that of all.
 
     Raises:
         ModelFileError: the model file's decode settings cannot be used.
@@ -127,18 +130,34 @@ def settings_for(info: ModelInfo, settings: DecodeSettings | None) -> DecodeSett
             f"{info.name} finds landmarks in boxes, not people in frames: choose a pose model such as "
             "swahr-mobile, and this one for its faces (faces=, or --faces --face-model)"
         )
-    if settings is None:
+    if settings is None or isinstance(settings, Mapping):
+        changed = settings or {}
         try:
             settings = DecodeSettings(**info.decode)
-        except (TypeError, InputError) as error:
+        except (TypeError, InputError, UnknownNameError) as error:
             raise ModelFileError(
                 f"the model file of {info.name} holds decode settings of another version: {error}"
             ) from None
+        if unknown := changed.keys() - {item.name for item in fields(settings)}:
+            raise InputError(f"there is no decode setting {', '.join(sorted(unknown))}: see DecodeSettings")
+        settings = replace(settings, **changed)
     if settings.skeleton is None:
         settings = replace(settings, skeleton=info.skeleton)
     elif settings.skeleton != info.skeleton:
         raise InputError(f"{info.name} finds {info.skeleton}, the settings ask for {settings.skeleton}")
     return settings
+
+
+def surer(info: ModelInfo, settings: DecodeSettings | Mapping[str, Any] | None, confidence: float) -> DecodeSettings:
+    """Those settings, or the model file's, with people left out whose score is under `confidence`, from 0 to 1.
+
+    Raises:
+        InputError: the confidence is not from 0 to 1; otherwise as :func:`settings_for`.
+        ModelFileError: as :func:`settings_for`.
+    """
+    if not 0 <= confidence <= 1:
+        raise InputError(f"confidence must be from 0 to 1, got {confidence}")
+    return replace(settings_for(info, settings), person_threshold=least_height(info, confidence))
 
 
 def frame_geometry(
@@ -165,7 +184,8 @@ def finished(poses: Poses, info: ModelInfo) -> Poses:
     ordered = poses[np.argsort(-poses.scores, kind="stable")]
     scores = np.minimum(ordered.scores, 1)
     if info.calibration:
-        scores = np.interp(scores, *zip(*info.calibration, strict=True)).astype(np.float32)
+        heights, chances = zip(*info.calibration, strict=True)
+        scores = np.interp(scores, heights, chances).astype(np.float32)
     return replace(ordered, keypoint_scores=np.minimum(ordered.keypoint_scores, 1), scores=scores)
 
 

@@ -17,11 +17,11 @@ from heatstream.runtime.gpu.frames import device_frame
 from heatstream.runtime.gpu.graphs import preparing
 from heatstream.runtime.gpu.pinned_memory import PinnedBuffer
 from heatstream.runtime.pipelines.base import frame_geometry
-from heatstream.runtime.pipelines.shape_plan import PosePlanConfig, ShapePlan
+from heatstream.runtime.pipelines.shape_plan import PosePlanConfig, ShapePlan, Upload
 
 __all__ = ["FrameSlot", "GpuFrame"]
 
-MOST_LANES = 4
+MOST_PLANS = 4
 """Input sizes that a slot stays ready for."""
 
 
@@ -117,18 +117,17 @@ class FrameSlot:
             self._host.close()
             self._frame = None
 
-    def _take(self, frame: object) -> tuple[Array, int, ShapePlan]:
-        """The frame's pixels on the device, how many bytes of them have to be copied there, and who looks at them."""
+    def _take(self, frame: object) -> tuple[Array, Upload, ShapePlan]:
+        """The frame's pixels on the device, what of them has to be copied there, and the plan for its input size."""
         if isinstance(frame, self._work.cuda.cupy.ndarray) or not isinstance(frame, np.ndarray):
-            pixels, upload = device_frame(frame, self._work.cuda, self._stream, self._arrived), 0
+            pixels, size = device_frame(frame, self._work.cuda, self._stream, self._arrived), 0
         else:
-            check_frame(frame)
-            pixels, upload = self._stage(frame)
+            pixels, size = self._stage(check_frame(frame))
         height, width = pixels.shape[:2]
         geometry = frame_geometry(self._work.engine.info, (height, width))
         plan = self._plan(geometry.input_size)
         plan.describe(pixels, geometry)
-        return pixels, upload, plan
+        return pixels, Upload(self._host, self._frame, size), plan
 
     def _stage(self, frame: NDArray[np.uint8]) -> tuple[Array, int]:
         """Copy a frame into page-locked memory, which grows with the largest frame."""
@@ -142,8 +141,6 @@ class FrameSlot:
                 self._host = PinnedBuffer(self._work.cuda, size)
                 if self._host.mapped is None:
                     self._frame = self._work.cuda.cupy.empty(size, np.uint8)
-                for plan in self._plans.values():
-                    plan.hold(self._host, self._frame)
         np.copyto(self._host.bytes[:size].reshape(frame.shape), frame)
         if self._host.mapped is not None:
             return self._host.mapped[:size].reshape(frame.shape), 0
@@ -151,12 +148,11 @@ class FrameSlot:
 
     def _plan(self, size: tuple[int, int]) -> ShapePlan:
         if size not in self._plans:
-            if len(self._plans) == MOST_LANES:
+            if len(self._plans) == MOST_PLANS:
                 self._stream.synchronize()  # likewise
             with preparing, self._stream:  # what a plan uploads is there before its kernels read it
-                if len(self._plans) == MOST_LANES:
+                if len(self._plans) == MOST_PLANS:
                     self._plans.popitem(last=False)[1].close()
                 self._plans[size] = ShapePlan(self._work, size, self._stream)
-                self._plans[size].hold(self._host, self._frame)
         self._plans.move_to_end(size)
         return self._plans[size]

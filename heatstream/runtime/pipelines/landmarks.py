@@ -39,7 +39,8 @@ __all__ = ["Crops", "LandmarkPipeline", "LandmarkSettings", "confidence", "offic
 OUTPUT = "landmarks"
 
 LARGEST_CROP = 2.0
-"""Of the frame's longer side: the official way of cutting makes a picture of a crop's own size first."""
+"""Of the frame's longer side: the official way of cutting makes a picture of a crop's own size first. Larger boxes, as
+MPII has of people who fill the picture, are cut as turned ones are, without it."""
 
 NOT_FINITE_WARNING = (
     "the network's maps hold NaN or infinite values, so {count} of {total} faces were left empty in this frame; "
@@ -155,8 +156,10 @@ class LandmarkPipeline:
         transforms = rotated_transforms(regions, turns, size)
         if angles is None:
             rectangles = crop_rectangles(regions, aspect=size[1] / size[0])
-            _check_sizes(rectangles, frame)
-            images = crop_boxes(frame, rectangles, size, mean, std)
+            large = (rectangles[:, 2:] - rectangles[:, :2]).max(axis=1, initial=0) > LARGEST_CROP * max(frame.shape)
+            images = np.empty((len(regions), 3, *size), np.float32)
+            images[~large] = crop_boxes(frame, rectangles[~large], size, mean, std)
+            images[large] = crop_rotated(frame, transforms[large], size, mean, std)
         else:
             images = crop_rotated(frame, transforms, size, mean, std)
         if self.flip:
@@ -279,14 +282,3 @@ def official_boxes(boxes: ArrayLike) -> NDArray[np.float64]:
     except (TypeError, ValueError):
         raise InputError("boxes must be (N, 4) numbers, x0 y0 x1 y1") from None
     return (array.reshape(0, 4) if array.size == 0 and array.ndim == 1 else array) - 0.5
-
-
-def _check_sizes(rectangles: NDArray[np.float64], frame: NDArray[np.uint8]) -> None:
-    sides = (rectangles[:, 2:] - rectangles[:, :2]).max(axis=1, initial=0)
-    limit = LARGEST_CROP * max(frame.shape)
-    if (sides > limit).any():
-        wrong = int(np.argmax(sides))
-        raise InputError(
-            f"box {wrong} is far larger than the frame of {frame.shape[1]}x{frame.shape[0]} px: boxes are x0 y0 x1 y1, "
-            "in px of this frame"
-        )

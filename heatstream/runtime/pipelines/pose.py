@@ -9,7 +9,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,7 +91,7 @@ class CpuPosePipeline(PosePipeline):
     def __init__(
         self,
         engine: Engine,
-        settings: DecodeSettings | None = None,
+        settings: DecodeSettings | Mapping[str, Any] | None = None,
         *,
         flip: bool = False,
         scales: tuple[float, ...] = (1.0,),

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +63,7 @@ class GpuPosePipeline(PosePipeline):
         self,
         engine: GpuEngine,
         cuda: CudaDevice,
-        settings: DecodeSettings | None = None,
+        settings: DecodeSettings | Mapping[str, Any] | None = None,
         *,
         flip: bool = False,
         reason: str = "",

@@ -33,7 +33,7 @@ from heatstream.runtime.gpu.graphs import GraphRecorder
 from heatstream.runtime.gpu.pinned_memory import PinnedBuffer
 from heatstream.runtime.pipelines.base import finished
 
-__all__ = ["PosePlanConfig", "ShapePlan"]
+__all__ = ["PosePlanConfig", "ShapePlan", "Upload"]
 
 CAPACITY = 128
 """People there is room for in one frame's result; more are left out, lowest scores first, with a warning."""
@@ -61,6 +61,21 @@ class PosePlanConfig:
     settings: DecodeSettings
     flip: bool
     recorder: GraphRecorder
+
+
+@dataclass(frozen=True, eq=False)
+class Upload:
+    """What has to be copied of a frame.
+
+    Attributes:
+        host: where it lies.
+        frame: device memory that it is copied to.
+        size: bytes; 0 for a frame that is on the device already.
+    """
+
+    host: PinnedBuffer
+    frame: Array
+    size: int
 
 
 class ShapePlan:
@@ -99,12 +114,8 @@ class ShapePlan:
         self._graphs: OrderedDict[int, Any] = OrderedDict()  # by bytes to copy; None where seen once
         self._place: tuple[Any, ...] = ()  # of the frame that the arguments describe
 
-    def hold(self, host: PinnedBuffer, frame: Array) -> None:
-        """Frames are copied from here to there from now on."""
-        self._host_frame, self._frame = host, frame
-
     def forget(self) -> None:
-        """Drop the graphs."""
+        """Drop the graphs, which know the memory that frames were copied from and to."""
         self._graphs.clear()
 
     def describe(self, pixels: Array, geometry: Geometry) -> None:
@@ -117,9 +128,9 @@ class ShapePlan:
         arguments[:TRANSFORM_BYTES].view(np.float64).reshape(2, 3)[:] = geometry.inverse(self._maps.size)
         arguments[TRANSFORM_BYTES:] = describe([pixels], [geometry])[0]
 
-    def start(self, upload: int) -> None:
+    def start(self, upload: Upload) -> None:
         """Put the whole work on the stream: call by call the first time and the second, then as a graph's replay."""
-        seen, graph = upload in self._graphs, self._graphs.pop(upload, None)
+        seen, graph = upload.size in self._graphs, self._graphs.pop(upload.size, None)
         if graph is not None:
             graph.launch(self._stream)
         else:
@@ -128,16 +139,16 @@ class ShapePlan:
                 graph = self._record(lambda: self.launch(upload))
         if len(self._graphs) == MOST_GRAPHS:
             self._graphs.popitem(last=False)
-        self._graphs[upload] = graph
+        self._graphs[upload.size] = graph
 
-    def launch(self, upload: int) -> None:
+    def launch(self, upload: Upload) -> None:
         """Put the whole work on the stream, call by call."""
         for name, stage in self.stages(upload).items():
             with self._work.cuda.range(f"heatstream {name}"):
                 stage()
 
-    def stages(self, upload: int) -> dict[str, Callable[[], object]]:
-        """The work in its order, with `upload` bytes of the frame to copy."""
+    def stages(self, upload: Upload) -> dict[str, Callable[[], object]]:
+        """The work in its order."""
         return {
             "upload": lambda: self._upload(upload),
             "preprocess": self._preprocess,
@@ -168,11 +179,11 @@ class ShapePlan:
     def _record(self, launch: Callable[[], object]) -> Any | None:
         return self._work.recorder.record(launch, self._stream, unable=self._run.refusal())
 
-    def _upload(self, size: int) -> None:
+    def _upload(self, upload: Upload) -> None:
         cuda, arguments = self._work.cuda, self._arguments
         cuda.copy_to_device(arguments, self._host_arguments.address, arguments.nbytes, self._stream)
-        if size:
-            cuda.copy_to_device(self._frame, self._host_frame.address, size, self._stream)
+        if upload.size:
+            cuda.copy_to_device(upload.frame, upload.host.address, upload.size, self._stream)
 
     def _preprocess(self) -> None:
         info, images = self._work.engine.info, self._run.images

@@ -15,8 +15,9 @@ class CocoSink:
     """All people in one array of COCO keypoint results, ready for pycocotools at any moment.
 
     The people of a frame take the place of the bracket that closed the array, and bring a new one, in one write: a
-    run that is killed leaves an array of everything before, and memory does not grow. A picture whose name is a
-    number, as COCO's are, gives its people that number as ``image_id``; all others get the frame index.
+    run that is killed leaves an array of everything before, and memory does not grow. Pictures whose names are
+    numbers, as COCO's are, give their people these as ``image_id``; all others get the frame index: see
+    :func:`heatstream.runtime.sources.images.image_ids`.
 
     Args:
         path: the file, which is replaced, or a pipe or ``-``; see :class:`OutputFile`.
@@ -34,8 +35,7 @@ class CocoSink:
         Raises:
             SinkError: the disk is full or gone, or the pipe's reader is.
         """
-        stem = Path(result.picture or "").stem
-        entries = result.poses.to_coco(int(stem) if stem.isdecimal() else result.frame_index)
+        entries = result.poses.to_coco(result.frame_index if result.image_id is None else result.image_id)
         text = ",\n".join(json.dumps(entry) for entry in entries)
         start = "[" if self._file.size == 0 else ""
         if text:

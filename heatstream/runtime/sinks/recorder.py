@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from types import TracebackType
 from heatstream.errors import HeatstreamError, SinkError
 from heatstream.results import Result
 from heatstream.runtime.sinks.base import Sink
+from heatstream.runtime.threads import start_thread
 
 __all__ = ["Recorder"]
 
@@ -43,8 +43,8 @@ class Recorder:
         self._hurried = False
         self._progress = time.monotonic()
         self._written: list[Path] = []
-        self._thread = threading.Thread(target=self._run, name="heatstream-record", daemon=True)
-        self._thread.start()
+        # A program that ends without closing it gets whole files all the same.
+        self._thread = start_thread("record", self._run, stop=lambda: self._results.put(None))
 
     @property
     def written(self) -> tuple[Path, ...]:

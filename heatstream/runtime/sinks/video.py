@@ -1,4 +1,8 @@
-"""Results as an annotated video that plays up to its last frame, however the run ends."""
+"""Results as an annotated video that plays up to its last frame, however the run ends.
+
+PyAV is imported after OpenCV, which happens below: the other way round OpenCV's windows hang for ever, because Qt then
+finds another build of the X libraries.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import cv2
 import numpy as np
@@ -184,7 +188,7 @@ class _Writer:
         self._container: OutputContainer = av.open(
             self._io, "w", format=path.suffix.lower()[1:], container_options=dict(options)
         )
-        self._stream: VideoStream = self._container.add_stream(_encoder(kind.encoders), rate=rate)
+        self._stream = cast("VideoStream", self._container.add_stream(_encoder(kind.encoders), rate=rate))
         self._stream.height, self._stream.width = size
         self._stream.pix_fmt = kind.pixels
         if kind.pixels == YUV420:
@@ -302,7 +306,8 @@ def _yuv420(picture: NDArray[np.uint8]) -> VideoFrame:
     below, right = picture.shape[0] % 2, picture.shape[1] % 2
     if below or right:
         picture = np.asarray(cv2.copyMakeBorder(picture, 0, below, 0, right, cv2.BORDER_REPLICATE), np.uint8)
-    return av.VideoFrame.from_ndarray(np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420)), format=YUV420)
+    planes = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420), np.uint8)
+    return av.VideoFrame.from_ndarray(planes, format=YUV420)
 
 
 def _encoder(names: tuple[str, ...]) -> str:

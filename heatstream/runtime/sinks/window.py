@@ -12,11 +12,23 @@ from heatstream.errors import SinkError
 from heatstream.results import Result
 from heatstream.runtime.sinks.base import Draw
 
-__all__ = ["WindowSink", "display_trouble"]
+__all__ = ["KEYS_TEXT", "WindowSink", "display_trouble"]
 
 KEYS_THAT_CLOSE = (27, ord("q"), ord("Q"))  # 27 is Esc
+KEY_THAT_PAUSES = ord(" ")
+KEYS_TEXT = "q ends  space pauses"
+PAUSED_MS = 20
 PROBE = "import cv2; cv2.namedWindow('heatstream'); cv2.destroyAllWindows()"
+SCREEN = """
+import tkinter
+root = tkinter.Tk()
+root.withdraw()
+print(root.winfo_screenwidth(), root.winfo_screenheight())
+"""
 PROBE_SECONDS = 10.0
+USUAL_SCREEN = (1366, 768)
+"""(width, height) px of the smallest screens in use; it is taken where Python has no tkinter to ask."""
+SHARE_OF_SCREEN = 0.85  # the rest is for the window's frame and the system's bars
 
 
 def display_trouble() -> str | None:
@@ -43,9 +55,10 @@ def display_trouble() -> str | None:
 
 
 class WindowSink:
-    """Shows each frame with its people. Use it on the main thread.
+    """Shows each frame with its people, in a window that fits the screen. Use it on the main thread.
 
-    Closing the window, q or Esc sets :attr:`closed`, which is the wish to end the run.
+    Closing the window, q or Esc sets :attr:`closed`, which is the wish to end the run; space sets and takes back
+    :attr:`paused`, the wish to look at this frame.
 
     Args:
         draw: gives the picture of a result.
@@ -63,6 +76,7 @@ class WindowSink:
         self._title = title
         self._shown = False
         self.closed = False
+        self.paused = False
 
     def write(self, result: Result) -> None:
         """Show one frame and look at the keyboard.
@@ -74,17 +88,27 @@ class WindowSink:
             return
         try:
             if not self._shown:
-                cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
-                cv2.resizeWindow(self._title, result.frame.shape[1], result.frame.shape[0])
-                self._shown = True
-            elif cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1:
-                self.closed = True
-                return
+                self._open(result.frame.shape[1], result.frame.shape[0])
             cv2.imshow(self._title, self._draw(result))
-            key = cv2.waitKey(1) & 0xFF
         except cv2.error as error:
-            raise SinkError(f"the window failed ({error.err}): run with --no-window") from None
-        self.closed = key in KEYS_THAT_CLOSE
+            raise _failed(error) from None
+        self.look(1)
+
+    def look(self, milliseconds: int = PAUSED_MS) -> None:
+        """Look at the keyboard and the window for so long, without a new frame.
+
+        Raises:
+            SinkError: the window library failed.
+        """
+        try:
+            key = cv2.waitKey(milliseconds) & 0xFF
+            visible = cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) >= 1
+        except cv2.error as error:
+            raise _failed(error) from None
+        if key == KEY_THAT_PAUSES:
+            self.paused = not self.paused
+        if key in KEYS_THAT_CLOSE or not visible:
+            self.closed = True
 
     def close(self) -> None:
         """Take the window away."""
@@ -92,3 +116,27 @@ class WindowSink:
         if self._shown:
             self._shown = False
             cv2.destroyWindow(self._title)
+
+    def _open(self, width: int, height: int) -> None:
+        # Qt complains about fonts that OpenCV's build lacks, and that a window without text does not need.
+        os.environ.setdefault("QT_LOGGING_RULES", "default.warning=false")
+        # Without the toolbar and menu of OpenCV's own.
+        cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
+        self._shown = True
+        screen = _screen_size()
+        share = min(1.0, SHARE_OF_SCREEN * screen[0] / width, SHARE_OF_SCREEN * screen[1] / height)
+        cv2.resizeWindow(self._title, max(1, round(width * share)), max(1, round(height * share)))
+
+
+def _screen_size() -> tuple[int, int]:
+    """(width, height) px. Asked in another process: two window libraries in one do not get along everywhere."""
+    try:
+        probe = subprocess.run([sys.executable, "-c", SCREEN], capture_output=True, timeout=PROBE_SECONDS, check=False)
+        width, height = map(int, probe.stdout.split())
+    except (OSError, ValueError, subprocess.TimeoutExpired):
+        return USUAL_SCREEN
+    return width, height
+
+
+def _failed(error: cv2.error) -> SinkError:
+    return SinkError(f"the window failed ({error.err}): run with --no-window")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, TimeoutError
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,14 +30,17 @@ class Frame:
         index: number of the frame in its source, from 0. A picture of a folder that could not be read leaves a gap.
         capture_time: seconds, since the epoch for live sources, since the start of the clip for files.
         picture: file name of a picture; None for frames of a video or camera.
+        image_id: of COCO results, the picture's; None where the index is.
     """
 
     image: NDArray[np.uint8]
     index: int
     capture_time: float
     picture: str | None = None
+    image_id: int | None = None
 
 
+@runtime_checkable
 class Source(Protocol):
     """A camera, file or stream that is open. Iterate over it once, then close it, on the same thread.
 

@@ -3,50 +3,66 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.errors import SourceError
-from heatstream.runtime.sources import opencv
+from heatstream.picture_header import PictureHeader, jpeg_end, read_header
+from heatstream.pictures import read_picture
 from heatstream.runtime.sources.base import Frame
 
-__all__ = ["PICTURE_SUFFIXES", "Pictures", "list_pictures", "open_folder", "open_picture", "read_picture"]
+__all__ = [
+    "PICTURE_SUFFIXES",
+    "Pictures",
+    "image_ids",
+    "is_picture",
+    "list_pictures",
+    "natural_order",
+    "open_folder",
+    "open_pictures",
+]
 
 PICTURE_SUFFIXES = frozenset(
-    {".avif", ".bmp", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
+    {
+        *(".avif", ".bmp", ".heic", ".heif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"),
+        *(".tif", ".tiff", ".webp"),
+    }
 )
-JPEG_START, JPEG_SCAN, JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
-PNG_START, PNG_END = b"\x89PNG", b"IEND"
+NUMBERED = re.compile(r"(?:COCO_[a-z]+\d{4}_)?(\d{1,19})", re.ASCII)
+NAMED = 3  # sub-folders that a warning names
 
 
-def open_picture(path: Path) -> Pictures:
-    """One picture as a source.
+def open_pictures(paths: Sequence[Path], name: str) -> Pictures:
+    """Pictures one after the other.
 
     Raises:
-        SourceError: it cannot be read.
+        SourceError: there is but one, and it cannot be read.
     """
-    return Pictures((path,), first=read_picture(path), name=str(path))
+    return Pictures(paths, first=read_picture(paths[0]) if len(paths) == 1 else None, name=name)
 
 
 def open_folder(folder: Path) -> Pictures:
-    """The pictures of a folder, sub-folders left out, in natural order: 2.jpg before 10.jpg.
+    """The pictures of a folder, sub-folders left out and named, in natural order: 2.jpg before 10.jpg.
 
     Raises:
         SourceError: the folder cannot be read or holds no picture.
     """
     try:
         paths = list_pictures(folder)
+        inner = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     except OSError as error:
         raise SourceError(f"{folder} cannot be read: {error.strerror}") from None
+    named = ", ".join(inner[:NAMED]) + (f" and {len(inner) - NAMED} more" if len(inner) > NAMED else "")
     if not paths:
+        hint = f"; its sub-folders ({named}) are not looked into" if inner else ""
         raise SourceError(
-            f"{folder} holds no pictures (.jpg, .png, .webp and the like): give a folder that does, or a file"
+            f"{folder} holds no pictures (.jpg, .png, .webp and the like){hint}: give a folder that does, or a file"
         )
-    return Pictures(tuple(paths), first=None, name=str(folder))
+    told = (f"the sub-folders of {folder} ({named}) are not looked into: give each by itself",) if inner else ()
+    return Pictures(paths, first=None, name=str(folder), told=told)
 
 
 def list_pictures(folder: Path) -> list[Path]:
@@ -55,36 +71,43 @@ def list_pictures(folder: Path) -> list[Path]:
     Raises:
         OSError: the folder cannot be read.
     """
-    paths = [
+    return natural_order(
         path
         for path in folder.iterdir()
         if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".") and path.is_file()
-    ]
-    return sorted(paths, key=lambda path: _natural(path.name))
+    )
 
 
-def read_picture(path: Path) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 BGR, upright as its EXIF entry says; deeper ones scaled to 8 bits, grey ones repeated.
+def natural_order(paths: Iterable[Path]) -> list[Path]:
+    """Sorted by folder and name, runs of digits as numbers."""
+    return sorted(paths, key=lambda path: (str(path.parent), _natural(path.name)))
+
+
+def is_picture(path: Path, start: bytes) -> bool:
+    """Whether a file whose name does not say so is a picture, by its first bytes.
+
+    JPEGs of one size in a row, as cameras record them, are a film.
 
     Raises:
-        SourceError: it is missing, empty, no picture, or cut off.
+        OSError: it cannot be read.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror}") from None
-    if not data:
-        raise SourceError(f"{path} is empty: copy it again")
-    if _is_cut_off(data):
-        raise SourceError(f"{path} is cut off: copy it again")
-    with opencv.quiet():
-        try:
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-        except cv2.error:  # for example more pixels than OpenCV's limit
-            image = None
-    if image is None:
-        raise SourceError(f"{path} is not a picture that OpenCV can read: it is of another kind, or damaged")
-    return np.asarray(image, np.uint8)
+    header = read_header(start)
+    if header is None or header.kind == "gif":  # which plays
+        return False
+    return header.kind != "jpeg" or not _is_film(path.read_bytes())
+
+
+def _is_film(data: bytes) -> bool:
+    end = jpeg_end(data)
+    if end is None or end == len(data):
+        return False
+    first, second = read_header(data), read_header(data[end:])
+    return (
+        first is not None
+        and second is not None
+        and second.kind == "jpeg"
+        and (first.height, first.width) == (second.height, second.width)
+    )
 
 
 class Pictures:
@@ -92,20 +115,29 @@ class Pictures:
 
     Args:
         paths: at least one.
-        first: the first one's pixels if it was read already.
+        first: what :func:`read_picture` gave for the first one, if it was read already.
         name: for people.
+        told: what there is to say of them beforehand, one sentence each.
     """
 
     live = False
     fps: float | None = None
 
-    def __init__(self, paths: tuple[Path, ...], *, first: NDArray[np.uint8] | None, name: str) -> None:
-        self._paths = paths
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        *,
+        first: tuple[NDArray[np.uint8], PictureHeader] | None,
+        name: str,
+        told: tuple[str, ...] = (),
+    ) -> None:
+        self._paths = tuple(paths)
+        self._image_ids = image_ids([path.name for path in paths])
         self._first = first
-        self._warnings: list[str] = []
+        self._warnings = list(told)
         self.name = name
         self.frame_count: int | None = len(paths)
-        self.size: tuple[int, int] | None = None if first is None else (first.shape[0], first.shape[1])
+        self.size: tuple[int, int] | None = None if first is None else (first[0].shape[0], first[0].shape[1])
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -114,31 +146,40 @@ class Pictures:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """One sentence for each picture that could not be read so far."""
+        """What there was to say so far, and one sentence for each picture that could not be read."""
         return tuple(self._warnings)
 
     def __iter__(self) -> Iterator[Frame]:
+        lost = 0
         for index, path in enumerate(self._paths):
-            image, self._first = self._first, None
-            if image is None:
-                try:
-                    image = read_picture(path)
-                except SourceError as error:
-                    self._warnings.append(f"left out: {error}")
-                    continue
-            yield Frame(image, index, 0.0, path.name)
-        if len(self._warnings) == len(self._paths):
-            raise SourceError(f"none of the {len(self._paths)} pictures in {self.name} could be read")
+            found, self._first = self._first, None
+            try:
+                image, header = read_picture(path) if found is None else found
+            except SourceError as error:
+                self._warnings.append(f"left out: {error}")
+                lost += 1
+                continue
+            if header.several:
+                self._warnings.append(f"{path} holds several pages or frames: only the first is looked at")
+            yield Frame(image, index, 0.0, path.name, self._image_ids[index])
+        if lost == len(self._paths):
+            raise SourceError(f"none of the {lost} pictures in {self.name} could be read")
 
     def close(self) -> None:
         """Nothing is held open."""
 
 
-def _is_cut_off(data: bytes) -> bool:
-    """Whether a JPEG or PNG lacks its end; libjpeg would paint the missing rest grey and call it a picture."""
-    if data.startswith(JPEG_START):
-        return data.rfind(JPEG_END) < data.rfind(JPEG_SCAN)  # inside a scan the end mark cannot occur
-    return data.startswith(PNG_START) and PNG_END not in data
+def image_ids(names: Sequence[str]) -> list[int]:
+    """The COCO image ids of pictures by their names, all different.
+
+    Names that are numbers, as COCO's are (``000000000139.jpg``, ``COCO_val2014_000000000139.jpg``), give these. Where
+    one is not, or two give the same, all get their index: some ids of the set among others of ours could not be told
+    apart.
+    """
+    found = [NUMBERED.fullmatch(Path(name).stem) for name in names]
+    numbers = {int(match[1]) for match in found if match is not None}
+    told_apart = len(numbers) == len(names) and max(numbers) < 2**63  # evaluators keep them in 64 bits
+    return [int(match[1]) for match in found if match] if told_apart else list(range(len(names)))
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

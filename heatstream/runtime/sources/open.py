@@ -3,56 +3,130 @@
 from __future__ import annotations
 
 import difflib
+import glob
+import os
 import re
+import stat
+from collections.abc import Sequence
 from pathlib import Path
-
-import cv2
+from urllib.parse import unquote_to_bytes
 
 from heatstream.errors import SourceError
-from heatstream.runtime.sources import images, live, video
+from heatstream.files import expanded
+from heatstream.runtime.sources import addresses, images, live, video
 from heatstream.runtime.sources.base import Source
+from heatstream.runtime.sources.live import CameraSettings
 
 __all__ = ["open_source"]
 
 # Text that is not a video but leads FFmpeg to one.
 PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"v=0")
 SNIFFED_BYTES = 4096
+CAMERA = re.compile(r"(?:/dev/video)?(\d{1,3})", re.ASCII)
+FILE_URI = re.compile(r"file:(?://(?:localhost)?(?=/)|(?=/)(?!//))(.*)", re.IGNORECASE | re.DOTALL)
+WILD = re.compile(r"[*?\[]")
 
 
-def open_source(text: str | int | Path) -> Source:
-    """Open a camera, file, folder, URL or GStreamer pipeline.
+def open_source(source: str | int | Path | Sequence[str | Path], *, camera: CameraSettings | None = None) -> Source:
+    """Open a camera, file, folder, URL or GStreamer pipeline, or several pictures.
 
     Args:
-        text: ``0`` or ``"/dev/video0"`` for a camera; the path of a video, a picture or a folder of pictures;
-            a URL (``rtsp://``, ``http://``, ...); or a GStreamer pipeline, which has a ``!`` in it and ends in
-            ``appsink``. A file named like a number is meant by ``"./0"``.
+        source: ``0`` or ``"/dev/video0"`` for a camera; the path of a video, a picture or a folder of pictures, or a
+            pattern such as ``"photos/*.jpg"``; a ``file:`` URI; a URL (RTSP, HTTP, RTMP, SRT, UDP, RTP or TCP); a
+            GStreamer pipeline, which has a ``!`` in it and ends in ``appsink``; a named pipe, or ``"-"`` for standard
+            input, that a video comes through; or a list of pictures. ``${NAME}`` in a URL or pipeline stands for an
+            environment variable. A file named like a number is meant by ``"./0"``.
+        camera: what to ask of a camera.
 
     Raises:
         SourceError: it cannot be opened, or gives no frame; within 5 seconds.
     """
-    if isinstance(text, Path):
-        return _open_path(text)
-    text = str(text).strip()
-    camera = re.fullmatch(r"(?:/dev/video)?(\d{1,3})", text)
-    if camera:
-        return live.open_camera(int(camera[1]))
-    if text.startswith("file://"):
-        return _open_path(Path(text.removeprefix("file://")))
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
-        return live.open_url(text)
-    if "!" in text and not _exists(Path(text)):
-        return live.open_gstreamer(text)
+    if isinstance(source, int) and not isinstance(source, bool):
+        return live.open_camera(source, camera)
+    if isinstance(source, (str, Path)):
+        match = CAMERA.fullmatch(_device(str(source).strip()))
+        if match is not None and (isinstance(source, str) or "/" in match[0]):
+            return live.open_camera(int(match[1]), camera)
+        if camera is not None and camera != CameraSettings():
+            raise SourceError("size, rate and format are asked of cameras alone: give a camera's number, or leave them")
+        return _open_path(source) if isinstance(source, Path) else _open_text(source)
+    if isinstance(source, (list, tuple)) and source and all(isinstance(each, (str, Path)) for each in source):
+        return open_source(source[0], camera=camera) if len(source) == 1 else _open_several(source)
+    raise SourceError(
+        f"a source is a camera's number, a path, a URL or a list of pictures, not {type(source).__name__}: for frames "
+        "of your own call the pipeline itself"
+    )
+
+
+def _device(text: str) -> str:
+    """Where a link in /dev leads, as those by a camera's name do; any other text as it is."""
+    return os.path.realpath(text) if text.startswith("/dev/v4l/") else text
+
+
+def _open_text(text: str) -> Source:
+    if text.strip() == "-":
+        return _open_path(Path("/dev/stdin"))
+    if text and _exists(path := expanded(text)):  # as it is, blanks and all
+        return _open_path(path)
+    text = text.strip()
     if not text:
         raise SourceError("the source is empty: give a camera number, a file, a folder or a URL")
-    return _open_path(Path(text).expanduser())
+    if text.lower().startswith("file:"):
+        return _open_path(_path_of_uri(text))
+    filled = addresses.fill_in(text)
+    address = addresses.parse_address(filled)
+    if address is not None:
+        return live.open_url(filled, address)
+    if "!" in text:
+        return live.open_gstreamer(filled)
+    if WILD.search(filled) and not addresses.looks_secret(filled):
+        return _open_pattern(filled)
+    return _open_path(expanded(filled))
+
+
+def _open_pattern(pattern: str) -> Source:
+    found = [Path(name) for name in glob.glob(str(expanded(pattern)), recursive=True)]
+    if len(found) == 1:
+        return _open_path(found[0])
+    pictures = images.natural_order(path for path in found if path.suffix.lower() in images.PICTURE_SUFFIXES)
+    if pictures:
+        return images.open_pictures(pictures, pattern)
+    if found:
+        raise SourceError(f"{pattern} matches {len(found)} files and no pictures: give one video at a time")
+    raise SourceError(f"no file matches {pattern}: check the path")
+
+
+def _open_several(sources: Sequence[str | Path]) -> Source:
+    paths = [expanded(source) for source in sources]
+    for path in paths:
+        if not _exists(path):
+            raise _missing(path)
+        if path.is_dir() or path.suffix.lower() not in images.PICTURE_SUFFIXES:
+            raise SourceError(f"several sources at once must be pictures, and {path} is none: give it by itself")
+    return images.open_pictures(paths, f"{len(paths)} pictures")
+
+
+def _path_of_uri(text: str) -> Path:
+    """The file of a ``file:`` URI (RFC 8089): of this machine, percent-encoded bytes."""
+    match = FILE_URI.fullmatch(text)
+    if match is None:
+        raise SourceError(
+            f"{text} is not the address of a file on this machine: it begins with file:/// and the whole path"
+        )
+    return Path(os.fsdecode(unquote_to_bytes(match[1].encode("utf-8", "surrogateescape"))))
 
 
 def _open_path(path: Path) -> Source:
     if not _exists(path):
-        raise SourceError(f"there is no file or folder {path}{_nearest(path)}: check the path")
-    if path.is_dir():
-        return images.open_folder(path)
+        raise _missing(path)
     try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            return images.open_folder(path)
+        if stat.S_ISFIFO(mode):
+            return video.open_pipe(path)
+        if not stat.S_ISREG(mode):
+            raise SourceError(f"{path} is neither a file, a folder, a pipe nor a camera: give one of these")
         with path.open("rb") as file:
             start = file.read(SNIFFED_BYTES)
     except OSError as error:
@@ -60,13 +134,22 @@ def _open_path(path: Path) -> Source:
     if not start:
         raise SourceError(f"{path} is empty: record or copy it again")
     if path.suffix.lower() in images.PICTURE_SUFFIXES:
-        return images.open_picture(path)
+        return images.open_pictures([path], str(path))
     if _is_text(start) and not start.startswith(PLAYLISTS):
         # FFmpeg would render it as a film of a text terminal.
         raise SourceError(f"{path} is a text file, neither a video nor a picture: give one of these")
-    if path.suffix.lower() != ".gif" and cv2.haveImageReader(str(path)):
-        return images.open_picture(path)
-    return video.open_video(path)
+    return images.open_pictures([path], str(path)) if images.is_picture(path, start) else video.open_video(path)
+
+
+def _missing(path: Path) -> SourceError:
+    if addresses.looks_secret(str(path)):
+        return SourceError(
+            "what was given is neither a file nor an address: an address begins with rtsp:// or http://, "
+            "as in rtsp://USER:PASSWORD@HOST/PATH"
+        )
+    if os.path.islink(path):
+        return SourceError(f"{path} is a link that leads nowhere: point it to a file, or give the file itself")
+    return SourceError(f"there is no file or folder {path}{_nearest(path)}: check the path")
 
 
 def _exists(path: Path) -> bool:

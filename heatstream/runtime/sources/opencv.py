@@ -3,69 +3,69 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Capture", "backend_for_files", "quiet"]
+from heatstream.quiet_opencv import quiet
 
-FFMPEG_LOG_LEVEL = "OPENCV_FFMPEG_LOGLEVEL"  # OpenCV reads it when FFmpeg is first used in the process
-FFMPEG_QUIET = "-8"
+__all__ = ["Capture", "backend_for_files", "quiet", "readable_name"]
+
 MOST_FPS = 1000.0
 CLOSE_SECONDS = 0.5
 
-_lock = threading.Lock()
-_users = 0
-_level_before = 0
-_ffmpeg_is_ours = False
-
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Silence OpenCV's own messages for as long as anybody is in here, and FFmpeg's if this is its first use.
+def readable_name(path: Path) -> Iterator[str]:
+    """A name of a file for OpenCV, which takes UTF-8 alone and ends the process on others.
 
-    A level that the user set for FFmpeg in the environment is left alone.
+    An absolute one, which cannot be taken for a URL whatever characters it has.
     """
-    global _users, _level_before, _ffmpeg_is_ours
-    with _lock:
-        _users += 1
-        if _users == 1:
-            _level_before = cv2.utils.logging.getLogLevel()
-            cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-            _ffmpeg_is_ours = FFMPEG_LOG_LEVEL not in os.environ
-            if _ffmpeg_is_ours:
-                os.environ[FFMPEG_LOG_LEVEL] = FFMPEG_QUIET
+    name = str(path.absolute())
     try:
-        yield
-    finally:
-        with _lock:
-            _users -= 1
-            if _users == 0:
-                cv2.utils.logging.setLogLevel(_level_before)
-                if _ffmpeg_is_ours:
-                    os.environ.pop(FFMPEG_LOG_LEVEL, None)
+        name.encode()
+    except UnicodeEncodeError:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            yield f"/proc/self/fd/{descriptor}" if sys.platform == "linux" else f"/dev/fd/{descriptor}"
+        finally:
+            os.close(descriptor)
+    else:
+        yield name
 
 
 class Capture:
     """An open ``cv2.VideoCapture`` that may be closed by any thread, even while another one hangs in a read."""
 
-    def __init__(self, capture: cv2.VideoCapture) -> None:
+    def __init__(self, capture: cv2.VideoCapture, descriptor: int | None = None) -> None:
         self._capture = capture
+        self._descriptor = descriptor
         self._busy = threading.Lock()
 
     @classmethod
-    def open(cls, target: str | int, backend: int, params: Sequence[int] = ()) -> Capture | None:
-        """Open a file, device or address, or give None if OpenCV cannot."""
+    def open(
+        cls, target: str | int, backend: int, params: Sequence[int] = (), descriptor: int | None = None
+    ) -> Capture | None:
+        """Open a file, device or address, or give None if OpenCV cannot.
+
+        Args:
+            target: what to open.
+            backend: one of OpenCV's ``CAP_`` values.
+            params: of its ``CAP_PROP_`` values, each followed by what it is to be.
+            descriptor: of an open file that is read from, which is closed with the capture.
+        """
         with quiet():
             try:
                 capture = cv2.VideoCapture(target, backend, list(params))
             except cv2.error:
                 return None
-        return cls(capture) if capture.isOpened() else None
+        return cls(capture, descriptor) if capture.isOpened() else None
 
     def read(self) -> NDArray[np.uint8] | None:
         """The next frame, (H, W, 3) uint8 BGR in memory of its own, or None if there is none."""
@@ -79,6 +79,17 @@ class Capture:
         if image.ndim == 2 or image.shape[2] == 1:
             image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
         return np.asarray(image, np.uint8)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in px as announced; 0 where nothing is."""
+        height = self.property(cv2.CAP_PROP_FRAME_HEIGHT)
+        return int(height), int(self.property(cv2.CAP_PROP_FRAME_WIDTH))
+
+    def set(self, number: int, value: float) -> None:
+        """Ask for one of OpenCV's ``CAP_PROP_`` values; what came of it the frames tell."""
+        with self._busy, quiet():
+            self._capture.set(number, value)
 
     def property(self, number: int) -> float:
         """One of OpenCV's ``CAP_PROP_`` values."""
@@ -95,6 +106,9 @@ class Capture:
         if self._busy.acquire(timeout=CLOSE_SECONDS):
             try:
                 self._capture.release()
+                if self._descriptor is not None:
+                    os.close(self._descriptor)
+                    self._descriptor = None
             finally:
                 self._busy.release()
 

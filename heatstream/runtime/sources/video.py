@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import select
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.errors import SourceError
+from heatstream.frames import size_trouble
 from heatstream.runtime.sources import opencv
-from heatstream.runtime.sources.base import Frame
+from heatstream.runtime.sources.base import OPEN_SECONDS, Frame, within
 
-__all__ = ["VideoFile", "open_video"]
+__all__ = ["VideoFile", "open_pipe", "open_video"]
 
 # After a damaged stretch FFmpeg often finds the next whole frame; at the true end all these attempts fail at once.
 FILE_ATTEMPTS = 16
@@ -27,19 +30,51 @@ def open_video(path: Path) -> VideoFile:
     Raises:
         SourceError: it is no video, or holds no frame that can be read.
     """
-    # An absolute path cannot be taken for a URL, whatever characters it has.
-    capture = opencv.Capture.open(str(path.absolute()), opencv.backend_for_files())
+    with opencv.readable_name(path) as name:
+        capture = opencv.Capture.open(name, opencv.backend_for_files())
     if capture is None:
         raise SourceError(
             f"{path} cannot be opened as a video: it is damaged, cut off, or of a kind that OpenCV does not know; "
             "try `ffmpeg -i FILE new.mp4` or record it again"
         )
+    if trouble := size_trouble(*capture.size):
+        capture.close()
+        raise SourceError(f"{path} {trouble}")
     first, _ = _read_on(capture, FILE_ATTEMPTS)
     if first is None:
         capture.close()
         raise SourceError(f"{path} is cut off or damaged before its first frame: record or copy it again")
     exact = path.suffix.lower() in EXACT_COUNTS
     return VideoFile(capture, first, str(path), exact=exact, attempts=FILE_ATTEMPTS, files=(path,))
+
+
+def open_pipe(path: Path) -> VideoFile:
+    """Open a named pipe, or standard input, that a video comes through; wait for its writer as for a camera.
+
+    Raises:
+        SourceError: nobody writes into it, or what comes is no video.
+    """
+
+    def work() -> tuple[opencv.Capture, NDArray[np.uint8]]:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # without waiting for a writer, who may never come
+        capture = None
+        try:
+            if not select.select([descriptor], [], [], OPEN_SECONDS)[0]:
+                raise SourceError(silent)
+            os.set_blocking(descriptor, True)
+            # The writer may be done by now, and the pipe could not be opened by its name a second time.
+            capture = opencv.Capture.open(f"pipe:{descriptor}", opencv.backend_for_files(), descriptor=descriptor)
+        finally:
+            if capture is None:
+                os.close(descriptor)
+        first = None if capture is None or size_trouble(*capture.size) else capture.read()
+        if capture is None or first is None:
+            raise SourceError(f"what comes through the pipe {path} is no video: write one that FFmpeg knows into it")
+        return capture, first
+
+    silent = f"nobody writes into the pipe {path}: start what writes into it, then start again"
+    capture, first = within(OPEN_SECONDS, work, late=silent, discard=lambda opened: opened[0].close())
+    return VideoFile(capture, first, str(path), exact=False, attempts=1)
 
 
 class VideoFile:

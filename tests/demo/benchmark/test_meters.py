@@ -134,7 +134,7 @@ def test_the_gpu_is_the_one_that_cuda_counts_so(monkeypatch: pytest.MonkeyPatch,
     """The faster one sits on the later bus here, and CUDA counts it first."""
     monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
     buses = ["0000:3b:00.0", "0000:01:00.0"]
-    monkeypatch.setattr("heatstream.demo.benchmark.nvml.pci_bus_id", lambda index: buses[index])
+    monkeypatch.setattr("heatstream.demo.nvml.pci_bus_id", lambda index: buses[index])
     reader = gpu_reader(device)
     assert reader is not None
     assert reader()["gpu_percent"] == busy
@@ -142,9 +142,7 @@ def test_the_gpu_is_the_one_that_cuda_counts_so(monkeypatch: pytest.MonkeyPatch,
 
 def test_what_a_gpu_does_not_tell_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
-    monkeypatch.setattr(
-        "heatstream.demo.benchmark.nvml.pci_bus_id", lambda index: ["0000:01:00.0", "0000:3b:00.0"][index]
-    )
+    monkeypatch.setattr("heatstream.demo.nvml.pci_bus_id", lambda index: ["0000:01:00.0", "0000:3b:00.0"][index])
     first, second = gpu_reader(0), gpu_reader(1)
     assert first is not None
     assert second is not None

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from heatstream.demo.benchmark import sampling as slices
+from heatstream.demo.benchmark import sampling as windows
 from heatstream.demo.benchmark.sampling import MIN_COUNTED, Counter, alone, for_throughput
 
 
@@ -27,7 +27,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     stopped = Clock()
-    monkeypatch.setattr(slices, "time", stopped)
+    monkeypatch.setattr(windows, "time", stopped)
     return stopped
 
 
@@ -69,8 +69,8 @@ def test_what_it_takes_to_get_going_is_not_counted(clock: Clock) -> None:
         counting.append(counter.counting)
     # It came in four at once; the fourth starts the clock, the sixth is the second that counts.
     assert counting == [False, False, False, False, True]
-    assert counter.slice().images == 2
-    assert counter.slice().seconds == pytest.approx(0.2)
+    assert counter.window().images == 2
+    assert counter.window().seconds == pytest.approx(0.2)
     assert counter.over
     assert not counter.add()
 

@@ -46,8 +46,10 @@ def test_an_engine_is_built_then_found_then_built_again(heatstream: Command, tmp
 
 @needs_rtx
 def test_the_report_names_what_stays_in_fp32(heatstream: Command, tmp_path: Path, tiny_model: Path) -> None:
-    clean = heatstream("build", tiny_model, "--size", "128", "--report")
+    clean = heatstream("build", tiny_model, "--short-side", "192", "--report")
     assert clean.code == 0
+    assert ": tiny, 192x192, 1 image, " in clean.out
+    assert "those of 1280x720 px need --size 192x384, of 640x480 px need --size 192x256" in clean.out
     assert "every layer computes in FP16" in clean.out
     large = write_model(tmp_path / "large.onnx", scale=1e5)
     warned = heatstream("build", large, "--size", "128")
@@ -96,6 +98,9 @@ def test_a_model_without_a_file_is_one_line(heatstream: Command, model: str, wor
     [
         (("no.onnx",), "there is no model file no.onnx"),
         (("swahr-mobile", "--size", "any:256"), "an engine has one size"),
+        (("swahr-mobile", "--short-side", "300"), "a multiple of 64 px up to 2048, got 300: try 320"),
+        (("swahr-mobile", "--short-side", "384", "--size", "384"), "leave one of them out"),
+        (("h3r-mobile-68", "--short-side", "128"), "h3r-mobile-68 takes images of 128x128 px alone: leave it out"),
         (("swahr-mobile", "--size", "100x100"), "is not made of multiples of 32: try 96x96"),
         (("swahr-mobile", "--gpu", "ada"), "'ada' is not a compute capability"),
         (("swahr-mobile", "--gpu", "sm_42", "--backend", "tensorrt-rtx"), "has no engines for sm_42, but for sm_75"),

@@ -53,6 +53,7 @@ def test_a_model_file_is_measured(heatstream: Command, spots: Path, tiny_model: 
     ended = heatstream(
         *("eval", tiny_model, "--data", spots, "--annotations", "val.json"),
         *("--flip", "--scales", "0.5,1,2", "--adjust", "h3r", "--detection-threshold", "0.2"),
+        *("--short-side", "192", "--conf", "0.3"),
         *("--output", output, "--sheet", sheet),
     )
     assert (ended.code, ended.err) == (0, "")
@@ -65,6 +66,9 @@ def test_a_model_file_is_measured(heatstream: Command, spots: Path, tiny_model: 
     assert result["model_sha256"] == hashlib.sha256(tiny_model.read_bytes()).hexdigest()
     settings = result["settings"]
     assert (settings["flip"], settings["scales"]) == (True, [2.0, 1.0, 0.5])
+    assert (settings["input_size"], settings["decode"]["person_threshold"]) == ([192, 192], 0.3)
+    assert "short side 192 px" in ended.out
+    assert "person threshold 0.3" in ended.out
     assert (settings["decode"]["adjust"], settings["decode"]["detection_threshold"]) == ("h3r", 0.2)
     assert (result["images"], len(result["per_image"])) == (IMAGES, IMAGES)
     scores = [image["score"] for image in result["per_image"]]
@@ -159,7 +163,7 @@ def test_a_checkpoint_says_which_network_it_is(heatstream: Command, checkpoint: 
 
 @pytest.mark.parametrize(
     ("arguments", "any_size", "size"),
-    [((), False, (64, 64)), (("--size", "any"), True, (64, 64)), (("--size", "any:128"), True, (128, 128))],
+    [((), False, (64, 64)), (("--size", "any"), True, (64, 64)), (("--short-side", "128"), True, (128, 128))],
 )
 def test_an_export_takes_skeleton_and_size_from_the_checkpoint(
     heatstream: Command,
@@ -206,9 +210,12 @@ def test_weights_that_come_with_the_package_are_exported_by_name(
         (("eval", "{bare}"), "bare.pth does not say which network it is of: name one of swahr-mobile"),
         (("eval", "{bare}", "--network", "swahr-mobile"), "predicts|of another network|expected"),
         (("eval", "{best}", "--size", "any:100"), "try any:128"),
-        (("eval", "{best}"), "not of the model's skeleton"),
+        (("eval", "{best}"), "has 17 keypoints, crowdpose-14 has 14: coco-17 would fit"),
         (("eval", "{tiny}", "--network", "swahr-mobile"), "leave it out"),
-        (("eval", "{tiny}", "--size", "128"), "is fixed in it"),
+        (("eval", "{best}", "--size", "any", "--short-side", "128"), "--short-side 128 is --size any:128"),
+        (("eval", "{best}", "--short-side", "100"), "got 100: try 128"),
+        (("eval", "h3r-mobile-68", "--short-side", "128"), "takes images of 128x128 px alone: leave it out"),
+        (("eval", "{tiny}", "--size", "128"), "or give --short-side"),
         (("eval", "{tiny}", "--scales", "big"), "0.5,1,2"),
         (("eval", "{tiny}", "--scales", "0.5,2"), "tags are taken from scale 1"),
         (("eval", "{tiny}", "--sheet", "sheet.txt"), "not a picture's name"),

@@ -28,19 +28,22 @@ def test_a_clip_is_looked_at_on_the_gpu(
     gpu = make_gpu(fake, monkeypatch, tmp_path / "engines")
     monkeypatch.setattr(open_engine, "local_gpu", lambda index=0: ORIN)
     keypoints = {}
-    for device in ("auto", "cpu"):
-        lines = tmp_path / f"{device}.jsonl"
+    for engine in ("tensorrt", "onnx"):
+        lines = tmp_path / f"{engine}.jsonl"
         ended = heatstream(
-            *("run", clip, "-m", tiny_model, "--no-window", "--frames", "3"), "--jsonl", lines, "--device", device
+            *("run", clip, "-m", tiny_model, "--no-window", "--frames", "3", "--short-side", "64"),
+            *("--jsonl", lines, "--engine", engine),
         )
         assert (ended.code, ended.err) == (0, "")
-        keypoints[device] = [result["people"][0]["keypoints"] for result in read_lines(lines)]
-        if device == "auto":
-            assert "TensorRT 10.3.0, cuda:0 (Orin)" in ended.out
-            assert "engine because  it is installed, and this machine has a GPU (Orin)" in ended.out
-    np.testing.assert_allclose(keypoints["auto"], keypoints["cpu"], atol=0.5)
-    assert gpu.graphs["replay"] == 3
-    assert len(list((tmp_path / "engines").glob("tiny-128x192-fp16-tensorrt-*.engine"))) == 1
+        keypoints[engine] = [result["people"][0]["keypoints"] for result in read_lines(lines)]
+        told = " ".join(ended.out.split())
+        assert "tiny (short side 64 px) on " in told
+        if engine == "tensorrt":
+            assert "on TensorRT 10.3.0, cuda:0 (Orin)" in told
+            assert "engine because the engine tensorrt was asked for" in told
+    np.testing.assert_allclose(keypoints["tensorrt"], keypoints["onnx"], atol=0.5)
+    assert gpu.graphs["replay"] >= 3  # the frames, and those that warm it up
+    assert len(list((tmp_path / "engines").glob("tiny-64x128-fp16-tensorrt-*.engine"))) == 1
 
 
 def test_a_gpu_that_is_not_there_is_one_line(

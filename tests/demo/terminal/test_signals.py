@@ -13,7 +13,7 @@ from heatstream.demo.terminal.signals import StopSignals
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of this kind exist on POSIX systems alone")
 
-BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 
 
 def send(number: int) -> None:
@@ -62,11 +62,26 @@ def test_errors_of_the_items_come_through() -> None:
         list(stop.until_signalled(items()))
 
 
-def test_a_second_signal_is_not_ours() -> None:
-    with StopSignals():
+def test_a_second_signal_ends_the_program_with_the_code_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    codes: list[int] = []
+    told: list[bool] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    with StopSignals(lambda: told.append(True)) as stop:
         send(signal.SIGINT)
-        assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
-        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        assert (codes, told) == ([], [True])
+        send(signal.SIGTERM)
+    assert stop.received == signal.SIGINT
+    assert (codes, told) == ([130], [True])
+
+
+def test_nohup_keeps_its_word() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopSignals() as stop:
+            send(signal.SIGHUP)
+            assert stop.received is None
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_the_handlers_of_before_come_back() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -201,3 +202,27 @@ def test_a_name_is_a_name_of_a_file() -> None:
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     with pytest.raises(SinkError, match="there is no folder"):
         write_engine(tmp_path / "no" / SPEC.file_name, PLAN, RECORD)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="other systems keep owners another way")
+@pytest.mark.parametrize(
+    ("mode", "owner", "message"),
+    [(0o700, 0, None), (0o755, 0, None), (0o777, 0, "others may write"), (0o700, 1, "belongs to another user")],
+)
+def test_engines_that_others_could_have_written_are_not_loaded(
+    mode: int, owner: int, message: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "engines"
+    folder.mkdir()
+    folder.chmod(mode)
+    (folder / "a.engine").write_bytes(b"plan")
+    if owner:
+        monkeypatch.setattr(os, "geteuid", lambda: 4_000_000)
+        if folder.stat().st_uid == 0:
+            real = Path.stat
+            # The system's own are trusted, and the tests may run as root.
+            monkeypatch.setattr(
+                Path, "stat", lambda path, **options: os.stat_result((*real(path)[:4], 5_000_000, *real(path)[5:]))
+            )
+    with pytest.raises(EngineFileError, match=message or "has no sidecar"):
+        load_plan(folder / "a.engine")

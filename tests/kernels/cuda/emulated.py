@@ -52,6 +52,7 @@ def detect(
             threshold=settings.detection_threshold,
             nms_kernel=settings.nms_kernel,
             capacity=settings.max_people,
+            plateaus=settings.plateaus,
         )
         x, y = peaks.pixels[..., 0], peaks.pixels[..., 1]
         found.append((peaks, image_tags[np.arange(len(image))[:, None], y, x]))

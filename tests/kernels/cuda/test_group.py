@@ -46,8 +46,10 @@ def reference(
     every_joint = np.arange(len(tags))
     present = members >= 0
     scores = np.where(present, found.scores[every_joint, members], np.float32(0)).mean(axis=1)
-    held = np.where(present[:, :, None], tags[every_joint, members], np.float32(0))
-    mean_tags = held.sum(axis=1) / present.sum(axis=1, dtype=np.float32)[:, None]
+    held = tags[every_joint, members]
+    first = held[np.arange(len(held)), present.argmax(axis=1)]
+    offsets = np.where(present[:, :, None], held - first[:, None], np.float32(0))
+    mean_tags = first + offsets.sum(axis=1) / present.sum(axis=1, dtype=np.float32)[:, None]
     kept = scores >= settings.person_threshold if settings.person_threshold > 0 else np.ones(len(members), bool)
     return People(np.where(present, members, NOBODY)[kept].astype(np.uint8), mean_tags[kept], scores[kept])
 
@@ -128,6 +130,8 @@ SCENES = [
     (17, 32, 2, 32, 0.5, 0.5),
     (8, 32, 1, 32, 0.0, 0.0),  # all people have the same tag
     (17, 30, 1, 30, 1e4, 0.0),  # costs so large that rounding hides the smallest terms
+    (17, 30, 1, 12, 1e12, 0.0),
+    (5, 8, 2, 6, 3e37, 0.0),
     (133, 32, 1, 32, 1.0, 0.0),
     (133, 8, 2, 20, 1.0, 0.125),
 ]

@@ -18,6 +18,7 @@ from heatstream.kernels.cuda.maps import DeviceMaps, decode_macros
 from heatstream.kernels.cuda.peaks import PeakBuffers, select_peaks, tile_peaks
 from heatstream.kernels.reference.peaks import find_peaks
 from heatstream.kernels.reference.subpixel import refine_positions
+from heatstream.kernels.settings import Plateaus
 from heatstream.skeletons import COCO_17
 from tests.kernels.cuda.emulated import Order, blank, kernels
 
@@ -45,7 +46,11 @@ def check(
     for image, (maps, planes) in enumerate(zip(heatmaps, tags, strict=True)):
         assert found.state[image] == 0
         expected = find_peaks(
-            maps, threshold=wanted.detection_threshold, nms_kernel=wanted.nms_kernel, capacity=wanted.max_people
+            maps,
+            threshold=wanted.detection_threshold,
+            nms_kernel=wanted.nms_kernel,
+            capacity=wanted.max_people,
+            plateaus=wanted.plateaus,
         )
         there = np.arange(wanted.max_people) < expected.counts[:, None]
         joint = np.nonzero(there)[0]
@@ -78,15 +83,16 @@ def random_maps(
     size=st.tuples(st.integers(1, 70), st.integers(1, 70)),
     levels=st.sampled_from([None, 1, 2, 5, 50]),
     threshold=st.sampled_from([0.1, 0.0, 0.5, 0.9]),
+    plateaus=st.sampled_from(["first", "all"]),
     dtype=st.sampled_from([np.float16, np.float32]),
 )
 def test_plain_maps(
-    seed: int, images: int, size: tuple[int, int], levels: int | None, threshold: float, dtype: type
+    seed: int, images: int, size: tuple[int, int], levels: int | None, threshold: float, plateaus: Plateaus, dtype: type
 ) -> None:
     rng = np.random.default_rng(seed)
     heatmaps = random_maps(rng, (images, 17, *size), levels=levels, dtype=dtype)
     tags = rng.normal(size=(images, 17, *size, 1)).astype(dtype)
-    wanted = replace(DEFAULT, detection_threshold=threshold)
+    wanted = replace(DEFAULT, detection_threshold=threshold, plateaus=plateaus)
     found = run(DeviceMaps.plain(heatmaps, tags), wanted)
     check(found, heatmaps.astype(np.float32), tags.astype(np.float32), wanted)
 
@@ -111,10 +117,11 @@ def test_other_settings(joints: int, tag_size: int, wanted: DecodeSettings, leve
     ("value", "size"), [(0.0, (40, 40)), (1.0, (40, 40)), (1.0, (1, 1)), (0.1, (40, 40)), (3e38, (7, 150))]
 )
 def test_constant_maps(value: float, size: tuple[int, int]) -> None:
-    """Every pixel of a plateau is a peak, and the threshold itself is none."""
+    """The threshold itself is no peak, and of a plateau the first pixel is, or every one."""
     heatmaps = np.full((2, 17, *size), value, np.float32)
     tags = np.zeros((*heatmaps.shape, 1), np.float32)
-    check(run(DeviceMaps.plain(heatmaps, tags), DEFAULT), heatmaps, tags, DEFAULT)
+    for wanted in (DEFAULT, replace(DEFAULT, plateaus="all")):
+        check(run(DeviceMaps.plain(heatmaps, tags), wanted), heatmaps, tags, wanted)
 
 
 @pytest.mark.parametrize("best", ["anywhere", "first", "last"])

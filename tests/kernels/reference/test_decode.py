@@ -14,7 +14,7 @@ from heatstream.kernels.reference.group import group_by_tag
 from heatstream.kernels.reference.peaks import Candidates, find_peaks
 from heatstream.kernels.reference.refine import find_missing
 from heatstream.kernels.reference.subpixel import refine_positions
-from heatstream.kernels.settings import Adjust
+from heatstream.kernels.settings import Adjust, Plateaus
 from heatstream.kernels.synthetic import make_scene
 from heatstream.skeletons import COCO_17
 
@@ -244,26 +244,34 @@ def test_refine_finds_what_a_look_at_every_pixel_finds(
     kernel=st.sampled_from([1, 3, 5, 7]),
     capacity=st.integers(1, 6),
     levels=st.sampled_from([3, 1000]),
+    plateaus=st.sampled_from(["first", "all"]),
 )
 def test_peaks_are_the_strongest_local_maxima(
-    seed: int, size: tuple[int, int], kernel: int, capacity: int, levels: int
+    seed: int, size: tuple[int, int], kernel: int, capacity: int, levels: int, plateaus: Plateaus
 ) -> None:
     rng = np.random.default_rng(seed)
     heatmap = (rng.integers(0, levels, size) / levels).astype(np.float32)
     # Among others: one without a detection, and one whose detections reach to its neighbours' borders.
     heatmaps = np.stack([np.zeros_like(heatmap), heatmap, np.ones_like(heatmap)])
-    found = find_peaks(heatmaps, threshold=0.2, nms_kernel=kernel, capacity=capacity)
+    found = find_peaks(heatmaps, threshold=0.2, nms_kernel=kernel, capacity=capacity, plateaus=plateaus)
     reach = kernel // 2
+
+    def is_peak(values: np.ndarray, y: int, x: int) -> bool:
+        rows, columns = range(max(y - reach, 0), y + reach + 1), range(max(x - reach, 0), x + reach + 1)
+        square = [(row, column) for row in rows for column in columns if row < size[0] and column < size[1]]
+        equals = [place for place in square if values[place] == values[y, x]]
+        return values[y, x] == max(values[place] for place in square) and (plateaus == "all" or equals[0] == (y, x))
+
     maxima = [
         (-heatmap[y, x], y, x)
         for y, x in np.ndindex(*size)
-        if heatmap[y, x] > np.float32(0.2)
-        and heatmap[y, x] == heatmap[max(y - reach, 0) : y + reach + 1, max(x - reach, 0) : x + reach + 1].max()
+        if heatmap[y, x] > np.float32(0.2) and is_peak(heatmap, y, x)
     ]
+    flat = sum(is_peak(np.ones_like(heatmap), y, x) for y, x in np.ndindex(*size))
+    assert flat == (heatmap.size if plateaus == "all" or kernel == 1 else 1)
     expected = sorted(maxima)[:capacity]
-    plateau = min(heatmap.size, capacity)
-    assert found.counts.tolist() == [0, len(expected), plateau]
-    assert found.overflow == len(maxima) - len(expected) + heatmap.size - plateau
+    assert found.counts.tolist() == [0, len(expected), min(flat, capacity)]
+    assert found.overflow == len(maxima) - len(expected) + flat - min(flat, capacity)
     assert [tuple(p) for p in found.pixels[1, : len(expected)]] == [(x, y) for _, y, x in expected]
     np.testing.assert_array_equal(found.scores[1, : len(expected)], [-score for score, _, _ in expected])
 
@@ -293,3 +301,48 @@ def test_adjustment_stays_inside_the_map_at_its_corners(adjust: str, corner: tup
     x, y = refine_positions(heatmap, np.array([0]), np.array([corner]), adjust)[0]  # type: ignore[arg-type]
     assert 0 <= x <= 32
     assert 0 <= y <= 32
+
+
+def test_a_saturated_map_is_one_person_not_nine() -> None:
+    heatmaps = np.zeros((1, 17, 40, 40), np.float32)
+    heatmaps[:, :, 20:23, 10:13] = 1
+    tags = np.zeros((*heatmaps.shape, 1), np.float32)
+    (poses,) = decode_poses(heatmaps, tags, DecodeSettings())
+    assert len(poses.scores) == 1
+    (official,) = decode_poses(heatmaps, tags, DecodeSettings(plateaus="all"))
+    assert len(official.scores) == 9
+
+
+@pytest.mark.parametrize("planes", [1, 2])
+@pytest.mark.parametrize("detection_score", [True, False])
+@pytest.mark.parametrize("values", [(1e12, -1e12), (1e12, 1.0001e12), (3e38, -3e38), (3e38, 0.0), (1e30, 3.0)])
+def test_two_people_of_any_tags_are_two(values: tuple[float, float], detection_score: bool, planes: int) -> None:
+    heatmaps = np.zeros((1, 17, 40, 40), np.float32)
+    tags = np.zeros((*heatmaps.shape, planes), np.float32)
+    for person, value in enumerate(values):
+        for joint in range(17):
+            y, x = 5 + 2 * joint, 8 + 20 * person
+            heatmaps[0, joint, y, x] = 0.9 - 0.1 * person
+            tags[0, joint, y, x] = value
+    (poses,) = decode_poses(heatmaps, tags, DecodeSettings(use_detection_score=detection_score))
+    assert len(poses.scores) == 2
+    for person in range(2):
+        assert set(np.floor(poses.keypoints[person, :, 0])) == {8 + 20 * person}
+
+
+@pytest.mark.parametrize("margin", [0, 1, 2, 3])
+def test_joints_at_the_border_are_not_drawn_inwards(margin: int) -> None:
+    """The mean error over positions within a pixel; in the outermost row nothing tells more than the pixel itself."""
+    rng, size = np.random.default_rng(margin), 30
+    errors = []
+    for _ in range(200):
+        x, y = rng.uniform(margin, margin + 1, 2)
+        column, row = (np.exp(-((np.arange(size) + 0.5 - place) ** 2) / 8) for place in (x, y))
+        heatmap = np.outer(row, column).astype(np.float32)
+        for turned in (heatmap, heatmap[::-1, ::-1].copy()):
+            peak = np.array(np.unravel_index(turned.argmax(), turned.shape))[None, ::-1]
+            ((found_x, found_y),) = refine_positions(turned[None], np.zeros(1, int), peak, "h3r")
+            found = (found_x, found_y) if turned is heatmap else (size - found_x, size - found_y)
+            errors.append(np.subtract(found, (x, y)))
+    assert np.abs(np.mean(errors, axis=0)).max() < 0.06  # four standard errors of a uniform position in a pixel
+    assert np.abs(errors).max() < (0.51 if margin == 0 else 0.3)

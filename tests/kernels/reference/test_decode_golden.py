@@ -15,10 +15,10 @@ from heatstream.results import Poses
 
 FILES = ["ae_decode_coco_tagdim1", "ae_decode_coco_tagdim2", "ae_decode_crowdpose", "ae_decode_adversarial"]
 VARIANTS = {
-    "raw": DecodeSettings(adjust="none", refine=False),
-    "adjust": DecodeSettings(adjust="quarter", refine=False),
-    "refine": DecodeSettings(adjust="none", refine=True),
-    "adjust_refine": DecodeSettings(adjust="quarter", refine=True),
+    "raw": DecodeSettings(adjust="none", refine=False, plateaus="all"),
+    "adjust": DecodeSettings(adjust="quarter", refine=False, plateaus="all"),
+    "refine": DecodeSettings(adjust="none", refine=True, plateaus="all"),
+    "adjust_refine": DecodeSettings(adjust="quarter", refine=True, plateaus="all"),
 }
 # Where one of these is set, chance inside the official parser decides its result (see the flags' meaning there).
 CHANCE_FLAGS = ("topk_tie", "assignment_ambiguous", "key_collisions")
@@ -57,7 +57,7 @@ def test_equals_the_official_parser_where_it_is_determined(
 def test_every_detection_is_in_exactly_one_person(golden: Callable[[str], Any], name: str) -> None:
     for scene, _, heatmaps, tags in scenes(golden(f"{name}.npz")):
         poses = decode(heatmaps, tags, VARIANTS["raw"])
-        found = find_peaks(heatmaps, threshold=0.1, nms_kernel=5, capacity=30)
+        found = find_peaks(heatmaps, threshold=0.1, nms_kernel=5, capacity=30, plateaus="all")
         for joint, count in enumerate(found.counts):
             here = poses.keypoint_scores[:, joint] > 0
             placed = sorted(map(tuple, poses.keypoints[here, joint].astype(int)))
@@ -76,7 +76,7 @@ def test_same_result_on_every_run(golden: Callable[[str], Any], name: str) -> No
 def test_candidates_equal_the_official_top_k(golden: Callable[[str], Any], name: str) -> None:
     file = golden(f"{name}.npz")
     for scene, flags, heatmaps, _ in scenes(file):
-        found = find_peaks(heatmaps, threshold=0.1, nms_kernel=5, capacity=30)
+        found = find_peaks(heatmaps, threshold=0.1, nms_kernel=5, capacity=30, plateaus="all")
         np.testing.assert_array_equal(found.scores, file[f"{scene}_topk_val"], err_msg=scene)
         if not flags["topk_tie"]:
             used = found.scores > 0

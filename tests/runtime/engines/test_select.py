@@ -16,6 +16,7 @@ from heatstream.errors import EngineError, HeatstreamError, InputError, MissingE
 from heatstream.runtime.engines import select as module
 from heatstream.runtime.engines.select import open_engine
 from heatstream.runtime.gpu import device as cuda_module
+from heatstream.runtime.pipelines.base import frame_geometry
 from tests.fakes.cupy import make_cupy
 from tests.fakes.gpu import ORIN, SPOTS_MODEL, FakeGpu, make_gpu
 from tests.fakes.runtime import MODELS
@@ -85,6 +86,21 @@ def test_a_gpu_with_tensorrt_gets_an_engine_built(machine: FakeGpu, device: str,
     assert opened.engine.run(given)["tags"].shape == (1, 17, 16, 32)
     assert len(list(machine.folder.glob("*.engine"))) == 1
     assert opened.engine.info.any_size is (model == SPOTS_ANY)
+
+
+@pytest.mark.usefixtures("machine")
+def test_a_gpu_takes_a_short_side() -> None:
+    with heatstream.load(SPOTS_ANY, engine="tensorrt", short_side=128) as pipeline:
+        assert "spots (short side 128 px) on TensorRT" in repr(pipeline)
+        assert frame_geometry(pipeline.info, (96, 128)).input_size == (128, 192)
+
+
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+@pytest.mark.usefixtures("machine")
+@pytest.mark.filterwarnings("error")  # that this runs on the CPU would be beside the point
+def test_a_gpu_does_not_make_a_size_free(device: str) -> None:
+    with pytest.raises(InputError, match="takes images of 64x128 px alone"):
+        heatstream.load(SPOTS_MODEL, device, short_side=128)
 
 
 def test_without_tensorrt_there_is_rtx(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -240,8 +256,8 @@ def test_auto_says_why_it_ends_on_the_cpu(
 
 def test_several_scales_are_looked_at_on_the_cpu(machine: FakeGpu) -> None:
     with heatstream.load(SPOTS_ANY, scales=(0.5, 1), threads=1) as pipeline:
-        assert pipeline.reason == "several scales are looked at on the CPU alone"
-    with pytest.raises(InputError, match="several scales are looked at on the CPU alone: choose --device cpu"):
+        assert pipeline.reason == "several scales are looked at only on the CPU"
+    with pytest.raises(InputError, match="several scales are looked at only on the CPU: choose --device cpu"):
         heatstream.load(SPOTS_ANY, "cuda", scales=(0.5, 1))
 
 

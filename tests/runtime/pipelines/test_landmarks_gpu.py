@@ -108,7 +108,7 @@ def test_a_cascade_on_the_gpu_cuts_faces_from_the_frame_that_is_there(
 def test_load_makes_such_a_cascade(gpu: FakeGpu, tmp_path: Path) -> None:
     from heatstream.runtime.load import load, load_landmarks
 
-    with load(MODELS / "spots_64x128.onnx", "cuda", faces=MODEL) as cascade:
+    with load(MODELS / "spots_64x128.onnx", "cuda", faces=MODEL, wait=True) as cascade:
         assert isinstance(cascade, FaceCascade)
         assert isinstance(cascade.poses, GpuPosePipeline)
         assert isinstance(cascade.landmarks, GpuLandmarkPipeline)

@@ -26,14 +26,14 @@ def test_the_array_is_whole_after_every_frame(tmp_path: Path) -> None:
     assert json.loads(path.read_text()) == expected
 
 
-@pytest.mark.parametrize(("picture", "image_id"), [("000000000790.jpg", 790), ("holiday.jpg", 7), (None, 7)])
-def test_entries_carry_the_pictures_number(picture: str | None, image_id: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("picture", "image_id"), [("000000000790.jpg", 790), ("holiday.jpg", None), (None, None)])
+def test_entries_carry_the_pictures_id(picture: str | None, image_id: int | None, tmp_path: Path) -> None:
     path = tmp_path / "out.json"
     sink = CocoSink(path)
-    sink.write(result(7, picture=picture))
+    sink.write(replace(result(7, picture=picture), image_id=image_id))
     sink.close()
     (entry,) = json.loads(path.read_text())
-    assert entry == result(7).poses.to_coco(image_id)[0]
+    assert entry == result(7).poses.to_coco(7 if image_id is None else image_id)[0]
     assert [entry.name for entry in tmp_path.iterdir()] == ["out.json"]
 
 

@@ -39,15 +39,18 @@ def test_a_display_is_tried_in_another_process(code: str, trouble: str | None, m
 
 
 class FakeHighGui:
-    """OpenCV's windows, by hand."""
+    """OpenCV's windows, by hand, on a screen of 1000 x 500 px."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.shown = 0
         self.key = -1
         self.visible = 1.0
+        self.flags = 0
+        self.size = (0, 0)
         monkeypatch.setattr(window, "display_trouble", lambda: None)
-        monkeypatch.setattr(cv2, "namedWindow", lambda *arguments: None)
-        monkeypatch.setattr(cv2, "resizeWindow", lambda *arguments: None)
+        monkeypatch.setattr(window, "SCREEN", "print(1000, 500)")
+        monkeypatch.setattr(cv2, "namedWindow", lambda title, flags: setattr(self, "flags", flags))
+        monkeypatch.setattr(cv2, "resizeWindow", lambda title, *size: setattr(self, "size", size))
         monkeypatch.setattr(cv2, "destroyWindow", lambda *arguments: None)
         monkeypatch.setattr(cv2, "getWindowProperty", lambda *arguments: self.visible)
         monkeypatch.setattr(cv2, "imshow", self._show)
@@ -76,3 +79,33 @@ def test_q_escape_and_a_closed_window_end_the_run(
     sink.close()
     sink.write(result(2))
     assert gui.shown == shown
+
+
+def test_space_pauses_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    gui = FakeHighGui(monkeypatch)
+    sink = WindowSink(whiten)
+    states = []
+    for gui.key in (ord(" "), -1, ord(" "), ord(" "), ord("q")):
+        sink.look()
+        states.append((sink.paused, sink.closed))
+    assert states == [(True, False), (True, False), (False, False), (True, False), (True, True)]
+
+
+@pytest.mark.parametrize(
+    ("frame", "shown"),
+    [((480, 640), (567, 425)), ((100, 200), (200, 100)), ((2160, 3840), (756, 425)), ((1000, 30), (13, 425))],
+)
+def test_the_window_fits_the_screen_and_has_no_toolbar(
+    frame: tuple[int, int], shown: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gui = FakeHighGui(monkeypatch)
+    WindowSink(whiten).write(result(0, size=frame))
+    assert gui.size == shown
+    assert gui.flags == cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL
+
+
+def test_without_tkinter_the_screen_is_a_small_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    gui = FakeHighGui(monkeypatch)
+    monkeypatch.setattr(window, "SCREEN", "import no_such_library")
+    WindowSink(whiten).write(result(0, size=(2160, 3840)))
+    assert gui.size == (1161, 653)

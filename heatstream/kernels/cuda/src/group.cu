@@ -9,9 +9,9 @@
 // where the second and third term decide what the official parser leaves open (group.py tells why), or |t - m| alone
 // without use_detection_score. The assignment of least cost is exact (assign.cuh). A pair nearer than the threshold
 // joins; every other detection starts a person. Costs are doubles and made of the same operations as the reference's, sums
-// of tags are floats in the reference's order: the people are the same, bit for bit.
+// of tags, relative to a person's first, are floats in the reference's order: the people are the same, bit for bit.
 //
-// CAPACITY people take part in the matching. They live in the warp: lane p holds the sum of person p's tags, and a row
+// CAPACITY people take part in the matching. They live in the warp: lane p holds the mean of person p's tags, and a row
 // of `held` its detections. People started later can only be started: they hold one detection for ever, and a mask per
 // joint (`fresh`) of who started somebody is all that is kept of them. A crowd with missing joints makes hundreds of
 // these. There is room for one per detection, so none is lost. At the end all people are written in the order in which
@@ -31,6 +31,7 @@
 constexpr double DISTANCE_WEIGHT = 100.0;
 constexpr double TIE_DISTANCE_WEIGHT = 1.0 / (1 << 20);
 constexpr double TIE_INDEX_WEIGHT = 1.0 / (1LL << 44);
+constexpr double FARTHEST = 1 << 20;  // of two tags: the reference tells why
 
 struct Settings {
     double tag_threshold;
@@ -93,7 +94,7 @@ __device__ inline int match_people(const Detections& found, const float* mean, i
             of_column[t] = rows_are_detections ? mean[t] : found.tag[t];
         }
         const float score_of_row = __shfl_sync(ALL_LANES, found.score, row);
-        double value = tag_distance(of_row, of_column);
+        double value = fmin(tag_distance(of_row, of_column), FARTHEST);
         if (settings.use_detection_score) {
             const float score = rows_are_detections ? score_of_row : found.score;
             const int detection = rows_are_detections ? row : lane, person = rows_are_detections ? lane : row;
@@ -125,8 +126,9 @@ struct Image {
 __device__ inline int group_joints(const int* counts, const float* scores, const float* tags, const int* order,
                                    const Settings& settings, Image& shared) {
     const int lane = threadIdx.x;
-    float tag_sum[TAG_PLANES] = {};  // of person `lane`,
-    float size = 0.0f;               // and how many detections it has
+    float first_tag[TAG_PLANES] = {};   // of person `lane`,
+    float offset_sum[TAG_PLANES] = {};  // of the tags' differences from it,
+    float size = 0.0f;                  // and how many detections the person has
     int people = 0;
     Detections next = read_detections(counts, scores, tags, order, 0);
     for (int step = 0; step < NUM_JOINTS; ++step) {
@@ -137,7 +139,7 @@ __device__ inline int group_joints(const int* counts, const float* scores, const
         int target = NONE;  // the person of detection `lane`
         if (found.count > 0 && matchable > 0) {
             float mean[TAG_PLANES];
-            for (int t = 0; t < TAG_PLANES; ++t) mean[t] = lane < matchable ? tag_sum[t] / size : 0.0f;
+            for (int t = 0; t < TAG_PLANES; ++t) mean[t] = lane < matchable ? first_tag[t] + offset_sum[t] / size : 0.0f;
             target = match_people(found, mean, matchable, settings, shared.cost, shared.scratch);
         }
         const unsigned fresh = __ballot_sync(ALL_LANES, lane < found.count && target == NONE);
@@ -154,7 +156,8 @@ __device__ inline int group_joints(const int* counts, const float* scores, const
         if (lane < CAPACITY) shared.held[lane * NUM_JOINTS + found.joint] = mine == NONE ? NOBODY : mine;
         for (int t = 0; t < TAG_PLANES; ++t) {
             const float tag = __shfl_sync(ALL_LANES, found.tag[t], max(mine, 0));
-            if (mine != NONE) tag_sum[t] += tag;
+            if (mine != NONE && size == 0.0f) first_tag[t] = tag;
+            if (mine != NONE) offset_sum[t] += tag - first_tag[t];
         }
         if (mine != NONE) size += 1.0f;
     }
@@ -206,11 +209,15 @@ __device__ inline void summarize(const unsigned char* held, const float* scores,
     score = pairwise_sum<NUM_JOINTS>(score_of) / NUM_JOINTS;
     float size = 0.0f;
     for (int joint = 0; joint < NUM_JOINTS; ++joint) size += held[joint] != NOBODY;
+    int first_joint = 0;
+    while (first_joint + 1 < NUM_JOINTS && held[first_joint] == NOBODY) ++first_joint;
     for (int t = 0; t < TAG_PLANES; ++t) {
+        const float first = tag_of(first_joint, t);
+        const auto offset_of = [&](int joint) { return held[joint] == NOBODY ? 0.0f : tag_of(joint, t) - first; };
         float sum = 0.0f;
-        if (TAG_PLANES == 1) sum = pairwise_sum<NUM_JOINTS>([&](int joint) { return tag_of(joint, t); });
-        else for (int joint = 0; joint < NUM_JOINTS; ++joint) sum += tag_of(joint, t);
-        mean_tag[t] = sum / size;
+        if (TAG_PLANES == 1) sum = pairwise_sum<NUM_JOINTS>(offset_of);
+        else for (int joint = 0; joint < NUM_JOINTS; ++joint) sum += offset_of(joint);
+        mean_tag[t] = first + sum / size;
     }
 }
 

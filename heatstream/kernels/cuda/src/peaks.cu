@@ -2,8 +2,9 @@
 // (find_peaks), subpixel.py and, for the maps, aggregate.py.
 //
 //   A pixel is a peak if its average exceeds the threshold and nothing in the square of side 2 NMS_RADIUS + 1 around it
-//   is larger; outside the map counts as minus infinity. On a plateau every pixel is a peak, as with the max-pooling of
-//   associative embedding (Newell et al. 2017). Per joint the CAPACITY strongest are kept; equal scores are ordered by
+//   is larger; outside the map counts as minus infinity. With FIRST_OF_EQUALS nothing equal in the square may come before
+//   it in reading order; without, every pixel of a plateau is a peak, as with the max-pooling of associative embedding
+//   (Newell et al. 2017). Per joint the CAPACITY strongest are kept; equal scores are ordered by
 //   row, then by column. How many more there were is counted.
 //
 // Two launches, because the peaks of a joint come from many tiles and blocks do not wait for each other:
@@ -12,7 +13,7 @@
 //   select_peaks  grid (K, B), 256 threads: the CAPACITY best of a joint's tiles, their positions and tags.
 //
 // Keys are unique (common.cuh), and each finds its place by counting the larger ones: the result does not depend on the
-// order in which threads append. -D configuration: that of maps.cuh, and CAPACITY (1..32), NMS_RADIUS, ADJUST
+// order in which threads append. -D configuration: that of maps.cuh, and CAPACITY (1..32), NMS_RADIUS, FIRST_OF_EQUALS, ADJUST
 // (subpixel.cuh).
 #include "subpixel.cuh"
 #include "tiles.cuh"
@@ -55,6 +56,16 @@ __device__ inline float largest_around(const float* center, int stride) {
     return largest;
 }
 
+// Whether none of the pixels of the square around `center` that come before it in reading order has its value.
+__device__ inline bool is_first_of_equals(const float* center) {
+    for (int down = -NMS_RADIUS; down <= 0; ++down) {
+        for (int along = -NMS_RADIUS; along < (down < 0 ? NMS_RADIUS + 1 : 0); ++along) {
+            if (center[down * SIDE + along] == *center) return false;
+        }
+    }
+    return true;
+}
+
 // How many of the n keys are larger than `key`, or CAPACITY if that many are.
 __device__ inline int rank_of(Key key, const Key* keys, int n) {
     int rank = 0;
@@ -95,11 +106,13 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     for (int i = 0; i < PER_THREAD; ++i) {
         const int row = threadIdx.x / TILE + i * (THREADS / TILE), column = threadIdx.x % TILE;
         const int y = top + row, x = left + column;
-        const float value = shared.map.values[(row + NMS_RADIUS) * SIDE + column + NMS_RADIUS];
+        const float* center = &shared.map.values[(row + NMS_RADIUS) * SIDE + column + NMS_RADIUS];
+        const float value = *center;
         const float largest = largest_around(&shared.map.row_maxima[(row + NMS_RADIUS) * TILE + column], TILE);
         const bool inside = y < maps.height && x < maps.width;
         bad |= inside && !is_finite(value);
-        own[i] = inside && value == largest && value > threshold ? make_key(value, y * maps.width + x) : 0;
+        const bool is_peak = inside && value == largest && value > threshold;
+        own[i] = is_peak && (!FIRST_OF_EQUALS || is_first_of_equals(center)) ? make_key(value, y * maps.width + x) : 0;
     }
     if (bad) atomicOr(&state[image], NOT_FINITE);
     __syncthreads();  // the keys take the map's place

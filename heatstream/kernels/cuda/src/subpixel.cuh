@@ -1,7 +1,8 @@
 // Sub-pixel: from a peak's pixel to a position between pixels, one warp per peak. The Python reference is subpixel.py.
 //
 //   quarter   a quarter pixel towards the larger neighbour on each axis        SWAHR's parser, after HigherHRNet
-//   h3r       the mean of the 25 strongest of the 7 x 7 px around the peak, weighted by value   H3R, Yu & Tao 2021
+//   h3r       the mean of the 25 strongest of the 7 x 7 px around the peak, weighted by value   H3R, Yu & Tao 2021;
+//             at the border of a window that is cut on both sides alike, and of as many pixels fewer
 //   none      the pixel's index
 //
 // Positions are (x, y) in map px, pixel centres at +0.5 (but indices with "none", as the official parser gives them).
@@ -35,20 +36,23 @@ __device__ inline float2 quarter_offset(const Maps& maps, int image, int joint, 
     return make_float2(right > left ? 0.25f : -0.25f, below > above ? 0.25f : -0.25f);
 }
 
-// Reference: _expectation. Every lane holds two of the 49 values. A value takes part if fewer than 25 are larger; that keeps
-// all values equal to the 25th, whatever their order.
+// Reference: _expectation. Every lane holds two of the 49 values. A value takes part if fewer than k are larger; that keeps
+// all values equal to the k-th, whatever their order. k is 25, and less at the border.
 __device__ inline float2 expectation(const Maps& maps, int image, int joint, int y, int x) {
     constexpr int SIDE = 2 * H3R_RADIUS + 1;
     constexpr int PER_LANE = (SIDE * SIDE + WARP - 1) / WARP;
     const int lane = threadIdx.x % WARP;
+    const int reach_x = min(min(x, maps.width - 1 - x), H3R_RADIUS), reach_y = min(min(y, maps.height - 1 - y), H3R_RADIUS);
+    const int window = (2 * reach_x + 1) * (2 * reach_y + 1);
+    const int counted = (2 * H3R_TOP_K * window + SIDE * SIDE) / (2 * SIDE * SIDE);  // rounded
     float values[PER_LANE];
     int larger[PER_LANE];
 #pragma unroll
     for (int i = 0; i < PER_LANE; ++i) {
         const int place = i * WARP + lane;
-        const int row = y + place / SIDE - H3R_RADIUS, column = x + place % SIDE - H3R_RADIUS;
-        const bool inside = place < SIDE * SIDE && row >= 0 && row < maps.height && column >= 0 && column < maps.width;
-        values[i] = inside ? fmaxf(average_at(maps, image, joint, row, column), 0.0f) : 0.0f;
+        const int down = place / SIDE - H3R_RADIUS, along = place % SIDE - H3R_RADIUS;
+        const bool inside = place < SIDE * SIDE && abs(down) <= reach_y && abs(along) <= reach_x;
+        values[i] = inside ? fmaxf(average_at(maps, image, joint, y + down, x + along), 0.0f) : 0.0f;
         larger[i] = 0;
     }
 #pragma unroll
@@ -61,7 +65,7 @@ __device__ inline float2 expectation(const Maps& maps, int image, int joint, int
 #pragma unroll
     for (int i = 0; i < PER_LANE; ++i) {
         const int place = i * WARP + lane;
-        const float weight = larger[i] < H3R_TOP_K ? values[i] : 0.0f;
+        const float weight = larger[i] < counted ? values[i] : 0.0f;
         total += weight;
         along += weight * (place % SIDE - H3R_RADIUS);
         down += weight * (place / SIDE - H3R_RADIUS);

@@ -26,6 +26,10 @@ SQUARE_PX = 200.0
 """Side of the square around a face of scale 1 in the tables."""
 
 
+OTHER_LISTS = {4 + 2 * 98: "WFLW", 4 + 2 * 68: "300-W", 4 + 2 * 29: "COFW"}
+"""Fields of a line -> whose faces these are; HRNet's lists of them lack the length that errors are divided by."""
+
+
 def read_aflw(
     file: Path, images: Path, part: Literal["train", "test"], *, training_faces: int = TRAINING_FACES
 ) -> list[LandmarkAnnotation]:
@@ -79,11 +83,16 @@ def read_aflw_csv(file: Path, images: Path) -> list[LandmarkAnnotation]:
     examples = []
     for where, line in numbered_lines(file)[1:]:
         name, *fields = (field.strip() for field in line.split(","))
+        if other := OTHER_LISTS.get(len(fields) + 1):
+            raise DatasetError(
+                f"{where}: this is HRNet's list of {other}, which is not read: give that set's own files"
+            )
         if len(fields) != 4 + 2 * COUNT:
             raise DatasetError(f"{where}: {len(fields) + 1} fields, expected {5 + 2 * COUNT}: correct the file")
         (scale, length, *center), points = np.split(numbers(fields, where), [4])
         half = SQUARE_PX * scale / 2
-        box = np.array([*(np.array(center) - half), *(np.array(center) + half)])
+        # Boxes name their last pixel, which belongs to them.
+        box = np.array([*(np.array(center) - half), *(np.array(center) + half - 1)])
         examples.append(
             make_annotation(images / name, points.reshape(COUNT, 2), box, where=where, length=float(length))
         )

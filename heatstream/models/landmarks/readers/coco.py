@@ -91,7 +91,7 @@ def read_person_boxes(
 
 
 def _person(entry: Any, names: dict[int, str], annotations: Path, images: Path, where: str) -> PersonBox | None:
-    """Nobody where it is another category's or an empty box."""
+    """None if the box is of another category, or empty."""
     with entries(where):
         if not isinstance(entry, dict):
             raise ValueError("it is no object")

@@ -57,7 +57,7 @@ class LandmarkDataset:
     """A set of labelled faces or bodies, not read yet.
 
     Attributes:
-        title: its name, for people.
+        title: its human-readable name.
         skeleton: of its labels.
         measure: how it is measured: "nme" for faces, "pckh" for MPII, "oks" for COCO.
         norm: what its papers divide errors of faces by.
@@ -131,7 +131,7 @@ def _of_file(labels: Path, folder: Path) -> LandmarkDataset:
 
 
 def _wflw(labels: Path, folder: Path) -> LandmarkDataset:
-    images = _beside(labels, folder, ["WFLW_images"])
+    images = _beside(labels, folder, ["WFLW_images", "images"])
     return LandmarkDataset("WFLW", WFLW_98, "nme", "inter-ocular", labels, images, lambda: read_wflw(labels, images))
 
 
@@ -180,8 +180,9 @@ def _json(labels: Path, folder: Path) -> LandmarkDataset:
         )
     if "annotations" not in content:
         raise DatasetError(f"{labels} holds neither faces (num_points) nor COCO keypoints (annotations): give another")
-    images = _beside(labels, folder, [labels.stem, labels.stem.rpartition("_")[2]])
-    skeleton = _of_coco(content)
+    part = labels.stem.rpartition("_")[2]
+    images = _beside(labels, folder, [labels.stem, part, f"images/{part}", "images"])
+    skeleton = _of_coco(content, labels)
     return LandmarkDataset("COCO", skeleton, "oks", "box", labels, images, lambda: read_coco(labels, images, skeleton))
 
 
@@ -194,6 +195,9 @@ def _lapa(folder: Path) -> LandmarkDataset:
 
 
 def _w300(folder: Path) -> LandmarkDataset:
+    # A folder above the set's own would mix training and test.
+    inner = sorted(each for each in folder.iterdir() if each.is_dir())
+    folder = next((each for each in (folder, *inner) if has_usual_test(each)), folder)
     usual = has_usual_test(folder)
     title = "300-W, full test" if usual else "300-W"
     return LandmarkDataset(
@@ -215,8 +219,21 @@ def _with_points(count: object, labels: Path) -> Skeleton:
     raise DatasetError(f"{labels}: no layout of a face has num_points {count!r}: it is one of 19, 29, 68, 98, 106")
 
 
-def _of_coco(content: dict[str, Any]) -> Skeleton:
-    """CrowdPose's has 14 keypoints; what is wrong in the file is told by who reads it."""
+def _of_coco(content: dict[str, Any], labels: Path) -> Skeleton:
+    """CrowdPose's has 14 keypoints; the reader reports what is wrong in the file.
+
+    Raises:
+        DatasetError: these are faces.
+    """
     categories = content.get("categories") or [{}]
-    counts = {len(each.get("keypoints", ())) for each in categories if isinstance(each, dict)}
+    named = {len(each.get("keypoints") or ()) for each in categories if isinstance(each, dict)}
+    entries = content["annotations"] if isinstance(content["annotations"], list) else []
+    found = next((each["keypoints"] for each in entries if isinstance(each, dict) and each.get("keypoints")), ())
+    counts = {*named, len(found) // 3 if isinstance(found, list) else 0}
+    for skeleton in (W300_68, WFLW_98, LAPA_106, COFW_29, AFLW_19):
+        if skeleton.num_keypoints in counts:
+            raise DatasetError(
+                f"{labels} labels {skeleton.num_keypoints} landmarks of faces in COCO's layout, which is not read: "
+                "give the own files of the set they are from, or a .json file of faces (docs/training.md)"
+            )
     return CROWDPOSE_14 if CROWDPOSE_14.num_keypoints in counts else COCO_17

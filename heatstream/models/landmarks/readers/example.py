@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.errors import DatasetError
+from heatstream.pictures import read_picture
 
 __all__ = ["LandmarkAnnotation", "make_annotation", "tight_box"]
 
@@ -46,10 +46,8 @@ class LandmarkAnnotation:
         if not isinstance(self.picture, Path):
             return self.picture
         # The labels belong to the stored pixels: a camera's note on how to turn them must not be followed.
-        photo = cv2.imread(str(self.picture), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-        if photo is None:
-            raise DatasetError(f"{self.picture} is missing or no picture: get the photographs of the set again")
-        return np.asarray(photo, np.uint8)
+        photo, _ = read_picture(self.picture, upright=False, error=DatasetError)
+        return photo
 
 
 def make_annotation(

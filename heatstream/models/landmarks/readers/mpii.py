@@ -55,7 +55,7 @@ def read_mpii(annotations: Path, images: Path, heads: Path | None = None) -> lis
             for number, (entry, length) in enumerate(zip(content, lengths, strict=True), 1)
         ]
     if not examples:
-        raise DatasetError(f"{annotations} lists nobody: give another file")
+        raise DatasetError(f"{annotations} lists no person: give another file")
     return examples
 
 

@@ -43,7 +43,7 @@ def read_mpii_release(file: Path, images: Path) -> list[LandmarkAnnotation]:
                 found = _example(path, person, f"{where}, person {index}")
                 examples += [] if found is None else [found]
     if not examples:
-        raise DatasetError(f"{file} labels nobody: give the file that MPII's owners publish")
+        raise DatasetError(f"{file} labels no person: give the file that MPII's owners publish")
     return examples
 
 

@@ -1,4 +1,4 @@
-"""Reading files so that whatever is wrong with one is told with its name and line."""
+"""Reading files; an error names the file and the line."""
 
 from __future__ import annotations
 

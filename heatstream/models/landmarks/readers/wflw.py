@@ -24,6 +24,9 @@ FLAGS = slice(BOX.stop, BOX.stop + len(ATTRIBUTES))
 def read_wflw(annotations: Path, images: Path) -> list[LandmarkAnnotation]:
     """Every face of a list; faces whose flag is set belong to the subset of that name.
 
+    The set's own lists of a subset (``list_98pt_test_blur.txt``) hold neither boxes nor flags: their boxes are those
+    around the points.
+
     Args:
         annotations: a line holds 98 points, the detector's box, six flags and the photo's name.
         images: the folder ``WFLW_images``.
@@ -34,6 +37,11 @@ def read_wflw(annotations: Path, images: Path) -> list[LandmarkAnnotation]:
     examples = []
     for where, line in numbered_lines(annotations):
         fields = line.split(maxsplit=FLAGS.stop)
+        if len(fields) == COORDINATES + 1:
+            points = numbers(fields[:-1], where).reshape(-1, 2)
+            box = np.concatenate([points.min(axis=0), points.max(axis=0)])
+            examples.append(make_annotation(images / fields[-1], points, box, where=where))
+            continue
         if len(fields) != FLAGS.stop + 1:
             raise DatasetError(f"{where}: {len(fields)} fields, expected {FLAGS.stop + 1}: correct the file")
         values = numbers(fields[:-1], where)

@@ -77,7 +77,7 @@ def test_mpii_takes_its_lengths_from_the_heads(tmp_path: Path) -> None:
         ),
         (lambda c: c[1].update(joints=None), r"valid.json, line 1, entry 2: \(\) joints"),
         (lambda c: c.__setitem__(1, None), r"valid.json, line 1, entry 2: it is no object"),
-        (lambda c: c.clear(), r"valid.json lists nobody"),
+        (lambda c: c.clear(), r"valid.json lists no person"),
         (lambda c: c[1].update(image=7), r"valid.json, line 1, entry 2: the photo's name is 7"),
         (lambda c: c[1].update(image="gone.jpg"), r"valid.json, line 1, entry 2: the photo .*gone.jpg does not exist"),
     ],

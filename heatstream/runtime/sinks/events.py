@@ -1,0 +1,56 @@
+"""Events as JSON Lines, and as clips: what people do in zones, over lines and in postures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from heatstream.results import Result
+from heatstream.runtime.sinks.clips import ClipRecorder
+from heatstream.runtime.sinks.output_file import OutputFile
+from heatstream.runtime.zones import Zones
+
+__all__ = ["EventsSink"]
+
+
+class EventsSink:
+    """One line of JSON per event, as :meth:`heatstream.Event.to_json` gives it, at the moment it happens.
+
+    Args:
+        path: the file, which is replaced, or a pipe or ``-``; see :class:`OutputFile`.
+        zones: what to watch.
+        clips: writes the seconds before events as videos; none are when left out. It is closed with the sink.
+
+    Raises:
+        SinkError: it cannot be written.
+    """
+
+    def __init__(self, path: Path, zones: Zones, clips: ClipRecorder | None = None) -> None:
+        self._file = OutputFile(path)
+        self._zones = zones
+        self._clips = clips
+
+    def write(self, result: Result) -> None:
+        """Watch one frame's people.
+
+        Raises:
+            SinkError: the disk is full or gone, or the pipe's reader is.
+            UnknownNameError: the people's skeleton has no joint of a name that the zones give.
+        """
+        events = self._zones(result)
+        for event in events:
+            self._file.append(event.to_json().encode() + b"\n")
+        if self._clips is not None:
+            self._clips.add(result, events)
+
+    def close(self) -> Path | None:
+        """Close the file, and wait for the last clip.
+
+        Raises:
+            SinkError: lines or clips did not reach the disk.
+        """
+        try:
+            if self._clips is not None:
+                self._clips.close()
+        finally:
+            path = self._file.close()
+        return path

@@ -1,0 +1,71 @@
+"""The search of missing joints against the rule written out: every pixel for every person."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from heatstream.kernels.reference import refine
+from heatstream.kernels.reference.refine import find_missing
+from heatstream.kernels.synthetic import make_scene
+
+FloatArray = NDArray[np.float32]
+
+
+def exhaustive(
+    heatmaps: FloatArray, tags: FloatArray, missing: NDArray[np.bool_], mean_tags: FloatArray
+) -> NDArray[np.intp]:
+    found = np.zeros(missing.shape, np.intp)
+    for person, joint in np.argwhere(missing):
+        difference = tags[joint].reshape(heatmaps[joint].size, -1) - mean_tags[person]
+        if difference.shape[1] == 1:
+            distance = np.abs(difference[:, 0])
+        else:
+            distance = np.zeros(len(difference), np.float32)
+            for plane in (difference * difference).T:
+                distance += plane
+            distance = np.sqrt(distance)
+        found[person, joint] = (heatmaps[joint].reshape(-1) - np.rint(distance)).argmax()
+    return found
+
+
+def random_case(rng: np.random.Generator) -> tuple[FloatArray, FloatArray, NDArray[np.bool_], FloatArray]:
+    """Maps of any size with ties, plateaus and halves, and people with equal tags or tags that are nowhere."""
+    joints, tag_size, people = (int(rng.integers(1, limit)) for limit in (4, 4, 12))
+    height, width = (int(side) for side in rng.integers(1, rng.choice([3, 20, 60]), 2))
+    heatmaps = rng.normal(0, 0.05, (joints, height, width))
+    heatmaps = [heatmaps, np.round(heatmaps * 20) / 20, np.maximum(heatmaps - 0.1, 0)][rng.integers(3)]
+    heatmaps = np.where(rng.random(heatmaps.shape) < 0.02, rng.random(heatmaps.shape), heatmaps)
+    spread = rng.choice([0.1, 1, 3, 100])
+    tags = rng.normal(0, spread, (joints, height, width, tag_size))
+    halves = np.broadcast_to(tags[:, :1, :1], tags.shape).copy()
+    halves[:, height // 2 :] += rng.choice([0.5, 1, 2, 7])
+    tags = [tags, np.round(2 * tags) / 2, halves][rng.integers(3)]
+    mean_tags = rng.normal(0, spread, (people, tag_size))
+    mean_tags = [mean_tags, np.round(2 * mean_tags) / 2, np.broadcast_to(mean_tags[:1], mean_tags.shape)][
+        rng.integers(3)
+    ]
+    missing = rng.random((people, joints)) < rng.choice([0.2, 0.6, 1])
+    return heatmaps.astype(np.float32), tags.astype(np.float32), missing, mean_tags.astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "limits", [{}, {"FEW": 0, "FEW_PX": 0, "SAMPLES": 1, "AT_ONCE": 256}], ids=["", "small limits"]
+)
+def test_the_search_equals_the_exhaustive_one(monkeypatch: pytest.MonkeyPatch, limits: dict[str, int]) -> None:
+    for name, value in limits.items():
+        monkeypatch.setattr(refine, name, value)
+    rng = np.random.default_rng(0)
+    for case in range(150):
+        arrays = random_case(rng)
+        np.testing.assert_array_equal(find_missing(*arrays), exhaustive(*arrays), err_msg=f"case {case}")
+
+
+@pytest.mark.parametrize("hidden_tags", [True, False])
+def test_of_a_crowd_too(hidden_tags: bool) -> None:
+    rng = np.random.default_rng(3)
+    scene = make_scene(rng, 12, joints=3, size=(131, 250), hidden=0.5, hidden_tags=hidden_tags)
+    mean_tags = rng.permutation(12)[:, None].astype(np.float32) * 2 + np.zeros(2, np.float32)
+    arrays = scene.heatmaps, scene.tags, ~scene.present, mean_tags
+    np.testing.assert_array_equal(find_missing(*arrays), exhaustive(*arrays))
