@@ -61,6 +61,8 @@ def read_zones(path: Path) -> tuple[tuple[Rule, ...], tuple[float, float] | None
         raise InputError(f"{path} cannot be read ({error.strerror}): give the TOML file of zones and lines") from None
     except (toml.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not TOML: {error}") from None
+    except (ValueError, RecursionError):  # Python's limits, which the readers of TOML let through
+        raise InputError(f"{path} has a number of thousands of digits, or lists hundreds deep: shorten it") from None
     try:
         file = _File.model_validate(table)
     except ValidationError as error:
