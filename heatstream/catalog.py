@@ -87,6 +87,7 @@ class CatalogEntry:
 
 
 OURS = "in the package, trained by us"
+ON_MOVENET = "in the package, on MoveNet's trunk, trained by us"
 SWAHR_CHECKPOINTS = "official SWAHR or HigherHRNet checkpoints"
 H3R_CHECKPOINTS = "official H3R checkpoints"
 RECIPE = "your own: there is a recipe"
@@ -116,7 +117,7 @@ CATALOG: Mapping[str, CatalogEntry] = MappingProxyType(
                 description="the default: on a pose-pretrained MobileNetV2, for CPUs and small boards",
                 skeleton="coco-17",
                 input_size=(256, 256),
-                weights=OURS,
+                weights=ON_MOVENET,
                 parameters=4_843_944,
                 licence="Apache-2.0",
                 bundled=True,
@@ -134,7 +135,7 @@ CATALOG: Mapping[str, CatalogEntry] = MappingProxyType(
                 description="the same on a narrower trunk, for the smallest boards",
                 skeleton="coco-17",
                 input_size=(256, 256),
-                weights=OURS,
+                weights=ON_MOVENET,
                 parameters=2_387_231,
                 licence="Apache-2.0",
                 bundled=True,
