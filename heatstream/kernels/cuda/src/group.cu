@@ -283,7 +283,7 @@ __device__ inline int write_single(int written, const float* scores, const float
     return written;
 }
 
-extern "C" __global__ void __launch_bounds__(WARP, 1)  // one warp of a multiprocessor: no register is spilled
+extern "C" __global__ void __launch_bounds__(WARP, 1)  // one block a multiprocessor will do: registers are not spilled
     group(const int* counts, const float* scores, const float* tags, const int* order, double tag_threshold,
           int use_detection_score, float person_threshold, int* people, unsigned char* members, float* mean_tags,
           float* person_scores, Key* best) {
