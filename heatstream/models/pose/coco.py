@@ -109,13 +109,19 @@ def _read_json(path: Path) -> Entry:
     for key in ("images", "annotations"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise DatasetError(f"{path} is not COCO keypoint JSON (it has no list {key!r}): export it again")
-    with malformed(path):
-        lists = {key: content.get(key) or () for key in ("images", "annotations", "categories")}
-        return {key: [_without_nulls(entry) for entry in entries] for key, entries in lists.items()}
+    lists: Entry = {}
+    for word, key in (("image", "images"), ("annotation", "annotations"), ("category", "categories")):
+        lists[key] = []
+        for place, entry in enumerate(content.get(key) or (), 1):
+            with malformed(path, f"{word} {place}: "):
+                lists[key].append(_without_nulls(entry))
+    return lists
 
 
-def _without_nulls(entry: Mapping[str, Any]) -> Entry:
+def _without_nulls(entry: Any) -> Entry:
     """An entry in which null is nothing, and ids that are written as texts are numbers."""
+    if not isinstance(entry, dict):
+        raise ValueError("it is no object")
     present = {key: value for key, value in entry.items() if value is not None}
     for key in ("id", "image_id", "category_id"):
         value = present.get(key)

@@ -69,7 +69,8 @@ class LandmarkSettings:
     def __post_init__(self) -> None:
         if not isinstance(self.topk, int) or self.topk < 1:
             raise InputError(f"topk must be a whole number from 1, got {self.topk!r}")
-        if not isinstance(self.face_threshold, Real) or not 0 <= self.face_threshold <= 1:
+        threshold: object = self.face_threshold
+        if not isinstance(threshold, Real) or not 0 <= float(threshold) <= 1:
             raise InputError(f"face_threshold must be 0..1, got {self.face_threshold!r}")
 
 

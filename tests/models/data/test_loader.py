@@ -76,7 +76,7 @@ def test_the_global_generator_is_left_alone(training_set: TrainingSet) -> None:
 def test_a_bad_photo_reaches_the_caller_in_one_line(tmp_path: Path, workers: int) -> None:
     training_set = random_set(tmp_path)
     (tmp_path / "photos" / "4.png").write_text("no picture")
-    with pytest.raises(DatasetError, match=r"4\.png is not an image") as error:
+    with pytest.raises(DatasetError, match=r"4\.png is not a picture that OpenCV can read") as error:
         _batches(training_set, workers=workers)
     assert "\n" not in str(error.value)
 

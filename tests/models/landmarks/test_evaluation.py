@@ -115,7 +115,7 @@ def test_a_damaged_photo_ends_it_with_its_name(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_text("no picture")
     points = face(0).points
     example = make_annotation(tmp_path / "a.jpg", points, tight_box(points), where="a.json, entry 1")
-    with pytest.raises(DatasetError, match=r"a.jpg is missing or no picture"):
+    with pytest.raises(DatasetError, match=r"a\.jpg is not a picture that OpenCV can read"):
         evaluate_landmarks(lambda frame, boxes: points[None], [example], W300_68)
 
 

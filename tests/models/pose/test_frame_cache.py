@@ -68,10 +68,10 @@ def _larger(photo: ImageAnnotation) -> ImageAnnotation:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (_missing, r"missing\.png could not be read"),
-        (_truncated, r"2\.png is not an image"),
-        (_empty, r"2\.png is not an image"),
-        (_text, r"2\.png is not an image"),
+        (_missing, r"missing\.png cannot be read: No such file"),
+        (_truncated, r"2\.png is not a picture that OpenCV can read"),
+        (_empty, r"2\.png is empty: copy it again"),
+        (_text, r"2\.png is not a picture that OpenCV can read"),
         (_larger, r"2\.png is 20x12 px and its JSON says 40x24"),
     ],
 )

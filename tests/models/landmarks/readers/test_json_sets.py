@@ -119,7 +119,10 @@ def test_coco_people_come_one_by_one(tmp_path: Path) -> None:
             r"a keypoint or the box of .*annotation .* is not a",
         ),
         (lambda c: c["annotations"][1]["keypoints"].pop(), r"labels.json: line 1, annotation 1 of image 1 has 50 "),
-        (lambda c: c["annotations"].__setitem__(1, 5), r"labels.json is not COCO .*line 1, annotation 2: "),
+        (
+            lambda c: c["annotations"].__setitem__(1, 5),
+            r"labels.json is not COCO .*line 1, annotation 2: it is no object",
+        ),
         (lambda c: c["images"][0].pop("id"), r"labels.json is not COCO .*line 1, image 1: the key 'id' is missing"),
         (lambda c: c["images"][0].pop("height"), r"labels.json is not COCO .*1.png: the key 'height'"),
         (lambda c: c["images"][0].update(file_name="no.png"), r"labels.json, no.png: the photo .* does not exist"),

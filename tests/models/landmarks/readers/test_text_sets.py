@@ -177,5 +177,5 @@ def test_a_folder_that_is_not_lapa_is_refused(tmp_path: Path) -> None:
 def test_a_photo_that_is_no_picture_is_refused(tmp_path: Path) -> None:
     (example,) = read_lapa(lapa(tmp_path))
     write(tmp_path / "images" / "7.jpg", "no picture")
-    with pytest.raises(DatasetError, match=r"7.jpg is missing or no picture"):
+    with pytest.raises(DatasetError, match=r"7\.jpg is not a picture that OpenCV can read"):
         example.read()
