@@ -32,6 +32,8 @@ USUAL_PIXELS = 256 * 256
 """Of an input whose size is free."""
 
 CONSTANTS = frozenset({"Constant", "Shape", "Range"})
+OF_WEIGHTS = frozenset({"Cast", "DequantizeLinear", "Identity"})
+"""What stands between weights that are kept in a smaller type and the convolution; it leaves their shape."""
 ELEMENTWISE = frozenset(
     {
         *("Abs", "Add", "BatchNormalization", "Cast", "Ceil", "Clip", "DequantizeLinear", "Div", "Erf", "Exp", "Floor"),
@@ -126,6 +128,12 @@ def check_graph(path: Path) -> None:
                 f"{path} holds the operator {name}, which no network of heatstream has: export it again with "
                 "`heatstream export`"
             )
+        if node.kind in OF_WEIGHTS and node.inputs and node.outputs:
+            weights = graph.tensors.get(node.inputs[0])
+            # Those of a convolution alone: the few numbers of a resize would be other ones afterwards.
+            if weights is not None and len(weights.dims) == 4:
+                graph.tensors[node.outputs[0]] = weights
+                continue
         size, work = _grown(node, graph.tensors, sizes, graph.pixels)
         products += work
         if not size.elements <= MOST_ELEMENTS or not products <= MOST_PRODUCTS:

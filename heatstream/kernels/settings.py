@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal, get_args
 
 from heatstream import skeletons
@@ -72,8 +73,9 @@ class DecodeSettings:
         for name in ("detection_threshold", "tag_threshold", "person_threshold"):
             value = getattr(self, name)
             # With the sign a comparison would notice it in; NaN compares with nothing.
-            if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST_THRESHOLD:
+            if isinstance(value, bool) or not isinstance(value, Real) or not abs(value) <= LARGEST_THRESHOLD:
                 raise InputError(f"{name} must be a number up to {LARGEST_THRESHOLD:g}, got {_shown(value)}")
+            object.__setattr__(self, name, float(value))  # of NumPy's numbers too, which no JSON takes
         for name in ("use_detection_score", "refine"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{name} must be true or false, got {_shown(getattr(self, name))}")

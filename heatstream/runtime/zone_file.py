@@ -15,6 +15,8 @@ from heatstream.runtime.zone_rules import DEFAULT_SECONDS, Line, PostureRule, Ru
 
 __all__ = ["read_zones"]
 
+BEYOND_LIMITS = "has a number of thousands of digits, or lists hundreds deep: shorten it"
+
 Point = tuple[float, float]
 
 
@@ -57,10 +59,13 @@ def read_zones(path: Path) -> tuple[tuple[Rule, ...], tuple[float, float] | None
     toml: Any = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     try:
         table = toml.loads(path.read_text(encoding="utf-8"))
+        repr(table)  # of a long number that was written in hexadecimal, no message could be made
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}): give the TOML file of zones and lines") from None
     except (toml.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not TOML: {error}") from None
+    except (ValueError, RecursionError):  # Python's limits, which the readers of TOML let through
+        raise InputError(f"{path} {BEYOND_LIMITS}") from None
     try:
         file = _File.model_validate(table)
     except ValidationError as error:

@@ -32,16 +32,20 @@ def demo_module(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType
 
 @dataclass
 class FakeWindow:
-    """A window that somebody closes after a while."""
+    """A window that somebody closes after it has looked at the keyboard so often."""
 
     draw: Draw
     frames_to_see: int
     seen: int = 0
     closed: bool = False
+    paused: bool = False
 
     def write(self, result: Result) -> None:
         picture = self.draw(result)
         assert picture.shape == result.frame.shape
+        self.look()
+
+    def look(self) -> None:
         self.seen += 1
         self.closed = self.seen >= self.frames_to_see
 
@@ -153,6 +157,8 @@ def test_an_exported_file_alone_is_enough_to_run(heatstream: Command, clip: Path
     assert heatstream("run", clip, "-m", model, "--no-window", "--frames", "2").code == 0
 
 
+# The little network sees spots all over the photograph, and the decode says so.
+@pytest.mark.filterwarnings("ignore:more than 30 people may be in view:RuntimeWarning")
 @pytest.mark.usefixtures("demo_module")
 def test_the_demo_leaves_a_video_a_picture_and_a_table(heatstream: Command, tmp_path: Path) -> None:
     pytest.importorskip("skimage", reason="scikit-image comes with the extra demo")

@@ -77,7 +77,7 @@ class Ingredients:
         for _ in range(2000):
             writer.write(frame)
         writer.release()
-        return cls(clip, write_slow_model(folder / "slow.onnx", 1500), write_model(folder / "quick.onnx"))
+        return cls(clip, write_slow_model(folder / "slow.onnx", 40), write_model(folder / "quick.onnx"))
 
 
 def leave_stream(way: str, model: Path, clip: Path) -> str:

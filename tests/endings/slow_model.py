@@ -10,7 +10,7 @@ from onnx import helper, numpy_helper
 
 from tests.demo.conftest import write_model
 
-SIDE = 256
+CHANNELS = 64
 
 
 def write_slow_model(path: Path, rounds: int) -> Path:
@@ -18,20 +18,16 @@ def write_slow_model(path: Path, rounds: int) -> Path:
 
     Args:
         path: the file.
-        rounds: how often a matrix of 256 x 256 is multiplied with another; 1000 take about a second.
+        rounds: convolutions of 64 channels at the size of the frame; at most 50, or no engine would open the file.
     """
     model = onnx.load(str(write_model(path)))
     graph = model.graph
-    graph.initializer.extend(
-        [
-            numpy_helper.from_array(np.eye(SIDE, dtype=np.float32), "matrix"),
-        ]
-    )
-    # It starts from what depends on the frame, or it would be worked out once and for all.
+    for name, channels in (("widening", 3), ("round", CHANNELS)):
+        weights = np.zeros((CHANNELS, channels, 3, 3), np.float32)
+        graph.initializer.append(numpy_helper.from_array(weights, name))
     first = [
-        helper.make_node("ReduceMean", ["images"], ["mean"], keepdims=0),
-        helper.make_node("Mul", ["matrix", "mean"], ["round_0"]),
-        *(helper.make_node("MatMul", [f"round_{n}", "matrix"], [f"round_{n + 1}"]) for n in range(rounds)),
+        helper.make_node("Conv", ["images", "widening"], ["round_0"], pads=[1] * 4),
+        *(helper.make_node("Conv", [f"round_{n}", "round"], [f"round_{n + 1}"], pads=[1] * 4) for n in range(rounds)),
         helper.make_node("ReduceMean", [f"round_{rounds}"], ["something"], keepdims=0),
         helper.make_node("Mul", ["something", "zero"], ["nothing"]),
         helper.make_node("Add", ["images", "nothing"], ["images_later"]),

@@ -148,6 +148,9 @@ def test_a_file_is_read_and_scaled_to_the_frames(tmp_path: Path) -> None:
     [
         ("[[zone]", "zones.toml is not TOML"),
         ("", "nothing to watch"),
+        pytest.param(f"frame = [1, {'9' * 5000}]", "thousands of digits", id="5000 digits"),
+        pytest.param(f"frame = [1, 0x{'f' * 5000}]", "thousands of digits", id="5000 hexadecimal digits"),
+        pytest.param(f"frame = {'[' * 5000}", "lists hundreds deep", id="5000 lists"),
         ("[[zone]]\nname = 'a'\npolygon = [[0, 0], [1, 1]]", "zone.0.polygon"),
         ("[[zone]]\nname = 'a'\npolygon = [[0, 0], [1, 1], [1, 0]]\ndwel = 3", "there is no key zone.0.dwel"),
         ("[[line]]\nname = 'a'\nfrom = [0, 0]", "line.0.to is missing"),

@@ -31,6 +31,8 @@ from heatstream.models.training.recipe_errors import faults, nearest
 
 __all__ = ["differences", "parse_recipe", "read_recipe", "recipe_schema", "write_recipe"]
 
+BEYOND_LIMITS = "it has a number of thousands of digits, or lists hundreds deep: write what a setting takes"
+
 FREE_KEYS = (
     *("data.root", "data.workers", "data.cache_gb"),
     *("train.out", "train.device", "train.threads"),
@@ -81,13 +83,19 @@ def parse_recipe(text: str, changes: Sequence[str] = ()) -> AnyRecipe:
         table = toml.loads(text)
     except toml.TOMLDecodeError as error:
         raise RecipeError(f"the recipe is no TOML: {error}") from None
+    except (ValueError, RecursionError):  # Python's limits, which the readers of TOML let through
+        raise RecipeError(f"the recipe is no TOML: {BEYOND_LIMITS}") from None
     for change in changes:
         _apply(table, change)
     entry = CATALOG.get(_network_name(table))
     kind = LandmarkRecipe if entry is not None and entry.task == "landmarks" else Recipe
     try:
+        text = json.dumps(table, default=str)
+    except (ValueError, RecursionError):  # a long number that was written in hexadecimal
+        raise RecipeError(f"the recipe cannot be used: {BEYOND_LIMITS}") from None
+    try:
         # As JSON: sections and lists become settings and tuples, and nothing else is converted.
-        recipe: AnyRecipe = TypeAdapter[Any](kind).validate_json(json.dumps(table, default=str))
+        recipe: AnyRecipe = TypeAdapter[Any](kind).validate_json(text)
     except ValidationError as error:
         raise RecipeError("\n".join(faults(error, kind))) from None
     if entry is not None and not recipe.model.skeleton:
@@ -188,7 +196,7 @@ def _toml_value(text: str) -> Any:
     toml = _toml_reader()
     try:
         return toml.loads(f"value = {text}")["value"]
-    except toml.TOMLDecodeError:
+    except (ValueError, RecursionError):  # no TOML, or beyond Python's limits
         return text.strip()
 
 

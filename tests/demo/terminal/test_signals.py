@@ -16,6 +16,14 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of this kind
 BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 
 
+@pytest.fixture(autouse=True)
+def as_from_a_terminal() -> Iterator[None]:
+    """Also where the tests were started with nohup, which has SIGHUP ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 def send(number: int) -> None:
     os.kill(os.getpid(), number)
 

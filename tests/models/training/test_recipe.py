@@ -152,6 +152,9 @@ def test_the_schema_for_editors_is_that_of_the_recipes() -> None:
     ("text", "words"),
     [
         ("steps = \n[model]", ["no TOML", "line 1"]),
+        pytest.param(f"steps = {'9' * 5000}", ["no TOML", "thousands of digits"], id="5000 digits"),
+        pytest.param(f"steps = 0x{'f' * 5000}", ["thousands of digits"], id="5000 hexadecimal digits"),
+        pytest.param(f"steps = {'[' * 5000}", ["no TOML", "lists hundreds deep"], id="5000 lists"),
         (RECIPE.replace("steps = 6", ""), ["train.steps", "missing"]),
         (RECIPE.replace('name = "swahr-mobile"', ""), ["model.name", "missing"]),
         (RECIPE.partition("[train]")[0], ["train", "missing"]),
