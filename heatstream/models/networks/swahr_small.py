@@ -75,11 +75,13 @@ class SwahrSmall(nn.Module):
         self.shuffle = nn.PixelShuffle(2)
         # The heatmaps start as those of the pretrained head, of the coarse look for a third, and those at 1/2 as those
         # at 1/4.
-        nn.init.zeros_(self.half_head.out.weight)
-        nn.init.zeros_(self.half_head.out.bias)
-        nn.init.zeros_(self.context_head.out.weight[: looks * num_joints])
-        nn.init.zeros_(self.context_head.out.bias)
-        nn.init.constant_(self.context_head.out.bias[num_joints : looks * num_joints], COARSE_SHARE)
+        with torch.no_grad():
+            self.half_head.out.weight.zero_()
+            self.context_head.out.weight[: looks * num_joints] = 0
+            for layer in (self.half_head.out, self.context_head.out):
+                assert layer.bias is not None
+                layer.bias.zero_()
+            self.context_head.out.bias[num_joints : looks * num_joints] = COARSE_SHARE  # type: ignore[index]
 
     def forward(self, images: Tensor, scales: bool = False) -> SwahrOutput:
         """Return the maps of a batch.
