@@ -4,7 +4,7 @@
 
     import heatstream
 
-    for result in heatstream.stream("clip.mp4", "swahr-mobile"):
+    for result in heatstream.stream("clip.mp4", "swahr-small"):
         print(result.to_json())
 
 :func:`load` makes a pipeline that finds people, and their faces if it is told to; ``pipeline(frame)`` and every item of

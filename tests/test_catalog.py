@@ -66,4 +66,4 @@ def test_bundled_weights_lie_in_the_package(monkeypatch: pytest.MonkeyPatch, tmp
 
 def test_the_default_comes_first() -> None:
     first: CatalogEntry = next(iter(CATALOG.values()))
-    assert (first.name, first.bundled) == ("swahr-mobile", True)
+    assert (first.name, first.bundled) == ("swahr-small", True)

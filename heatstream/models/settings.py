@@ -469,7 +469,7 @@ class Recipe:
 
     @model_validator(mode="after")
     def _somebody_teaches_heatmaps(self) -> Recipe:
-        if self.teacher is None and max(self.loss.heatmap_weights) == 0:
+        if self.teacher is None and not self.model.frozen and max(self.loss.heatmap_weights) == 0:
             raise ValueError("loss.heatmap_weights are both 0 and there is no [teacher]: nothing would teach heatmaps")
         return self
 

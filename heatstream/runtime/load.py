@@ -39,11 +39,11 @@ def load(
 
     ::
 
-        heatstream.load("swahr-mobile")(frame).poses
-        heatstream.load("swahr-mobile", faces="h3r-mobile-68")(frame).faces
+        heatstream.load("swahr-small")(frame).poses
+        heatstream.load("swahr-small", faces="h3r-mobile-68")(frame).faces
 
     Args:
-        model: a name that ``heatstream models`` lists, for example ``"swahr-mobile"``, or the path of a model file that
+        model: a name that ``heatstream models`` lists, for example ``"swahr-small"``, or the path of a model file that
             heatstream exported.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"`` for the second GPU, or ``"auto"`` for the best there is; the
             pipeline's ``reason`` says why that was chosen.

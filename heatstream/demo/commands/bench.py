@@ -31,7 +31,7 @@ def bench(
         list[str] | None,
         typer.Argument(
             metavar="[MODEL]...",
-            help="Names whose weights are included, or model files. swahr-mobile when left out.",
+            help="Names whose weights are included, or model files. swahr-small when left out.",
             show_default=False,
         ),
     ] = None,
@@ -116,13 +116,13 @@ def bench(
 
         heatstream bench
 
-        heatstream bench swahr-mobile --people 1,5,15,30 --plot people.png
+        heatstream bench swahr-small --people 1,5,15,30 --plot people.png
 
         heatstream bench swahr-w32.onnx --source clip.mp4 --seconds 30 --json new.json --compare old.json
 
-        heatstream bench swahr-mobile --short-side 256,384
+        heatstream bench swahr-small --short-side 256,384
 
-        heatstream bench swahr-mobile --size 256x256,384x640 --threads 4
+        heatstream bench swahr-small --size 256x256,384x640 --threads 4
     """
     from rich.console import Console
 
@@ -136,7 +136,7 @@ def bench(
     _check_outputs(json, plot, compare)
     old = None if compare is None else Record.read(compare)
     configs = _configs(
-        models or ["swahr-mobile"],
+        models or ["swahr-small"],
         sizes=size,
         short_sides=short_side,
         crowds=people,

@@ -120,9 +120,9 @@ def build(
 
     Examples:
 
-        heatstream build swahr-mobile
+        heatstream build swahr-small
 
-        heatstream build swahr-mobile --short-side 384
+        heatstream build swahr-small --short-side 384
 
         heatstream build swahr-w32.onnx --gpu sm_89,sm_120 --output engines
     """

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["demo"]
 
-MODEL = "swahr-mobile"
+MODEL = "swahr-small"
 
 
 def demo(

@@ -165,9 +165,9 @@ def evaluate(
 
     Examples:
 
-        heatstream eval swahr-mobile --data coco/val2017 --annotations coco/annotations/person_keypoints_val2017.json
+        heatstream eval swahr-small --data coco/val2017 --annotations coco/annotations/person_keypoints_val2017.json
 
-        heatstream eval swahr-mobile --data photos --annotations val.json --short-side 384 --conf 0.3
+        heatstream eval swahr-small --data photos --annotations val.json --short-side 384 --conf 0.3
 
         heatstream eval runs/mine/best.pt --data photos --annotations val.json --sheet sheet.jpg -o results.json
 

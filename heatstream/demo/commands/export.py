@@ -95,7 +95,7 @@ def export(
 
         heatstream export swahr-w32 --checkpoint pose_coco_w32.pth -o swahr-w32.onnx
 
-        heatstream export swahr-mobile -c mine.pt --size 256x448 --precision fp16 -o mine.onnx
+        heatstream export swahr-small -c mine.pt --size 256x448 --precision fp16 -o mine.onnx
 
         heatstream export swahr-w32 -c pose_coco_w32.pth --short-side 384 -o swahr-w32-any.onnx
 

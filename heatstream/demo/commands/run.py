@@ -30,7 +30,7 @@ def run(
     ],
     model: Annotated[
         str, typer.Option("--model", "-m", help="A name that `heatstream models` lists, or a model file.")
-    ] = "swahr-mobile",
+    ] = "swahr-small",
     save: Annotated[
         Path | None,
         typer.Option("--save", help="Write the annotated video (.mp4, .avi), or the best picture (.jpg, .png)."),

@@ -64,9 +64,9 @@ def _h3r(num_landmarks: int, *, width: int | None) -> nn.Module:
 
 NETWORKS: Mapping[str, Callable[[int], nn.Module]] = MappingProxyType(
     {
-        "swahr-mobile": _mobile,
         "swahr-small": partial(_small, width=1.5, looks=2),
         "swahr-tiny": partial(_small, width=1.0, looks=1),
+        "swahr-mobile": _mobile,
         "swahr-w32": partial(_hrnet, width=32),
         "swahr-w48": partial(_hrnet, width=48),
         "swahr-w48-crowdpose": partial(_hrnet, width=48),

@@ -192,6 +192,6 @@ def finished(poses: Poses, info: ModelInfo) -> Poses:
 def least_height(info: ModelInfo, confidence: float) -> float:
     """The mean height of heatmaps from which people's scores are `confidence` or more; see :func:`finished`."""
     if not info.calibration:
-        return confidence
+        return float(confidence)
     heights, probabilities = zip(*info.calibration, strict=True)
     return float(np.interp(confidence, probabilities, heights))

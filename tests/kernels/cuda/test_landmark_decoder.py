@@ -104,6 +104,7 @@ def test_a_captured_chain_serves_frames_of_different_numbers_of_faces(fake: Fake
     descriptor = cupy.asarray(describe([picture], [Geometry.fit((45, 70), (64, 64))]))
     maps = cupy.empty((3, 5, 8, 9), dtype)
     stream = cupy.cuda.Stream(non_blocking=True)
+    cupy.cuda.Device().synchronize()  # the uploads are on the default stream, which ours does not wait for
     calls.clear()
     with stream:
         stream.begin_capture()

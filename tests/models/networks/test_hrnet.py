@@ -101,7 +101,7 @@ def test_every_parameter_is_trained() -> None:
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("swahr-w23", "did you mean 'swahr-w32'"), ("yolo", "the known ones are swahr-mobile, swahr-w32")],
+    [("swahr-w23", "did you mean 'swahr-w32'"), ("yolo", "the known ones are swahr-small, swahr-tiny")],
 )
 def test_an_unknown_name_is_refused_with_the_nearest(name: str, hint: str) -> None:
     with pytest.raises(UnknownNameError, match=hint):

@@ -208,9 +208,13 @@ __device__ inline void summarize(const unsigned char* held, const float* scores,
     };
     score = pairwise_sum<NUM_JOINTS>(score_of) / NUM_JOINTS;
     float size = 0.0f;
-    for (int joint = 0; joint < NUM_JOINTS; ++joint) size += held[joint] != NOBODY;
-    int first_joint = 0;
-    while (first_joint + 1 < NUM_JOINTS && held[first_joint] == NOBODY) ++first_joint;
+    int first_joint = NUM_JOINTS - 1;
+#pragma unroll 1
+    for (int joint = NUM_JOINTS - 1; joint >= 0; --joint) {
+        if (held[joint] == NOBODY) continue;
+        size += 1.0f;
+        first_joint = joint;
+    }
     for (int t = 0; t < TAG_PLANES; ++t) {
         const float first = tag_of(first_joint, t);
         const auto offset_of = [&](int joint) { return held[joint] == NOBODY ? 0.0f : tag_of(joint, t) - first; };
@@ -279,7 +283,7 @@ __device__ inline int write_single(int written, const float* scores, const float
     return written;
 }
 
-extern "C" __global__ void __launch_bounds__(WARP)
+extern "C" __global__ void __launch_bounds__(WARP, 1)  // one block a multiprocessor will do: registers are not spilled
     group(const int* counts, const float* scores, const float* tags, const int* order, double tag_threshold,
           int use_detection_score, float person_threshold, int* people, unsigned char* members, float* mean_tags,
           float* person_scores, Key* best) {
