@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Real
 from typing import Literal, get_args
+
+import numpy as np
 
 from heatstream import skeletons
 from heatstream.errors import InputError
@@ -73,7 +74,11 @@ class DecodeSettings:
         for name in ("detection_threshold", "tag_threshold", "person_threshold"):
             value = getattr(self, name)
             # With the sign a comparison would notice it in; NaN compares with nothing.
-            if isinstance(value, bool) or not isinstance(value, Real) or not abs(float(value)) <= LARGEST_THRESHOLD:
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, int | float | np.floating)
+                or not abs(value) <= LARGEST_THRESHOLD
+            ):
                 raise InputError(f"{name} must be a number up to {LARGEST_THRESHOLD:g}, got {_shown(value)}")
             object.__setattr__(self, name, float(value))  # of NumPy's numbers too, which no JSON takes
         for name in ("use_detection_score", "refine"):

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from numbers import Real
 from types import TracebackType
 
 import numpy as np
@@ -69,8 +68,7 @@ class LandmarkSettings:
     def __post_init__(self) -> None:
         if not isinstance(self.topk, int) or self.topk < 1:
             raise InputError(f"topk must be a whole number from 1, got {self.topk!r}")
-        threshold: object = self.face_threshold
-        if not isinstance(threshold, Real) or not 0 <= float(threshold) <= 1:
+        if not isinstance(self.face_threshold, int | float | np.floating) or not 0 <= self.face_threshold <= 1:
             raise InputError(f"face_threshold must be 0..1, got {self.face_threshold!r}")
 
 
