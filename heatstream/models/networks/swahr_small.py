@@ -75,8 +75,6 @@ class SwahrSmall(nn.Module):
         self.shuffle = nn.PixelShuffle(2)
         # The heatmaps start as those of the pretrained head, of the coarse look for a third, and those at 1/2 as those
         # at 1/4.
-        assert self.half_head.out.bias is not None
-        assert self.context_head.out.bias is not None
         nn.init.zeros_(self.half_head.out.weight)
         nn.init.zeros_(self.half_head.out.bias)
         nn.init.zeros_(self.context_head.out.weight[: looks * num_joints])
