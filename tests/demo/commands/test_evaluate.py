@@ -207,7 +207,7 @@ def test_weights_that_come_with_the_package_are_exported_by_name(
     [
         (("eval", "{best}", "--network", "swahr-w32"), "best.pt holds a swahr-mobile, not a swahr-w32"),
         (("export", "swahr-w32", "-c", "{best}"), "best.pt holds a swahr-mobile, not a swahr-w32"),
-        (("eval", "{bare}"), "bare.pth does not say which network it is of: name one of swahr-mobile"),
+        (("eval", "{bare}"), "bare.pth does not say which network it is of: name one of swahr-small"),
         (("eval", "{bare}", "--network", "swahr-mobile"), "predicts|of another network|expected"),
         (("eval", "{best}", "--size", "any:100"), "try any:128"),
         (("eval", "{best}"), "has 17 keypoints, crowdpose-14 has 14: coco-17 would fit"),
