@@ -14,8 +14,6 @@ from enum import IntEnum
 from types import ModuleType
 from typing import Any
 
-import onnx
-
 from tests.fakes.tensorrt_runtime import add_runtime
 
 __all__ = ["make_tensorrt"]
@@ -151,6 +149,8 @@ def make_tensorrt(version: str, gpu: str = "Orin", *, rtx: bool = False, target:
             for value in graph.output:
                 for dim in value.type.tensor_type.shape.dim:
                     dim.Clear()
+            import onnx  # comes with the extra train
+
             inferred = onnx.shape_inference.infer_shapes(self._model, data_prop=True).graph
             for value in [*inferred.value_info, *inferred.input, *inferred.output]:
                 kind = value.type.tensor_type
@@ -208,6 +208,8 @@ def make_tensorrt(version: str, gpu: str = "Orin", *, rtx: bool = False, target:
         def parse(self, model: Any, path: str | None = None) -> bool:
             network = self._network
             try:
+                import onnx  # comes with the extra train
+
                 network._model = onnx.load_from_string(bytes(model))
             except Exception:
                 self._errors.append(ParserError("Assertion failed: Failed to parse the ONNX model.", -1, "", ""))
