@@ -7,6 +7,7 @@ nothing. What does not fit is refused before the network is touched, in one sent
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import warnings
 from collections.abc import Mapping
@@ -113,7 +114,7 @@ def weights_file(name_or_file: str | Path) -> Path:
     """The torch checkpoint that is meant: a file, or the name of a network whose weights come with the package."""
     bundled = Path(str(files("heatstream") / "weights" / f"{name_or_file}.pt"))
     named = isinstance(name_or_file, str) and Path(name_or_file).name == name_or_file
-    return bundled if named and bundled.is_file() else expanded(name_or_file)
+    return bundled if named and os.path.isfile(bundled) else expanded(name_or_file)
 
 
 def load_checkpoint(model: nn.Module, path: str | Path, *, heads: bool = True) -> LoadReport:
@@ -154,8 +155,8 @@ def load_checkpoint(model: nn.Module, path: str | Path, *, heads: bool = True) -
 def _read(path: Path) -> object:
     """The unpickled content, tensors on the CPU."""
     torch = require("torch", extra="train", purpose="reading checkpoints")
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
+    if not os.path.isfile(path):
+        what = "is a folder" if os.path.isdir(path) else "does not exist"
         raise CheckpointError(f"checkpoint {path} {what}: give the path of a .pth file")
     if path.stat().st_size == 0:
         raise CheckpointError(f"checkpoint {path} is empty: download or save it again")
