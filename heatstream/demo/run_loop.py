@@ -155,7 +155,8 @@ def _open_sinks(job: RunOptions, source: Source) -> list[Sink]:
     sinks: list[Sink] = []
     try:
         for path in job.saves:
-            sinks.append(save_sink(path, job.overlay, fps=source.fps, live=source.live))
+            film = source.files[0] if len(source.files) == 1 and not source.live else None
+            sinks.append(save_sink(path, job.overlay, fps=source.fps, live=source.live, sound=film))
         if job.jsonl is not None:
             sinks.append(JsonLinesSink(job.jsonl))
         if job.coco is not None:
