@@ -240,7 +240,10 @@ def _host_copy(frame: object) -> NDArray[np.uint8] | None:
     if isinstance(frame, np.ndarray):
         return frame.copy()
     download = getattr(frame, "get", None) or getattr(frame, "cpu", None)  # of CuPy and PyCUDA; of torch
-    return None if download is None else np.array(download(), np.uint8)
+    if download is None:
+        return None
+    pixels: NDArray[np.uint8] = np.array(download(), np.uint8)
+    return pixels
 
 
 def same_people(expected: Poses, found: Poses) -> bool:
