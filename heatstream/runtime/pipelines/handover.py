@@ -238,13 +238,9 @@ class HandoverPipeline(PosePipeline):
 def _host_copy(frame: object) -> NDArray[np.uint8] | None:
     """A frame's pixels in memory of our own, for the caller may use his again; None where we can't say how to copy."""
     if isinstance(frame, np.ndarray):
-        copy = frame.copy
-    else:
-        copy = getattr(frame, "get", None) or getattr(frame, "cpu", None)  # of CuPy and PyCUDA; of torch
-    if copy is None:
-        return None
-    pixels: NDArray[np.uint8] = np.asarray(copy(), np.uint8)
-    return pixels
+        return np.array(frame, np.uint8)
+    download = getattr(frame, "get", None) or getattr(frame, "cpu", None)  # of CuPy and PyCUDA; of torch
+    return None if download is None else np.asarray(download(), np.uint8)
 
 
 def same_people(expected: Poses, found: Poses) -> bool:
