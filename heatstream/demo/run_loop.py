@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from heatstream.demo.outputs import check_outputs
 from heatstream.demo.terminal.messages import print_message
 from heatstream.demo.terminal.run_summary import print_report
 from heatstream.demo.terminal.signals import SIGNAL_EXIT, StopSignals
 from heatstream.demo.terminal.status_line import StatusLine
-from heatstream.errors import InputError, SinkError
+from heatstream.errors import SinkError
 
 if TYPE_CHECKING:
     from heatstream.demo.drawing.overlay import Overlay
@@ -43,6 +44,7 @@ class RunOptions:
         zones: what to watch; nothing when None.
         events: JSON Lines file for what happens there.
         clips: folder for videos of the ten seconds before it; none are written when None.
+        inputs: what else is read than the source, as of :func:`heatstream.demo.outputs.check_outputs`.
     """
 
     saves: tuple[Path, ...]
@@ -56,6 +58,7 @@ class RunOptions:
     zones: Zones | None = None
     events: Path | None = None
     clips: Path | None = None
+    inputs: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -78,7 +81,7 @@ def run_job(source: Source, pipeline: PosePipeline, job: RunOptions) -> None:
     with ExitStack() as stack:
         stack.callback(pipeline.close)
         stack.callback(source.close)
-        _check_files(job.files, source)
+        check_outputs(job.files, {"the source": source.files, **job.inputs})
         status = StatusLine(_expected_frames(source, job))
         window, no_window = _open_window(job, status)
         if window is not None:
@@ -121,18 +124,6 @@ def run_job(source: Source, pipeline: PosePipeline, job: RunOptions) -> None:
                 )
     if stop.received is not None:
         raise typer.Exit(SIGNAL_EXIT + stop.received)
-
-
-def _check_files(files: Sequence[Path], source: Source) -> None:
-    """Refuse to write two results into one file, or over the source, under whatever name."""
-    from heatstream.runtime.sinks import same_place
-
-    for number, path in enumerate(files):
-        if any(same_place(path, other) for other in files[:number]):
-            raise InputError(f"{path} is named for two kinds of results: give each a file of its own")
-        for read in source.files:
-            if same_place(path, read):
-                raise InputError(f"{path} is the source itself, {read}: write the results to another file")
 
 
 def _expected_frames(source: Source, job: RunOptions) -> int | None:

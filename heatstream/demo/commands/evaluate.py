@@ -207,7 +207,12 @@ def evaluate(
                 print_message("no error curve is drawn, which needs matplotlib: pip install 'heatstream[plot]'")
             elif ced is None:
                 ced = Path(f"{info.name}-ced.png") if output is None else output.with_name(f"{output.stem}-ced.png")
-            report = EvaluationReport(output, sheet, ced)
+            inputs = {
+                "the model": [file],
+                "the file of labels": [labelled.labels],
+                "the file of boxes": [] if boxes is None else [boxes],
+            }
+            report = EvaluationReport(output, sheet, ced, inputs=inputs)
             divisor = cast("Norm | None", norm and norm.value)
             landmarks = LandmarkPipeline(engine, flip=flip)
             measured = measure_landmarks(landmarks, labelled, norm=divisor, boxes=boxes, limit=limit or 0)
@@ -215,7 +220,8 @@ def evaluate(
             of_boxes = {"--boxes": boxes, "--norm": norm, "--ced": ced}
             _refuse(of_boxes, f"is for networks that find landmarks in boxes; {info.name} finds people")
             labels, images = _find_people(info, data, annotations)
-            report = EvaluationReport(output, sheet)
+            inputs = {"the model": [file], "the file of labels": [labels]}
+            report = EvaluationReport(output, sheet, inputs=inputs)
             settings = _changed(CpuPosePipeline(engine).settings, adjust, detection_threshold)
             if confidence is not None:
                 settings = surer(info, settings, confidence)
