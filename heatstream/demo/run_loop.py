@@ -79,6 +79,8 @@ def run_job(source: Source, pipeline: PosePipeline, job: RunOptions) -> None:
         stack.callback(pipeline.close)
         stack.callback(source.close)
         _check_files(job.files, source)
+        if job.zones is not None:
+            job.zones.check(pipeline.info.skeleton)
         status = StatusLine(_expected_frames(source, job))
         window, no_window = _open_window(job, status)
         if window is not None:
