@@ -33,7 +33,7 @@ Some = TypeVar("Some", "Poses", "Faces")
 
 
 @dataclass(frozen=True, eq=False)
-class Pose:
+class Pose(skeletons.OfSkeleton):
     """One person.
 
     Attributes:
@@ -70,7 +70,7 @@ class Pose:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Poses:
+class Poses(skeletons.OfSkeleton):
     """The people in one frame: N of them, with the K keypoints of one skeleton. Pipelines give the surest one first.
 
     ``len(poses)`` counts them, ``for pose in poses`` goes through them, ``poses[0]`` is a :class:`Pose`, and
@@ -80,7 +80,7 @@ class Poses:
         keypoints: (N, K, 2) float32, (x, y) in px. A missing keypoint is (0, 0) with score 0.
         keypoint_scores: (N, K) float32, 0..1, 0 where the keypoint is missing.
         scores: (N,) float32, 0..1, the mean of the keypoint scores as detected (missing ones count as 0).
-        skeleton: name of the keypoint layout, one of :data:`heatstream.skeletons.SKELETONS`.
+        skeleton: name of the keypoint layout, which :func:`heatstream.skeletons.get` finds.
         ids: (N,) int64 identities across frames, -1 without tracking. May be left out.
 
     Raises:
@@ -199,7 +199,7 @@ class Poses:
 
 
 @dataclass(frozen=True, eq=False)
-class Face:
+class Face(skeletons.OfSkeleton):
     """One face, or one body that was found in a box.
 
     Attributes:
@@ -239,7 +239,7 @@ class Face:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Faces:
+class Faces(skeletons.OfSkeleton):
     """The faces of one frame: N sets of the L landmarks of one layout. Bodies in boxes are such sets too.
 
     Those of people come with the surest first, those of given boxes in the order of the boxes. They are counted, gone
@@ -253,7 +253,7 @@ class Faces:
             before it is turned about its middle.
         angles: (N,) float32, radians by which the region is turned, from x towards y: clockwise as one sees it.
         people: (N,) int64, whose face it is: index into the frame's :class:`Poses`; -1 for boxes given by hand.
-        skeleton: name of the landmark layout, one of :data:`heatstream.skeletons.SKELETONS`.
+        skeleton: name of the landmark layout, which :func:`heatstream.skeletons.get` finds.
 
     Raises:
         InputError: an array has the wrong number of dimensions, or shapes disagree.

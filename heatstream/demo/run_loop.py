@@ -82,6 +82,8 @@ def run_job(source: Source, pipeline: PosePipeline, job: RunOptions) -> None:
         stack.callback(pipeline.close)
         stack.callback(source.close)
         check_outputs(job.files, {"the source": source.files, **job.inputs})
+        if job.zones is not None:
+            job.zones.check(pipeline.info.skeleton)
         status = StatusLine(_expected_frames(source, job))
         window, no_window = _open_window(job, status)
         if window is not None:

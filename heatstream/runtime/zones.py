@@ -165,6 +165,19 @@ class Zones:
         rules, frame_size = read_zones(Path(path))
         return cls(rules, frame_size=frame_size, on_event=on_event)
 
+    def check(self, skeleton: str) -> None:
+        """Refuse what cannot be watched on people of a skeleton, before the first frame.
+
+        Raises:
+            UnknownNameError: a zone or line names a joint that it has not got, or a posture needs one.
+        """
+        nobody = Poses.empty(skeleton)
+        for rule in self.rules:
+            if isinstance(rule, PostureRule):
+                _postures(rule.posture, nobody, np.zeros(0, np.float32))
+            else:
+                _points(nobody, rule.joints)
+
     def __call__(self, result: Result) -> list[Event]:
         """What happened since the result before.
 
