@@ -88,7 +88,7 @@ def run_job(source: Source, pipeline: PosePipeline, job: RunOptions) -> None:
         window, no_window = _open_window(job, status)
         if window is not None:
             stack.callback(window.close)
-        sinks = _open_sinks(job, source)
+        sinks = _open_sinks(job, source, pipeline)
         if no_window:
             print_message(no_window)
         recorder = stack.enter_context(Recorder(sinks))
@@ -100,6 +100,8 @@ def run_job(source: Source, pipeline: PosePipeline, job: RunOptions) -> None:
             with status:
                 for latest in stop.until_signalled(results):
                     status.add(latest)
+                    if job.zones is not None:
+                        latest = replace(latest, events=tuple(job.zones(latest)))
                     recorder.write(latest)
                     if window is not None:
                         window.write(shown(latest))
@@ -151,22 +153,31 @@ def _open_window(job: RunOptions, status: StatusLine) -> tuple[WindowSink | None
         return None, f"no window: {str(error).partition(':')[0]}{hint}"
 
 
-def _open_sinks(job: RunOptions, source: Source) -> list[Sink]:
+def _open_sinks(job: RunOptions, source: Source, pipeline: PosePipeline) -> list[Sink]:
+    from heatstream.messages import header_message
     from heatstream.runtime.sinks import ClipRecorder, CocoSink, EventsSink, JsonLinesSink, save_sink
 
+    header = header_message(
+        pipeline.info,
+        source=source.name,
+        live=source.live,
+        frame_size=source.size,
+        fps=source.fps,
+        face_skeleton=pipeline.face_skeleton,
+    )
     sinks: list[Sink] = []
     try:
         for path in job.saves:
             sinks.append(save_sink(path, job.overlay, fps=source.fps, live=source.live))
         if job.jsonl is not None:
-            sinks.append(JsonLinesSink(job.jsonl))
+            sinks.append(JsonLinesSink(job.jsonl, header))
         if job.coco is not None:
             sinks.append(CocoSink(job.coco))
-        if job.zones is not None and job.events is not None:
+        if job.events is not None:
             clips = None
             if job.clips is not None:
                 clips = ClipRecorder(job.clips, job.overlay, fps=source.fps, live=source.live)
-            sinks.append(EventsSink(job.events, job.zones, clips))
+            sinks.append(EventsSink(job.events, clips))
     except SinkError:
         for sink in sinks:
             sink.close()  # without results everything is as it was

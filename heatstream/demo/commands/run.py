@@ -130,7 +130,7 @@ def run(
 
         heatstream run photos/ --no-window --coco results.json
 
-        heatstream run clip.mp4 --no-window --jsonl - | jq .people
+        heatstream run clip.mp4 --no-window --jsonl - | jq 'select(.type=="result").people'
 
         heatstream run 0 --camera-size 1280x720 --camera-fps 60 --camera-format MJPG
 

@@ -103,6 +103,11 @@ class HandoverPipeline(PosePipeline):
         return self._current.reason
 
     @property
+    def face_skeleton(self) -> str | None:
+        """As of the pipeline just now."""
+        return self._current.face_skeleton
+
+    @property
     def parallel_runs(self) -> int:
         """As of the pipeline just now."""
         return self._current.parallel_runs
