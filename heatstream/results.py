@@ -4,9 +4,9 @@
 
     Result ─┬─ poses: Poses, of which one person is a Pose
             ├─ faces: Faces, of which one face is a Face; None unless faces are looked for
-             ├─ events: Event of zones, lines and postures, where these are watched
-             ├─ timing: StageTimes
-             └─ gap: Gap, what kept a live source silent before this frame; None nearly always
+            ├─ events: Event of zones, lines and postures, where these are watched
+            ├─ timing: StageTimes
+            └─ gap: Gap, what kept a live source silent before this frame; None nearly always
 
 What leaves the process is :meth:`Result.to_dict`: :mod:`heatstream.messages` says what is in it.
 
