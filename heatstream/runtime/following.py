@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from heatstream.results import Result
+from heatstream.results import Gap, Result
 from heatstream.runtime.smoothing import Smoother, ZeroPhaseSmoother
 from heatstream.runtime.tracking import Tracker
 
 __all__ = ["follow"]
 
 
-def follow(results: Iterator[Result], *, live: bool, smooth: bool) -> Iterator[Result]:
+def follow(results: Iterator[Result | Gap], *, live: bool, smooth: bool) -> Iterator[Result | Gap]:
     """The same results, their people with ids, and smooth if that is wanted.
 
-    Pictures pass as they are: one has nothing to do with the next.
+    Pictures pass as they are: one has nothing to do with the next. So do gaps: ids live on as long as time allows.
 
     Args:
         results: of one source, in order.
@@ -31,7 +31,7 @@ def follow(results: Iterator[Result], *, live: bool, smooth: bool) -> Iterator[R
     failure = None
     try:
         for result in results:
-            if result.picture is not None:
+            if isinstance(result, Gap) or result.picture is not None:
                 yield result
                 continue
             poses = tracker(result.poses, result.capture_time)

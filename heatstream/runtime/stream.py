@@ -17,19 +17,21 @@ import time
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
 from heatstream.errors import InputError
-from heatstream.results import Result
+from heatstream.results import Gap, Result
 from heatstream.runtime.following import follow
+from heatstream.runtime.freshness import Freshness
 from heatstream.runtime.load import load
 from heatstream.runtime.memory import keep_freed_memory
 from heatstream.runtime.pipelines.base import PosePipeline
-from heatstream.runtime.sources.base import Frame, Source
+from heatstream.runtime.sources.base import Frame, Interruptible, Source
 from heatstream.runtime.threads import start_thread
 from heatstream.runtime.timing import StreamClock, StreamSummary
-from heatstream.runtime.work_queue import OrderedWorkQueue
+from heatstream.runtime.work_queue import NOTHING, Nothing, OrderedWorkQueue
 
 __all__ = ["Stream", "stream"]
 
@@ -53,6 +55,7 @@ def stream(
     workers: int | None = None,
     track: bool = True,
     smooth: bool = False,
+    budget: float | None = None,
 ) -> Stream:
     """Find people in every frame of a source, or in the newest ones if it is live.
 
@@ -67,15 +70,18 @@ def stream(
             have none.
         smooth: take the jitter out of tracked people's keypoints, see :class:`heatstream.Smoother`. Live, they lag a
             little; in files they do not, because results are kept back for a second to look ahead.
+        budget: how old a live source's frame may be when its result is given, in seconds since it was taken; older ones
+            are dropped as early as that is known, and counted by reason in :meth:`Stream.summary`.
 
     Returns:
-        An iterator of results in the order of the frames. Whatever goes wrong in any stage ends it: the results
+        An iterator of results in the order of the frames. Where a live source is silent, the iterator waits;
+        :meth:`Stream.with_gaps` says so at once. Whatever goes wrong in any stage ends it: the results
         before come first, then the error is raised, once.
 
     Raises:
         SourceError: the source cannot be opened.
-        InputError: ``frames`` or ``workers`` is not positive, the pipeline does not find people in frames, or
-            ``smooth`` is asked for without ``track``.
+        InputError: ``frames`` or ``workers`` is not positive, the pipeline does not find people in frames,
+            ``smooth`` is asked for without ``track``, or a ``budget`` for frames that have no age.
         HeatstreamError: the model cannot be loaded; see :func:`heatstream.load`.
     """
     for name, value in (("frames", frames), ("workers", workers)):
@@ -92,6 +98,12 @@ def stream(
 
         source = open_source(source)
     own = None
+    if budget is not None and not (source.live and budget > 0):
+        source.close()
+        raise InputError(
+            "a budget is a number of seconds above 0 for the age of a live source's frames; "
+            + (f"got {budget}" if source.live else f"those of {source.name} have no age")
+        )
     if not isinstance(pipeline, PosePipeline):
         try:
             pipeline = own = load(pipeline)
@@ -101,7 +113,7 @@ def stream(
     if workers is None:
         workers = 1 if source.live else pipeline.parallel_runs
     pipeline = pipeline.for_throughput() if workers > 1 else pipeline.for_stream()
-    return Stream(source, pipeline, frames=frames, workers=workers, own=own, track=track, smooth=smooth)
+    return Stream(source, pipeline, frames=frames, workers=workers, own=own, track=track, smooth=smooth, budget=budget)
 
 
 class Stream(Iterator[Result]):
@@ -123,25 +135,34 @@ class Stream(Iterator[Result]):
         own: PosePipeline | None,
         track: bool,
         smooth: bool,
+        budget: float | None,
     ) -> None:
         self.source = source
         self._own_pipeline = own
-        self._queue: OrderedWorkQueue[_Captured, Result] = OrderedWorkQueue(
-            waiting=1 if source.live else workers, in_flight=workers + 1, newest=source.live, limit=frames
+        self._freshness = freshness = Freshness(budget)
+        self._told_gap: Gap | None = None
+        self._left = frames if budget is not None else None  # results found may be too old when they are given
+        work: OrderedWorkQueue[_Captured, Result | Gap] = OrderedWorkQueue(
+            waiting=1 if source.live else workers,
+            in_flight=workers + 1,
+            newest=source.live,
+            limit=frames if budget is None else None,
+            passed_over=lambda captured: freshness.too_old(captured.frame, "stale_queued"),
         )
-        work_queue = self._queue
-        found = iter(lambda: work_queue.next(), None)
+        self._queue = work
+        found: Iterator[Result | Gap] = iter(lambda: work.next(), None)
         self._results = follow(found, live=source.live, smooth=smooth) if track else found
         self._clock = StreamClock(time.perf_counter())
         self._closed = False
         keep_freed_memory()
         # The threads know the queue and not this object, so that it can be thrown away while they run.
-        work = self._queue
-        self._threads = [start_thread("read", lambda: _read(work, source), stop=work.stop)]
+        self._stop = stop = partial(_stop, work, source)
+        self._threads = [start_thread("read", lambda: _read(work, source), stop=stop)]
         self._threads += [
-            start_thread(f"work-{number}", lambda: _work(work, pipeline), stop=work.stop) for number in range(workers)
+            start_thread(f"work-{number}", lambda: _work(work, pipeline, freshness), stop=stop)
+            for number in range(workers)
         ]
-        weakref.finalize(self, work.stop)
+        weakref.finalize(self, stop)
         _log.info("%s: started, frames at once: %d", source.name, workers)
 
     def __iter__(self) -> Stream:
@@ -153,15 +174,47 @@ class Stream(Iterator[Result]):
         Raises:
             HeatstreamError: a stage failed; see :func:`stream`.
         """
-        if self._closed:
-            raise StopIteration
-        try:
-            result = next(self._results)
-        except BaseException:
-            self.close()
-            raise
-        self._clock.add(result.timing, time.perf_counter())
-        return result
+        while isinstance(item := self._next_item(), Gap):
+            pass
+        return item
+
+    def with_gaps(self) -> Iterator[Result | Gap]:
+        """The same results, and between them what keeps a live source silent.
+
+        A :class:`heatstream.Gap` comes as soon as the silence is noticed, another one, which is ``over``, when frames
+        are back.
+
+        Raises:
+            HeatstreamError: a stage failed; see :func:`stream`.
+        """
+        while True:
+            try:
+                item = self._next_item()
+            except StopIteration:
+                return
+            yield item
+
+    def _next_item(self) -> Result | Gap:
+        while not self._closed:
+            try:
+                item = next(self._results)
+            except BaseException:
+                self.close()
+                raise
+            if isinstance(item, Gap):
+                return item
+            # A frame knows its source's latest interruption; the first result behind it is the one that tells.
+            result = self._freshness.given(item)
+            if result is not None:
+                gap = None if item.gap is self._told_gap else item.gap
+                self._told_gap = item.gap
+                if self._left is not None:
+                    self._left -= 1
+                    if self._left == 0:
+                        self.close()
+                self._clock.add(result.timing, time.perf_counter())
+                return replace(result, gap=gap)
+        raise StopIteration
 
     def __aiter__(self) -> Stream:
         return self
@@ -175,7 +228,7 @@ class Stream(Iterator[Result]):
         try:
             result = await asyncio.to_thread(next, self, None)
         except asyncio.CancelledError:
-            self._queue.stop()  # the thread that waits is let go, and closes the stream
+            self._stop()  # the thread that waits is let go, and closes the stream
             raise
         if result is None:
             raise StopAsyncIteration
@@ -183,7 +236,8 @@ class Stream(Iterator[Result]):
 
     def summary(self) -> StreamSummary:
         """What the run came to so far."""
-        return self._clock.summary(dropped=self._queue.dropped, warnings=self.source.warnings)
+        dropped = {"newer": self._queue.dropped, **self._freshness.dropped}
+        return self._clock.summary(dropped_by=dropped, warnings=self.source.warnings)
 
     def close(self) -> None:
         """Stop all stages and close the source; results not yet taken are lost. Takes at most a second.
@@ -193,7 +247,7 @@ class Stream(Iterator[Result]):
         if not self._closed:
             _log.info("%s: ended, dropped frames: %d", self.source.name, self._queue.dropped)
         self._closed = True
-        self._queue.stop()
+        self._stop()
         deadline = time.monotonic() + CLOSE_SECONDS
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -217,7 +271,13 @@ class Stream(Iterator[Result]):
         await asyncio.to_thread(self.close)
 
 
-def _read(work_queue: OrderedWorkQueue[_Captured, Result], source: Source) -> None:
+def _stop(work_queue: OrderedWorkQueue[_Captured, Result | Gap], source: Source) -> None:
+    work_queue.stop()
+    if isinstance(source, Interruptible):
+        source.interrupt()
+
+
+def _read(work_queue: OrderedWorkQueue[_Captured, Result | Gap], source: Source) -> None:
     """The reader's thread: it alone touches the source, so nothing closes it under a read."""
     failure: BaseException | None = None
     try:
@@ -226,6 +286,11 @@ def _read(work_queue: OrderedWorkQueue[_Captured, Result], source: Source) -> No
             start = time.perf_counter()
             frame = next(frames, None)
             ready = time.perf_counter()
+            if isinstance(frame, Gap):
+                work_queue.notice(frame)
+                continue
+            if frame is not None and source.live and frame.capture_monotonic is None:
+                frame = replace(frame, capture_monotonic=ready, arrival=ready, capture_clock="arrival")
             if frame is None or not work_queue.put(_Captured(frame, ready - start, ready)):
                 break
     except BaseException as error:  # every error reaches the consumer
@@ -237,13 +302,15 @@ def _read(work_queue: OrderedWorkQueue[_Captured, Result], source: Source) -> No
     work_queue.end(failure)
 
 
-def _work(work_queue: OrderedWorkQueue[_Captured, Result], pipeline: PosePipeline) -> None:
+def _work(work_queue: OrderedWorkQueue[_Captured, Result | Gap], pipeline: PosePipeline, freshness: Freshness) -> None:
     """A worker's thread."""
     while (job := work_queue.take()) is not None:
         number, captured, dropped = job
-        outcome: Result | BaseException
+        outcome: Result | BaseException | Nothing
         try:
-            outcome = _find_people(captured, dropped, pipeline)
+            outcome = _find_people(captured, dropped + freshness.total, pipeline)
+            if freshness.too_old(captured.frame, "stale_found"):
+                outcome = NOTHING
         except BaseException as error:  # every error reaches the consumer
             outcome = error
         work_queue.deliver(number, outcome)
@@ -251,15 +318,23 @@ def _work(work_queue: OrderedWorkQueue[_Captured, Result], pipeline: PosePipelin
 
 def _find_people(captured: _Captured, dropped: int, pipeline: PosePipeline) -> Result:
     frame = captured.frame
+    begun = time.perf_counter()
     result = pipeline(frame.image)
-    latency = time.perf_counter() - captured.ready
+    found = time.perf_counter()
+    ages = {}
+    if frame.capture_monotonic is not None and frame.arrival is not None:
+        moments = {"arrived": frame.arrival, "read": captured.ready, "begun": begun, "found": found}
+        ages = {stage: moment - frame.capture_monotonic for stage, moment in moments.items()}
     return replace(
         result,
-        timing=replace(result.timing, capture=captured.capture_seconds, latency=latency),
+        timing=replace(result.timing, capture=captured.capture_seconds, latency=found - captured.ready, ages=ages),
         frame=frame.image,
         frame_index=frame.index,
         capture_time=frame.capture_time,
         dropped=dropped,
         picture=frame.picture,
         image_id=frame.image_id,
+        capture_monotonic=frame.capture_monotonic,
+        capture_clock=frame.capture_clock,
+        gap=frame.gap,
     )

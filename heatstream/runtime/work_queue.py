@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
-__all__ = ["OrderedWorkQueue"]
+__all__ = ["NOTHING", "Nothing", "OrderedWorkQueue"]
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -27,6 +28,20 @@ class _End:
 END = _End()
 
 
+class Nothing:
+    """What a worker delivers of a job that came to nothing, which the consumer never sees."""
+
+
+NOTHING = Nothing()
+
+
+class _Notice(Generic[Result]):
+    """Stands between jobs, then between results, and is neither."""
+
+    def __init__(self, value: Result) -> None:
+        self.value = value
+
+
 class OrderedWorkQueue(Generic[Job, Result]):
     """Jobs in, results out in the same order.
 
@@ -34,15 +49,25 @@ class OrderedWorkQueue(Generic[Job, Result]):
         waiting: how many jobs may wait for a worker.
         in_flight: how many jobs may be with the workers or done and not yet given out.
         newest: when the queue is full, drop the oldest waiting job rather than make the reader wait.
-        limit: how many jobs to take in all; no limit when None.
+        limit: how many results to give in all; no limit when None.
+        passed_over: whether a job that a worker would take is not worth it any more; such jobs leave no result.
     """
 
-    def __init__(self, *, waiting: int, in_flight: int, newest: bool, limit: int | None) -> None:
+    def __init__(
+        self,
+        *,
+        waiting: int,
+        in_flight: int,
+        newest: bool,
+        limit: int | None,
+        passed_over: Callable[[Job], bool] = lambda job: False,
+    ) -> None:
+        self._passed_over = passed_over
         self._capacity = waiting
         self._newest = newest
         self._limit = limit
-        self._jobs: queue.SimpleQueue[Job | _End] = queue.SimpleQueue()
-        self._results: queue.SimpleQueue[Result | BaseException | _End] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Job | _Notice[Result] | _End] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[Result | BaseException | _Notice[Result] | _End] = queue.SimpleQueue()
         # One token for each job that may still be put, and for each that may still be taken.
         self._room: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._turns: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -52,19 +77,20 @@ class OrderedWorkQueue(Generic[Job, Result]):
             self._turns.put(None)
         self._put = 0
         self._dropped = 0
+        self._untaken = 0
         self._ended = False  # nothing more will be put
         self._end_error: BaseException | None = None
         self._taking = threading.Lock()
         self._taken = 0
         self._delivering = threading.Lock()
-        self._done: dict[int, Result | BaseException] = {}
+        self._done: dict[int, Result | BaseException | Nothing | _Notice[Result]] = {}
         self._given = 0
         self._stopped = False
         self._over = False
 
     @property
     def dropped(self) -> int:
-        """How many jobs were dropped so far."""
+        """How many jobs were dropped so far because a newer one was there."""
         return self._dropped
 
     def put(self, job: Job) -> bool:
@@ -79,6 +105,11 @@ class OrderedWorkQueue(Generic[Job, Result]):
         self._jobs.put(job)
         return True
 
+    def notice(self, value: Result) -> None:
+        """Reader: tell the consumer something, once it has the results of all jobs put so far."""
+        self._put += 1
+        self._jobs.put(_Notice(value))
+
     def end(self, error: BaseException | None = None) -> None:
         """Reader: nothing more will come; an error is given to the consumer after the last result."""
         with self._delivering:
@@ -91,8 +122,19 @@ class OrderedWorkQueue(Generic[Job, Result]):
         """Worker: the next job with its number and how many were dropped so far; None when there is no more."""
         self._turns.get()
         with self._taking:
-            job = END if self._stopped or self._full() else self._jobs.get()
-            self._room.put(None)
+            while True:
+                job = END if self._stopped or self._full() else self._jobs.get()
+                if isinstance(job, _Notice):
+                    with self._delivering:
+                        self._done[self._taken] = job
+                        self._taken += 1
+                        self._one_more()
+                        self._give_out()
+                    continue
+                self._room.put(None)
+                if isinstance(job, _End) or not self._passed_over(job):
+                    break
+                self._untaken += 1
             if isinstance(job, _End) or self._stopped or self._full():
                 self._jobs.put(END)  # the next worker finds the same
                 self._turns.put(None)
@@ -101,10 +143,12 @@ class OrderedWorkQueue(Generic[Job, Result]):
             self._taken += 1
             return number, job, self._dropped
 
-    def deliver(self, number: int, result: Result | BaseException) -> None:
+    def deliver(self, number: int, result: Result | BaseException | Nothing) -> None:
         """Worker: the result of a job, or why there is none; an error ends the taking of further jobs."""
         with self._delivering:
             self._done[number] = result
+            if isinstance(result, Nothing):
+                self._one_more()
             if isinstance(result, BaseException):
                 self._limit = self._taken
                 self._jobs.put(END)  # wakes a worker that waits for a job
@@ -126,6 +170,8 @@ class OrderedWorkQueue(Generic[Job, Result]):
             if self._end_error is not None and not self._full():
                 raise self._end_error
             return None
+        if isinstance(result, _Notice):
+            return result.value
         self._turns.put(None)
         if isinstance(result, BaseException):
             raise result
@@ -141,15 +187,25 @@ class OrderedWorkQueue(Generic[Job, Result]):
 
     def _drop_oldest(self) -> None:
         """Make room for the newest job."""
+        notices = []
         while self._jobs.qsize() >= self._capacity:
             try:
                 job = self._jobs.get_nowait()
             except queue.Empty:  # a worker was faster
-                return
+                break
             if isinstance(job, _End):
                 self._jobs.put(END)
-                return
-            self._dropped += 1
+                break
+            if isinstance(job, _Notice):
+                notices.append(job)
+            else:
+                self._dropped += 1
+        for notice in notices:
+            self._jobs.put(notice)
+
+    def _one_more(self) -> None:
+        """One of the jobs taken gives no result."""
+        self._limit = None if self._limit is None else self._limit + 1
 
     def _full(self) -> bool:
         return self._limit is not None and self._taken >= self._limit
@@ -159,8 +215,10 @@ class OrderedWorkQueue(Generic[Job, Result]):
         while self._given in self._done:
             result = self._done.pop(self._given)
             self._given += 1
-            if not self._stopped:
+            if isinstance(result, Nothing):
+                self._turns.put(None)
+            elif not self._stopped:
                 self._results.put(result)
-        no_more = self._full() or (self._ended and self._put - self._dropped == self._taken)
+        no_more = self._full() or (self._ended and self._put - self._dropped - self._untaken == self._taken)
         if no_more and self._given == self._taken:
             self._results.put(END)
