@@ -381,6 +381,8 @@ class Result:
         dropped: how many frames of the stream were dropped before this one, since its start.
         picture: file name of a stream's picture; None for frames of a video or camera.
         image_id: of COCO results, the picture's; None where the frame index is.
+        source: of a stream of several sources which one it is, from 0 in their order; None where there is one. Frame
+            index, capture time, dropped frames and people's ids are counted within each source.
     """
 
     poses: Poses
@@ -392,6 +394,7 @@ class Result:
     dropped: int = 0
     picture: str | None = None
     image_id: int | None = None
+    source: int | None = None
 
     def __repr__(self) -> str:
         faces = "" if self.faces is None else f"{self.faces}, "
@@ -400,10 +403,12 @@ class Result:
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON: ``picture`` (if it is one), ``frame_index``, ``capture_time``, ``skeleton`` and ``people``.
 
+        Of a stream of several sources ``source`` comes first.
         Where faces are looked for, ``face_skeleton`` and ``faces`` follow; a face's ``person`` counts the entries of
         ``people`` from 0.
         """
-        entries: dict[str, Any] = {} if self.picture is None else {"picture": self.picture}
+        entries: dict[str, Any] = {} if self.source is None else {"source": self.source}
+        entries |= {} if self.picture is None else {"picture": self.picture}
         entries |= {"frame_index": self.frame_index, "capture_time": round(self.capture_time, 6)}
         entries |= self.poses.to_dict()
         if self.faces is not None:
