@@ -4,7 +4,8 @@
 
     Result ─┬─ poses: Poses, of which one person is a Pose
             ├─ faces: Faces, of which one face is a Face; None unless faces are looked for
-            └─ timing: StageTimes
+            ├─ timing: StageTimes
+            └─ gap: Gap, what kept a live source silent before this frame; None nearly always
 
 All coordinates are (x, y) in pixels of the source image, float32. Pixel centres lie at +0.5, so that the image reaches
 from (0, 0) to (width, height).
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from heatstream import skeletons
 from heatstream.errors import InputError, UnknownNameError
 
-__all__ = ["Face", "Faces", "Pose", "Poses", "Result", "StageTimes"]
+__all__ = ["Face", "Faces", "Gap", "Pose", "Poses", "Result", "StageTimes"]
 
 Chosen: TypeAlias = "slice | NDArray[np.bool_] | NDArray[np.integer] | Sequence[int] | Sequence[bool]"
 """Some of several: a slice, a mask, or indices."""
@@ -353,17 +354,40 @@ class StageTimes:
         latency: from the moment the frame was there to the moment its result was, waiting included.
         capture: reading and decompressing it; for live sources also the wait for it. 0 outside of a stream.
         per_face: ``"faces"`` divided by the heads that were looked at; None where there was none.
+        ages: how old the frame was, in seconds since it was taken, after each stage of a stream: ``"arrived"`` at this
+            machine, ``"read"`` and decompressed, ``"begun"`` by a worker, ``"found"`` when its people were known and
+            ``"given"`` to the caller. Empty for files, whose frames have no age.
     """
 
     stages: Mapping[str, float]
     latency: float
     capture: float = 0.0
     per_face: float | None = None
+    ages: Mapping[str, float] = field(default_factory=dict)
 
     def named(self) -> dict[str, float]:
         """All of them by name, in the order of the frame's way."""
         per_face = {} if self.per_face is None else {"per face": self.per_face}
-        return {"capture": self.capture, **self.stages, **per_face, "latency": self.latency}
+        age = {"age": self.ages["given"]} if "given" in self.ages else {}
+        return {"capture": self.capture, **self.stages, **per_face, "latency": self.latency, **age}
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A live source gave no frames for a while.
+
+    Attributes:
+        seconds: since its last frame, or since it was opened where there was none: so far, or in all once it is over.
+        reason: ``"stalled"``: nothing came any more; ``"ended"``: the connection or device went away; ``"garbage"``:
+            what came was no picture; ``"absent"``: it was not there when the stream began.
+        over: whether frames are back.
+        source: of a stream of several sources which one, as in :class:`Result`; None where there is one.
+    """
+
+    seconds: float
+    reason: str
+    over: bool
+    source: int | None = None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -377,10 +401,15 @@ class Result:
         frame: (H, W, 3) uint8, BGR, the frame itself; (0, 0, 3) for a frame in a GPU's memory.
         frame_index: number of the frame in its stream, from 0; dropped frames leave gaps.
         capture_time: when a stream's frame was taken, in seconds: since the epoch for live sources, since the start of
-            the clip for files.
+            the clip for files. Setting the system's clock does not move it while frames flow.
+        capture_monotonic: the same moment in seconds of ``time.perf_counter()``, which nobody sets; None for files.
+        capture_clock: who said so: ``"driver"``, the camera's driver; ``"sender"``, a network camera's own clock, by
+            RTCP; ``"stream"``, the stream's time stamps, laid against the fastest arrivals; ``"arrival"``, when it
+            reached this machine; ``"file"``. See docs/cameras.md.
         dropped: how many frames of the stream were dropped before this one, since its start.
         picture: file name of a stream's picture; None for frames of a video or camera.
         image_id: of COCO results, the picture's; None where the frame index is.
+        gap: what kept the source silent between the result before and this one; None nearly always.
         source: of a stream of several sources which one it is, from 0 in their order; None where there is one. Frame
             index, capture time, dropped frames and people's ids are counted within each source.
     """
@@ -394,6 +423,9 @@ class Result:
     dropped: int = 0
     picture: str | None = None
     image_id: int | None = None
+    capture_monotonic: float | None = None
+    capture_clock: str = "file"
+    gap: Gap | None = None
     source: int | None = None
 
     def __repr__(self) -> str:

@@ -30,11 +30,10 @@ class SourceHealth:
         frames: read so far.
         fps: frames read per second, over the last five seconds.
         results: given so far.
-        dropped: frames dropped, by reason: ``"newer"`` because a newer one was there before their turn came,
-            ``"late"`` because they had become older than the budget.
+        dropped: frames dropped, by the reasons of :class:`heatstream.StreamSummary`.
         age: seconds since its latest frame came; None before the first.
-        gaps: interruptions so far.
-        reconnects: how often it was opened again.
+        gaps: how often its frames stopped coming.
+        returns: how often they came back.
         error: what it ended with; empty unless it failed.
     """
 
@@ -46,7 +45,7 @@ class SourceHealth:
     dropped: Mapping[str, int]
     age: float | None
     gaps: int
-    reconnects: int
+    returns: int
     error: str
 
 
@@ -59,8 +58,8 @@ class Health:
         results: given so far, of all sources.
         fps: results per second, over the last five seconds.
         dropped: as of :class:`SourceHealth`, of all sources.
-        ages: how old results were when they were given, from the moment their frame had been read; None without
-            results.
+        ages: how old results were when they were given, in seconds since their frame was taken; None without any from
+            live sources, for files have no age.
         waited: how long the frames of several sources waited for each other, so as to go through the network together;
             None where they do not.
     """

@@ -17,8 +17,8 @@ import logging
 import time
 import weakref
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -27,19 +27,20 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from heatstream.errors import InputError
-from heatstream.results import Result
+from heatstream.results import Gap, Result
 from heatstream.runtime.arrangement import Arrangement, fastest_arrangement
 from heatstream.runtime.batch_window import ASLEEP_SECONDS, BatchWindow
 from heatstream.runtime.following import Follower
+from heatstream.runtime.freshness import Freshness
 from heatstream.runtime.health import Health, RecentRate, SourceHealth, SourceState, stats_of
 from heatstream.runtime.load import load
 from heatstream.runtime.memory import keep_freed_memory
 from heatstream.runtime.pipelines.base import PosePipeline
-from heatstream.runtime.sources.base import Frame, Source
+from heatstream.runtime.sources.base import Frame, Interruptible, Source
 from heatstream.runtime.sources.open import open_sources
 from heatstream.runtime.threads import start_thread
 from heatstream.runtime.timing import StreamClock, StreamSummary
-from heatstream.runtime.work_queue import LaneKind, OrderedWorkQueue, Taken
+from heatstream.runtime.work_queue import NOTHING, LaneKind, Nothing, OrderedWorkQueue, Taken
 
 __all__ = ["Mode", "Stream", "stream"]
 
@@ -61,12 +62,32 @@ class _Captured:
     frame: Frame
     capture_seconds: float
     ready: float  # time.perf_counter() when it had been read
+    lane: _Lane
 
 
-@dataclass(frozen=True, eq=False)
-class _Found:
-    result: Result
-    ready: float  # as of the frame
+@dataclass(eq=False)
+class _Lane:
+    """What is known of one source; its reader, the workers and the consumer each write parts of their own.
+
+    Attributes:
+        source: itself.
+        freshness: judges its frames' ages, and counts those that were too old.
+        follower: gives its people ids; None where nobody is tracked, and behind the last result.
+        arrived: its frames.
+        results: how many were given.
+        gaps: how often its frames stopped coming.
+        returns: how often they came back.
+        told_gap: that of the result given last.
+    """
+
+    source: Source
+    freshness: Freshness
+    follower: Follower | None
+    arrived: RecentRate = field(default_factory=RecentRate)
+    results: int = 0
+    gaps: int = 0
+    returns: int = 0
+    told_gap: Gap | None = None
 
 
 def stream(
@@ -105,17 +126,21 @@ def stream(
         mode: ``"every"`` loses no frame, and a source that nobody waits for may lag behind; ``"newest"`` drops what a
             newer frame of the same source has overtaken; ``"budget"`` drops what is older than the budget too. When
             left out, every frame of files and the newest ones of live sources.
-        budget: seconds from the moment that a frame has been read to its turn, at most; for the mode of that name.
+        budget: how old a live source's frame may be when its result is given, in seconds since it was taken; older ones
+            are dropped as early as that is known, and counted by reason in :meth:`Stream.summary`. It is the mode of
+            that name.
 
     Returns:
-        An iterator of results, in the order of the frames within each source. Whatever goes wrong in any stage ends it:
+        An iterator of results, in the order of the frames within each source. Where a live source is silent, the
+        iterator waits; :meth:`Stream.with_gaps` says so at once. Whatever goes wrong in any stage ends it:
         the results before come first, then the error is raised, once. A source that fails among several ends alone; its
         error is raised when the others have ended too, and :meth:`Stream.health` tells it before.
 
     Raises:
         SourceError: a source cannot be opened.
         InputError: ``frames``, ``workers`` or ``budget`` is not positive, ``confidence`` not from 0 to 1, there is no
-            such mode, the pipeline does not find people in frames, or ``smooth`` is asked for without ``track``.
+            such mode, the pipeline does not find people in frames, ``smooth`` is asked for without ``track``, or a
+            ``budget`` for frames that have no age.
         HeatstreamError: the model cannot be loaded; see :func:`heatstream.load`.
     """
     for name, value in (("frames", frames), ("workers", workers)):
@@ -125,8 +150,6 @@ def stream(
         raise InputError("smoothing needs to know who is who: leave track on, or smooth off")
     if not 0 <= confidence <= 1:
         raise InputError(f"confidence must be from 0 to 1, got {confidence}")
-    check_mode(mode, budget)
-    mode = "budget" if budget is not None else mode
     if not isinstance(pipeline, (PosePipeline, str, Path)):
         raise InputError(
             f"a stream takes a pipeline of heatstream.load, or the name or file of a pose model, got {pipeline!r}"
@@ -134,6 +157,10 @@ def stream(
     sources = open_sources(source)
     own = None
     try:
+        check_mode(mode, budget)
+        if budget is not None:
+            mode = "budget"
+            _check_ages(sources)
         if not isinstance(pipeline, PosePipeline):
             pipeline = own = load(pipeline)
         arrangement = _arrange(sources, pipeline, workers)
@@ -143,11 +170,11 @@ def stream(
         if own is not None:
             own.close()
         raise
-    lanes = [LaneKind(1 if _drops(each, mode) else arrangement.workers, _drops(each, mode)) for each in sources]
+    kinds = [LaneKind(1 if _drops(each, mode) else arrangement.workers, _drops(each, mode)) for each in sources]
     return Stream(
         sources,
         arrangement,
-        lanes=lanes,
+        kinds=kinds,
         frames=frames,
         own=own,
         track=track,
@@ -169,6 +196,12 @@ def check_mode(mode: str | None, budget: float | None) -> None:
         raise InputError("the mode budget and a budget in seconds belong together: mode='budget', budget=0.1")
     if budget is not None and not 0 < budget < float("inf"):
         raise InputError(f"a budget is a positive number of seconds, got {budget}")
+
+
+def _check_ages(sources: Sequence[Source]) -> None:
+    for source in sources:
+        if not source.live:
+            raise InputError(f"a budget is for the age of live sources' frames, and those of {source.name} have no age")
 
 
 def _drops(source: Source, mode: Mode | None) -> bool:
@@ -203,7 +236,7 @@ class Stream(Iterator[Result]):
         sources: Sequence[Source],
         arrangement: Arrangement,
         *,
-        lanes: Sequence[LaneKind],
+        kinds: Sequence[LaneKind],
         frames: int | None,
         own: PosePipeline | None,
         track: bool,
@@ -214,35 +247,39 @@ class Stream(Iterator[Result]):
         self.sources = tuple(sources)
         self._own_pipeline = own
         workers, batch = arrangement.workers, arrangement.batch
-        self._window = BatchWindow(len(sources)) if batch > 1 else None
-        self._queue: OrderedWorkQueue[_Captured, _Found] = OrderedWorkQueue(
-            lanes,
+        self._lanes = lanes = [
+            _Lane(each, Freshness(budget), Follower(live=each.live, smooth=smooth) if track else None)
+            for each in sources
+        ]
+        self._left = frames if budget is not None else None  # results found may be too old when they are given
+        self._window = window = BatchWindow(len(sources)) if batch > 1 else None
+        self._queue: OrderedWorkQueue[_Captured, Result | Gap] = OrderedWorkQueue(
+            kinds,
             in_flight=(workers + 1) * batch,
-            limit=frames,
+            limit=frames if budget is None else None,
             most=batch,
-            window=self._window,
-            passed_over=None if budget is None else partial(_too_old, budget),
+            window=window,
+            passed_over=lambda captured: captured.lane.freshness.too_old(captured.frame, "stale_queued"),
         )
-        self._counters = _Counters(len(sources))
-        followers = [Follower(live=each.live, smooth=smooth) if track else None for each in sources]
-        self._results = _given(self._queue, followers, self._counters, confidence)
+        self._results = _followed(self._queue, lanes)
+        self._confidence = confidence
         self._clock = StreamClock(time.perf_counter())
+        self._given = RecentRate()
+        self._ages: deque[float] = deque(maxlen=REMEMBERED_AGES)
         self._closed = False
         keep_freed_memory()
         # The threads know the queue and not this object, so that it can be thrown away while they run.
-        work, arrivals, window = self._queue, self._counters.arrived, self._window
+        work = self._queue
+        self._stop = stop = partial(_stop, work, sources)
         self._threads = [
-            start_thread(f"read-{lane}", partial(_read, work, lane, source, arrivals[lane]), stop=work.stop)
-            for lane, source in enumerate(sources)
+            start_thread(f"read-{number}", partial(_read, work, number, lane), stop=stop)
+            for number, lane in enumerate(lanes)
         ]
-        several = len(sources) > 1
         self._threads += [
-            start_thread(
-                f"work-{number}", lambda: _work(work, arrangement.pipeline, window, several=several), stop=work.stop
-            )
+            start_thread(f"work-{number}", partial(_work, work, arrangement.pipeline, window), stop=stop)
             for number in range(workers)
         ]
-        weakref.finalize(self, work.stop)
+        weakref.finalize(self, stop)
         _log.info("%s: started, %s", ", ".join(each.name for each in sources), arrangement)
 
     def __iter__(self) -> Stream:
@@ -254,15 +291,57 @@ class Stream(Iterator[Result]):
         Raises:
             HeatstreamError: a stage failed; see :func:`stream`.
         """
-        if self._closed:
-            raise StopIteration
-        try:
-            result = next(self._results)
-        except BaseException:
-            self.close()
-            raise
-        self._clock.add(result.timing, time.perf_counter())
-        return result
+        while isinstance(item := self._next_item(), Gap):
+            pass
+        return item
+
+    def with_gaps(self) -> Iterator[Result | Gap]:
+        """The same results, and between them what keeps a live source silent.
+
+        A :class:`heatstream.Gap` comes as soon as the silence is noticed, another one, which is ``over``, when frames
+        are back.
+
+        Raises:
+            HeatstreamError: a stage failed; see :func:`stream`.
+        """
+        while True:
+            try:
+                item = self._next_item()
+            except StopIteration:
+                return
+            yield item
+
+    def _next_item(self) -> Result | Gap:
+        while not self._closed:
+            try:
+                number, item = next(self._results)
+            except BaseException:
+                self.close()
+                raise
+            several, lane = len(self.sources) > 1, self._lanes[number]
+            if isinstance(item, Gap):
+                return replace(item, source=number) if several else item
+            result = lane.freshness.given(item)
+            if result is not None:
+                return self._give(replace(result, source=number if several else None), lane)
+        raise StopIteration
+
+    def _give(self, result: Result, lane: _Lane) -> Result:
+        """A result as the caller gets it, counted."""
+        now = time.perf_counter()
+        # A frame knows its source's latest interruption; the first result behind it is the one that tells.
+        gap = None if result.gap is lane.told_gap else result.gap
+        lane.told_gap = result.gap
+        lane.results += 1
+        self._given.add(now)
+        if "given" in result.timing.ages:
+            self._ages.append(result.timing.ages["given"])
+        self._clock.add(result.timing, now)
+        if self._left is not None:
+            self._left -= 1
+            if self._left == 0:
+                self.close()
+        return _surer(replace(result, gap=gap), self._confidence)
 
     def __aiter__(self) -> Stream:
         return self
@@ -276,7 +355,7 @@ class Stream(Iterator[Result]):
         try:
             result = await asyncio.to_thread(next, self, None)
         except asyncio.CancelledError:
-            self._queue.stop()  # the thread that waits is let go, and closes the stream
+            self._stop()  # the thread that waits is let go, and closes the stream
             raise
         if result is None:
             raise StopAsyncIteration
@@ -286,46 +365,49 @@ class Stream(Iterator[Result]):
         """What the run came to so far."""
         warnings = [warning for source in self.sources for warning in source.warnings]
         if len(self.sources) > 1:
-            for lane, source in enumerate(self.sources):
-                error = self._queue.counts(lane).error
+            for number, source in enumerate(self.sources):
+                error = self._queue.counts(number).error
                 warnings += [] if error is None else [f"{source.name} has ended, the others went on: {error}"]
-        return self._clock.summary(dropped=self._queue.dropped, warnings=tuple(warnings))
+        return self._clock.summary(dropped_by=self._dropped(range(len(self.sources))), warnings=tuple(warnings))
 
     def health(self) -> Health:
         """How it is doing just now; for a monitor that asks every second or so."""
         now = time.perf_counter()
-        sources = tuple(self._source_health(lane, now) for lane in range(len(self.sources)))
-        dropped: Counter[str] = Counter()
-        for source in sources:
-            dropped.update(source.dropped)
-        given = self._counters.given
         return Health(
-            sources,
-            results=given.count,
-            fps=given.rate(now),
-            dropped=dict(dropped),
-            ages=stats_of(self._counters.ages),
+            sources=tuple(self._source_health(number, now) for number in range(len(self.sources))),
+            results=self._given.count,
+            fps=self._given.rate(now),
+            dropped=self._dropped(range(len(self.sources))),
+            ages=stats_of(self._ages),
             waited=None if self._window is None else stats_of(self._window.waits),
         )
 
-    def _source_health(self, lane: int, now: float) -> SourceHealth:
-        source, counts, arrived = self.sources[lane], self._queue.counts(lane), self._counters.arrived[lane]
-        age = None if arrived.latest is None else now - arrived.latest
+    def _source_health(self, number: int, now: float) -> SourceHealth:
+        lane, counts = self._lanes[number], self._queue.counts(number)
+        latest = lane.arrived.latest
+        age = None if latest is None else now - latest
         state: SourceState = "awake" if age is not None and age <= ASLEEP_SECONDS else "asleep"
         if counts.ended:
             state = "ended" if counts.error is None else "failed"
         return SourceHealth(
-            source.name,
+            lane.source.name,
             state,
-            frames=arrived.count,
-            fps=arrived.rate(now),
-            results=self._counters.results[lane],
-            dropped={"newer": counts.replaced, "late": counts.passed_over},
+            frames=lane.arrived.count,
+            fps=lane.arrived.rate(now),
+            results=lane.results,
+            dropped=self._dropped([number]),
             age=age,
-            gaps=0,
-            reconnects=0,
+            gaps=lane.gaps,
+            returns=lane.returns,
             error="" if counts.error is None else str(counts.error),
         )
+
+    def _dropped(self, numbers: Iterable[int]) -> dict[str, int]:
+        """The dropped frames of some sources, by reason."""
+        dropped: Counter[str] = Counter(newer=0)
+        for number in numbers:
+            dropped.update({"newer": self._queue.counts(number).replaced, **self._lanes[number].freshness.dropped})
+        return dict(dropped)
 
     def close(self) -> None:
         """Stop all stages and close the source; results not yet taken are lost. Takes at most a second.
@@ -336,7 +418,7 @@ class Stream(Iterator[Result]):
             names = ", ".join(source.name for source in self.sources)
             _log.info("%s: ended, dropped frames: %d", names, self._queue.dropped)
         self._closed = True
-        self._queue.stop()
+        self._stop()
         deadline = time.monotonic() + CLOSE_SECONDS
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -360,40 +442,34 @@ class Stream(Iterator[Result]):
         await asyncio.to_thread(self.close)
 
 
-def _too_old(budget: float, captured: _Captured) -> bool:
-    return time.perf_counter() - captured.ready > budget
+def _stop(work_queue: OrderedWorkQueue[_Captured, Result | Gap], sources: Sequence[Source]) -> None:
+    work_queue.stop()
+    for source in sources:
+        if isinstance(source, Interruptible):
+            source.interrupt()
 
 
-class _Counters:
-    """What :meth:`Stream.health` reads: readers and the consumer count, each its own.
-
-    Attributes:
-        arrived: of each source its frames.
-        results: of each source how many were given.
-        given: all results.
-        ages: seconds from the moment that a frame had been read to that in which its result was given.
-    """
-
-    def __init__(self, sources: int) -> None:
-        self.arrived = [RecentRate() for _ in range(sources)]
-        self.results = [0] * sources
-        self.given = RecentRate()
-        self.ages: deque[float] = deque(maxlen=REMEMBERED_AGES)
-
-
-def _read(work_queue: OrderedWorkQueue[_Captured, _Found], lane: int, source: Source, arrived: RecentRate) -> None:
+def _read(work_queue: OrderedWorkQueue[_Captured, Result | Gap], number: int, lane: _Lane) -> None:
     """A reader's thread: it alone touches its source, so nothing closes it under a read."""
     failure: BaseException | None = None
+    source = lane.source
     try:
         frames = iter(source)
         while True:
             start = time.perf_counter()
             frame = next(frames, None)
             ready = time.perf_counter()
+            if isinstance(frame, Gap):
+                lane.gaps += not frame.over
+                lane.returns += frame.over
+                work_queue.notice(number, frame)
+                continue
             if frame is None:
                 break
-            arrived.add(ready)
-            if not work_queue.put(lane, _Captured(frame, ready - start, ready)):
+            lane.arrived.add(ready)
+            if source.live and frame.capture_monotonic is None:
+                frame = replace(frame, capture_monotonic=ready, arrival=ready, capture_clock="arrival")
+            if not work_queue.put(number, _Captured(frame, ready - start, ready, lane)):
                 break
     except BaseException as error:  # every error reaches the consumer
         failure = error
@@ -402,86 +478,91 @@ def _read(work_queue: OrderedWorkQueue[_Captured, _Found], lane: int, source: So
         source.close()
     except BaseException as error:
         failure = failure or error
-    work_queue.end(lane, failure)
+    work_queue.end(number, failure)
 
 
 def _work(
-    work_queue: OrderedWorkQueue[_Captured, _Found],
-    pipeline: PosePipeline,
-    window: BatchWindow | None,
-    *,
-    several: bool,
+    work_queue: OrderedWorkQueue[_Captured, Result | Gap], pipeline: PosePipeline, window: BatchWindow | None
 ) -> None:
     """A worker's thread."""
     while jobs := work_queue.take():
-        start = time.perf_counter()
-        outcomes: Sequence[_Found | BaseException]
+        begun = time.perf_counter()
+        outcomes: Sequence[Result | BaseException | Nothing]
         try:
-            outcomes = _find_people(jobs, pipeline, several=several)
+            outcomes = _find_people(jobs, pipeline)
         except BaseException as error:  # every error reaches the consumer
             outcomes = [error] * len(jobs)
         if window is not None:
-            window.worked(time.perf_counter() - start)
+            window.worked(time.perf_counter() - begun)
         for job, outcome in zip(jobs, outcomes, strict=True):
             work_queue.deliver(job.lane, job.number, outcome)
 
 
-def _find_people(jobs: Sequence[Taken[_Captured]], pipeline: PosePipeline, *, several: bool) -> list[_Found]:
+def _find_people(jobs: Sequence[Taken[_Captured]], pipeline: PosePipeline) -> list[Result | Nothing]:
+    """The results of frames that were taken together; nothing of those that have become too old meanwhile."""
+    begun = time.perf_counter()
     images = [job.job.frame.image for job in jobs]
     results = [pipeline(images[0])] if len(jobs) == 1 else pipeline.batch(images)
-    now = time.perf_counter()
-    found = []
+    found = time.perf_counter()
+    outcomes: list[Result | Nothing] = []
     for job, result in zip(jobs, results, strict=True):
-        captured, frame = job.job, job.job.frame
-        times = replace(result.timing, capture=captured.capture_seconds, latency=now - captured.ready)
-        result = replace(
-            result,
-            timing=times,
-            frame=frame.image,
-            frame_index=frame.index,
-            capture_time=frame.capture_time,
-            dropped=job.dropped,
-            picture=frame.picture,
-            image_id=frame.image_id,
-            source=job.lane if several else None,
+        captured, frame, freshness = job.job, job.job.frame, job.job.lane.freshness
+        dropped = job.dropped + freshness.total
+        if freshness.too_old(frame, "stale_found"):
+            outcomes.append(NOTHING)
+            continue
+        ages = {}
+        if frame.capture_monotonic is not None and frame.arrival is not None:
+            moments = {"arrived": frame.arrival, "read": captured.ready, "begun": begun, "found": found}
+            ages = {stage: moment - frame.capture_monotonic for stage, moment in moments.items()}
+        latency = found - captured.ready
+        outcomes.append(
+            replace(
+                result,
+                timing=replace(result.timing, capture=captured.capture_seconds, latency=latency, ages=ages),
+                frame=frame.image,
+                frame_index=frame.index,
+                capture_time=frame.capture_time,
+                dropped=dropped,
+                picture=frame.picture,
+                image_id=frame.image_id,
+                capture_monotonic=frame.capture_monotonic,
+                capture_clock=frame.capture_clock,
+                gap=frame.gap,
+            )
         )
-        found.append(_Found(result, captured.ready))
-    return found
+    return outcomes
 
 
-def _given(
-    work_queue: OrderedWorkQueue[_Captured, _Found],
-    followers: Sequence[Follower | None],
-    counters: _Counters,
-    confidence: float,
-) -> Iterator[Result]:
-    """The results for the consumer, on the consumer's thread: their people with ids, those of low scores left out."""
-
-    def ready(lane: int, results: Sequence[Result]) -> Iterator[Result]:
-        for result in results:
-            counters.results[lane] += 1
-            yield _surer(result, confidence) if confidence > 0 else result
-
+def _followed(
+    work_queue: OrderedWorkQueue[_Captured, Result | Gap], lanes: Sequence[_Lane]
+) -> Iterator[tuple[int, Result | Gap]]:
+    """What the queue gives, with the number of its source, people with ids; on the consumer's thread."""
     failure = None
-    following = dict(enumerate(followers))
     try:
-        while (item := work_queue.next()) is not None:
-            lane, found = item
-            follower = following[lane]
-            if found is None:  # the end of a source; what its smoothing kept back comes at once
-                following[lane] = None
-                yield from ready(lane, [] if follower is None else follower.finish())
-                continue
-            now = time.perf_counter()
-            counters.given.add(now)
-            counters.ages.append(now - found.ready)
-            yield from ready(lane, [found.result] if follower is None else follower.add(found.result))
+        while (entry := work_queue.next()) is not None:
+            number, item = entry
+            follower = lanes[number].follower
+            if item is None:  # the end of a source; what its smoothing kept back comes at once
+                yield from _finished(number, lanes[number])
+            elif follower is None or isinstance(item, Gap):  # ids live on as long as time allows
+                yield number, item
+            else:
+                for result in follower.add(item):
+                    yield number, result
     except Exception as error:  # results that are kept back come first
         failure = error
-    for lane, follower in following.items():
-        yield from ready(lane, [] if follower is None else follower.finish())
+    for number, lane in enumerate(lanes):
+        yield from _finished(number, lane)
     if failure is not None:
         raise failure
+
+
+def _finished(number: int, lane: _Lane) -> Iterator[tuple[int, Result]]:
+    """What a source's follower has kept back; once."""
+    follower, lane.follower = lane.follower, None
+    for result in [] if follower is None else follower.finish():
+        yield number, result
 
 
 def _surer(result: Result, confidence: float) -> Result:

@@ -90,13 +90,11 @@ class LaneCounts:
 
     Attributes:
         replaced: jobs that were dropped because a newer one came.
-        passed_over: jobs that were dropped because they were not worth it any more.
         ended: whether its reader has ended.
         error: why, if it was an error.
     """
 
     replaced: int
-    passed_over: int
     ended: bool
     error: BaseException | None
 
@@ -135,7 +133,7 @@ class OrderedWorkQueue(Generic[Job, Result]):
     Args:
         lanes: how each is filled.
         in_flight: how many jobs may be with the workers or done and not yet given out.
-        limit: how many results to give in all; no limit when None.
+        limit: how many jobs to take in all; no limit when None.
         most: how many jobs a worker takes at once.
         window: how long a worker waits for more of them; not at all when None.
         passed_over: whether a job that waits is not worth working on any more; such jobs leave no result.
@@ -177,7 +175,7 @@ class OrderedWorkQueue(Generic[Job, Result]):
     def counts(self, lane: int) -> LaneCounts:
         """What went through a lane so far. Anyone, at any moment."""
         own = self._lanes[lane]
-        return LaneCounts(own.replaced, own.passed_over, own.ended, own.error)
+        return LaneCounts(own.replaced, own.ended, own.error)
 
     @property
     def dropped(self) -> int:
@@ -236,8 +234,6 @@ class OrderedWorkQueue(Generic[Job, Result]):
         own = self._lanes[lane]
         with self._delivering:
             own.done[number] = result
-            if isinstance(result, Nothing) and self._limit is not None:
-                self._limit += 1
             if isinstance(result, BaseException):
                 self._limit = self._taken
                 self._arrived.put(None)  # wakes a worker that waits for a job

@@ -217,6 +217,7 @@ def test_newest_drops_of_a_file_too() -> None:
         ({"mode": "budget"}, "belong together"),
         ({"mode": "every", "budget": 0.1}, "belong together"),
         ({"budget": 0.0}, "a positive number of seconds, got 0"),
+        ({"budget": 0.1}, "those of fake have no age"),
         ({"confidence": 1.5}, "confidence must be from 0 to 1"),
     ],
 )
