@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from heatstream.demo.outputs import check_outputs
 from heatstream.demo.terminal.messages import print_message
 from heatstream.demo.terminal.run_summary import print_report
 from heatstream.demo.terminal.signals import SIGNAL_EXIT, StopSignals
 from heatstream.demo.terminal.status_line import StatusLine
-from heatstream.errors import InputError, SinkError
+from heatstream.errors import SinkError
 
 if TYPE_CHECKING:
     from heatstream.demo.drawing.overlay import Overlay
@@ -43,6 +44,7 @@ class RunOptions:
         zones: what to watch; nothing when None.
         events: JSON Lines file for what happens there.
         clips: folder for videos of the ten seconds before it; none are written when None.
+        inputs: what else is read than the source, as of :func:`heatstream.demo.outputs.check_outputs`.
     """
 
     saves: tuple[Path, ...]
@@ -56,6 +58,7 @@ class RunOptions:
     zones: Zones | None = None
     events: Path | None = None
     clips: Path | None = None
+    inputs: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -78,12 +81,14 @@ def run_job(source: Source, pipeline: PosePipeline, job: RunOptions) -> None:
     with ExitStack() as stack:
         stack.callback(pipeline.close)
         stack.callback(source.close)
-        _check_files(job.files, source)
+        check_outputs(job.files, {"the source": source.files, **job.inputs})
+        if job.zones is not None:
+            job.zones.check(pipeline.info.skeleton)
         status = StatusLine(_expected_frames(source, job))
         window, no_window = _open_window(job, status)
         if window is not None:
             stack.callback(window.close)
-        sinks = _open_sinks(job, source)
+        sinks = _open_sinks(job, source, pipeline)
         if no_window:
             print_message(no_window)
         recorder = stack.enter_context(Recorder(sinks))
@@ -95,6 +100,8 @@ def run_job(source: Source, pipeline: PosePipeline, job: RunOptions) -> None:
             with status:
                 for latest in stop.until_signalled(results):
                     status.add(latest)
+                    if job.zones is not None:
+                        latest = replace(latest, events=tuple(job.zones(latest)))
                     recorder.write(latest)
                     if window is not None:
                         window.write(shown(latest))
@@ -123,18 +130,6 @@ def run_job(source: Source, pipeline: PosePipeline, job: RunOptions) -> None:
         raise typer.Exit(SIGNAL_EXIT + stop.received)
 
 
-def _check_files(files: Sequence[Path], source: Source) -> None:
-    """Refuse to write two results into one file, or over the source, under whatever name."""
-    from heatstream.runtime.sinks import same_place
-
-    for number, path in enumerate(files):
-        if any(same_place(path, other) for other in files[:number]):
-            raise InputError(f"{path} is named for two kinds of results: give each a file of its own")
-        for read in source.files:
-            if same_place(path, read):
-                raise InputError(f"{path} is the source itself, {read}: write the results to another file")
-
-
 def _expected_frames(source: Source, job: RunOptions) -> int | None:
     known = [count for count in (source.frame_count, job.frames) if count is not None]
     return min(known, default=None)
@@ -158,22 +153,31 @@ def _open_window(job: RunOptions, status: StatusLine) -> tuple[WindowSink | None
         return None, f"no window: {str(error).partition(':')[0]}{hint}"
 
 
-def _open_sinks(job: RunOptions, source: Source) -> list[Sink]:
+def _open_sinks(job: RunOptions, source: Source, pipeline: PosePipeline) -> list[Sink]:
+    from heatstream.messages import header_message
     from heatstream.runtime.sinks import ClipRecorder, CocoSink, EventsSink, JsonLinesSink, save_sink
 
+    header = header_message(
+        pipeline.info,
+        source=source.name,
+        live=source.live,
+        frame_size=source.size,
+        fps=source.fps,
+        face_skeleton=pipeline.face_skeleton,
+    )
     sinks: list[Sink] = []
     try:
         for path in job.saves:
             sinks.append(save_sink(path, job.overlay, fps=source.fps, live=source.live))
         if job.jsonl is not None:
-            sinks.append(JsonLinesSink(job.jsonl))
+            sinks.append(JsonLinesSink(job.jsonl, header))
         if job.coco is not None:
             sinks.append(CocoSink(job.coco))
-        if job.zones is not None and job.events is not None:
+        if job.events is not None:
             clips = None
             if job.clips is not None:
                 clips = ClipRecorder(job.clips, job.overlay, fps=source.fps, live=source.live)
-            sinks.append(EventsSink(job.events, job.zones, clips))
+            sinks.append(EventsSink(job.events, clips))
     except SinkError:
         for sink in sinks:
             sink.close()  # without results everything is as it was

@@ -130,7 +130,7 @@ def run(
 
         heatstream run photos/ --no-window --coco results.json
 
-        heatstream run clip.mp4 --no-window --jsonl - | jq .people
+        heatstream run clip.mp4 --no-window --jsonl - | jq 'select(.type=="result").people'
 
         heatstream run 0 --camera-size 1280x720 --camera-fps 60 --camera-format MJPG
 
@@ -141,6 +141,7 @@ def run(
         heatstream run clip.mp4 --device cuda --engine tensorrt
     """
     from heatstream.demo.drawing.overlay import Overlay
+    from heatstream.demo.outputs import model_files
     from heatstream.demo.run_loop import RunOptions, run_job
     from heatstream.demo.terminal.build_progress import BuildView
     from heatstream.runtime.load import load
@@ -149,6 +150,7 @@ def run(
 
     if zones is None and (events is not None or clips is not None):
         raise InputError("--events and --clips need to know what to watch: add --zones zones.toml")
+    watched = None if zones is None else Zones.read(zones)
     job = RunOptions(
         saves=() if save is None else (save,),
         jsonl=jsonl,
@@ -158,9 +160,14 @@ def run(
         frames=frames,
         overlay=Overlay(min_score=min_score, colors="person" if color_people else "side"),
         smooth=smooth,
-        zones=None if zones is None else Zones.read(zones),
+        zones=watched,
         events=Path("-") if events is None and zones is not None else events,
         clips=clips,
+        inputs={
+            "the model": model_files(model),
+            "the model of faces": model_files(face_model) if faces else (),
+            "the file of zones": () if zones is None else (zones,),
+        },
     )
     camera = CameraSettings(None if camera_size is None else _width_height(camera_size), camera_fps, camera_format)
     with BuildView() as view:

@@ -52,6 +52,11 @@ class PosePipeline(ABC):
         return self.engine.info
 
     @property
+    def face_skeleton(self) -> str | None:
+        """Name of the landmark layout of faces; None for a pipeline that finds people alone."""
+        return None
+
+    @property
     def parallel_runs(self) -> int:
         """How many calls may overlap, from different threads, and gain by it; 1 if they must not."""
         return self.engine.parallel_runs

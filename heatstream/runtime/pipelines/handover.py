@@ -103,6 +103,11 @@ class HandoverPipeline(PosePipeline):
         return self._current.reason
 
     @property
+    def face_skeleton(self) -> str | None:
+        """As of the pipeline just now."""
+        return self._current.face_skeleton
+
+    @property
     def parallel_runs(self) -> int:
         """As of the pipeline just now."""
         return self._current.parallel_runs
@@ -117,13 +122,15 @@ class HandoverPipeline(PosePipeline):
 
     def __call__(self, frame: object) -> Result:
         """Find the people in a frame; see :class:`PosePipeline`."""
-        if not self._begun and isinstance(frame, np.ndarray) and frame.ndim == 3:
-            self._start(*frame.shape[:2])
+        if not self._begun and len(getattr(frame, "shape", ())) == 3:
+            self._start(*frame.shape[:2])  # type: ignore[attr-defined]
         with self._user() as pipeline:
             result = pipeline(frame)
-        if self._comparing and isinstance(frame, np.ndarray):
-            with suppress(queue.Full):  # one frame at a time, and no frame waits for it
-                self._samples.put_nowait((frame.copy(), result.poses))
+        if self._comparing and not self._samples.full():  # one frame at a time, and no frame waits for it
+            copy = _host_copy(frame)
+            with suppress(queue.Full):
+                if copy is not None:
+                    self._samples.put_nowait((copy, result.poses))
         return result
 
     @property
@@ -249,6 +256,14 @@ class HandoverPipeline(PosePipeline):
             while self._users.get(id(running)):
                 self._idle.wait()
         old.close()
+
+
+def _host_copy(frame: object) -> NDArray[np.uint8] | None:
+    """A frame's pixels in memory of our own, for the caller may use his again; None where we can't say how to copy."""
+    if isinstance(frame, np.ndarray):
+        return np.array(frame, np.uint8)
+    download = getattr(frame, "get", None) or getattr(frame, "cpu", None)  # of CuPy and PyCUDA; of torch
+    return None if download is None else np.asarray(download(), np.uint8)
 
 
 def same_people(expected: Poses, found: Poses) -> bool:

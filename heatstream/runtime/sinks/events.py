@@ -7,36 +7,32 @@ from pathlib import Path
 from heatstream.results import Result
 from heatstream.runtime.sinks.clips import ClipRecorder
 from heatstream.runtime.sinks.output_file import OutputFile
-from heatstream.runtime.zones import Zones
 
 __all__ = ["EventsSink"]
 
 
 class EventsSink:
-    """One line of JSON per event, as :meth:`heatstream.Event.to_json` gives it, at the moment it happens.
+    """One line per event of the results, as :meth:`heatstream.Event.to_json` gives it, at the moment it happens.
 
     Args:
         path: the file, which is replaced, or a pipe or ``-``; see :class:`OutputFile`.
-        zones: what to watch.
         clips: writes the seconds before events as videos; none are when left out. It is closed with the sink.
 
     Raises:
         SinkError: it cannot be written.
     """
 
-    def __init__(self, path: Path, zones: Zones, clips: ClipRecorder | None = None) -> None:
+    def __init__(self, path: Path, clips: ClipRecorder | None = None) -> None:
         self._file = OutputFile(path)
-        self._zones = zones
         self._clips = clips
 
     def write(self, result: Result) -> None:
-        """Watch one frame's people.
+        """Write what happened in one frame.
 
         Raises:
             SinkError: the disk is full or gone, or the pipe's reader is.
-            UnknownNameError: the people's skeleton has no joint of a name that the zones give.
         """
-        events = self._zones(result)
+        events = result.events or ()
         for event in events:
             self._file.append(event.to_json().encode() + b"\n")
         if self._clips is not None:
