@@ -387,11 +387,13 @@ class Gap:
         reason: ``"stalled"``: nothing came any more; ``"ended"``: the connection or device went away; ``"garbage"``:
             what came was no picture; ``"absent"``: it was not there when the stream began.
         over: whether frames are back.
+        source: of a stream of several sources which one, as in :class:`Result`; None where there is one.
     """
 
     seconds: float
     reason: str
     over: bool
+    source: int | None = None
 
 
 @dataclass(frozen=True)
@@ -462,6 +464,8 @@ class Result:
         picture: file name of a stream's picture; None for frames of a video or camera.
         image_id: of COCO results, the picture's; None where the frame index is.
         gap: what kept the source silent between the result before and this one; None nearly always.
+        source: of a stream of several sources which one it is, from 0 in their order; None where there is one. Frame
+            index, capture time, dropped frames and people's ids are counted within each source.
         events: what happened, where :class:`heatstream.Zones` watch; None where nothing is watched.
     """
 
@@ -477,6 +481,7 @@ class Result:
     capture_monotonic: float | None = None
     capture_clock: str = "file"
     gap: Gap | None = None
+    source: int | None = None
     events: tuple[Event, ...] | None = None
 
     def __repr__(self) -> str:
@@ -487,6 +492,8 @@ class Result:
         """The message of this frame, ready for JSON; :class:`heatstream.messages.ResultMessage` says what is in it."""
         height, width = self.frame.shape[:2]
         entries: dict[str, Any] = {"type": "result"}
+        if self.source is not None:
+            entries["source"] = self.source
         if self.picture is not None:
             entries["picture"] = self.picture
         entries |= {

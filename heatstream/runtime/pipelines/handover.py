@@ -12,8 +12,8 @@ from __future__ import annotations
 import queue
 import threading
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 import numpy as np
@@ -124,21 +124,26 @@ class HandoverPipeline(PosePipeline):
         """Find the people in a frame; see :class:`PosePipeline`."""
         if not self._begun and len(getattr(frame, "shape", ())) == 3:
             self._start(*frame.shape[:2])  # type: ignore[attr-defined]
-        with self._lock:
-            pipeline = self._running
-            self._users[id(pipeline)] = self._users.get(id(pipeline), 0) + 1
-        try:
+        with self._user() as pipeline:
             result = pipeline(frame)
-        finally:
-            with self._idle:
-                self._users[id(pipeline)] -= 1
-                self._idle.notify_all()
         if self._comparing and not self._samples.full():  # one frame at a time, and no frame waits for it
             copy = _host_copy(frame)
             with suppress(queue.Full):
                 if copy is not None:
                     self._samples.put_nowait((copy, result.poses))
         return result
+
+    @property
+    def largest_batch(self) -> int:
+        """As of the pipeline just now."""
+        return self._current.largest_batch
+
+    def batch(self, frames: Sequence[object]) -> list[Result]:
+        """Find the people in several frames, one by one while two pipelines are compared; see :class:`PosePipeline`."""
+        if not self._begun or self._comparing:
+            return super().batch(frames)
+        with self._user() as pipeline:
+            return pipeline.batch(frames)
 
     def warm_up(self, height: int, width: int) -> None:
         """Make the pipeline that there is ready, and begin to build for frames of this size."""
@@ -159,6 +164,19 @@ class HandoverPipeline(PosePipeline):
             build = self._build
         if build is not None:
             build.stop()
+
+    @contextmanager
+    def _user(self) -> Iterator[PosePipeline]:
+        """The pipeline just now, which is not closed meanwhile."""
+        with self._lock:
+            pipeline = self._running
+            self._users[id(pipeline)] = self._users.get(id(pipeline), 0) + 1
+        try:
+            yield pipeline
+        finally:
+            with self._idle:
+                self._users[id(pipeline)] -= 1
+                self._idle.notify_all()
 
     def _adapted(self, adapt: Callable[[PosePipeline], PosePipeline]) -> HandoverPipeline:
         with self._lock:
