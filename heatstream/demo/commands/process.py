@@ -115,13 +115,15 @@ def process(
         max_people=max_people,
         faces=model_path(face_model).resolve() if faces else None,
     )
+    network = read_model(settings.model, short_side=short_side)
     archive = Archive(
         out,
         format=result_format,
         smooth=smooth,
+        model=network.info,
         about={
             "heatstream": __version__,
-            "model": read_model(settings.model, short_side=short_side).sha256,
+            "model": network.sha256,
             "faces": None if settings.faces is None else read_model(settings.faces).sha256,
             "short_side": short_side,
             "confidence": confidence,

@@ -25,6 +25,8 @@ from filelock import FileLock, Timeout
 
 from heatstream.errors import InputError, SinkError
 from heatstream.files import replacing, write_whole
+from heatstream.messages import header_message
+from heatstream.model_info import ModelInfo
 from heatstream.results import Result
 from heatstream.runtime.archive.checkpoint import Found, unpack
 from heatstream.runtime.archive.parquet import write_parquet
@@ -49,15 +51,17 @@ class Archive:
         folder: made if it is not there.
         format: of the results.
         smooth: whether keypoints are smoothed.
-        about: how people are found, ready for JSON; results that were found otherwise are not mixed with these.
+        model: of the network that finds people.
+        about: how they are found, ready for JSON; results that were found otherwise are not mixed with these.
 
     Raises:
         SinkError: the folder cannot be written.
         InputError: it holds results that were found otherwise.
     """
 
-    def __init__(self, folder: Path, *, format: Format, smooth: bool, about: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, *, format: Format, smooth: bool, model: ModelInfo, about: dict[str, Any]) -> None:
         self.folder = folder
+        self._model = model
         self._format, self._smooth = format, smooth
         self._unfinished = folder / UNFINISHED
         self._make(self._unfinished)
@@ -136,11 +140,13 @@ class Archive:
                 yield from found.results
 
         followed = follow(results(), live=False, smooth=self._smooth)
+        header = self._header(video, first)
         with replacing(path) as temporary:
             if self._format == "parquet":
-                write_parquet(temporary, followed)
+                write_parquet(temporary, header, followed)
             else:
                 with temporary.open("wb") as file:
+                    file.write(json.dumps(header).encode() + b"\n")
                     file.writelines(result.to_json().encode() + b"\n" for result in followed)
         self.forget(video)
         return frames, tuple(warnings)
@@ -165,6 +171,17 @@ class Archive:
             return None
         write_whole(path, json.dumps(failures, indent=2, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
         return path
+
+    def _header(self, video: Video, found: Found) -> dict[str, Any]:
+        first = found.results[0]
+        return header_message(
+            self._model,
+            source=str(video.path),
+            live=False,
+            frame_size=(first.frame.shape[0], first.frame.shape[1]),
+            fps=found.fps,
+            face_skeleton=None if first.faces is None else first.faces.skeleton,
+        )
 
     def _found(self, segment: Segment) -> Found:
         path = self._checkpoint(segment)
