@@ -30,7 +30,7 @@ endef
 test: $(VENV)/installed-test
 	$(STYLE)
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 	$(MAKE) --no-print-directory test-lowest
 
 # Older versions of libraries warn of what newer versions of others do; only here that is no error.

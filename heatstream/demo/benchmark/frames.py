@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,8 @@ class Endless:
             while True:
                 self._open = open_source(self._feed.source)
                 for frame in self._open:
-                    yield frame.image
+                    if isinstance(frame, Frame):
+                        yield frame.image
                 self._open.close()
 
 
@@ -131,7 +132,8 @@ def open_feed(source: str | None) -> FrameFeed:
         return _own_feed()
     opened = open_source(source)
     try:
-        frames = tuple(frame.image for frame, _ in zip(opened, range(KEPT_FRAMES), strict=False))
+        pictures = (frame.image for frame in opened if isinstance(frame, Frame))
+        frames = tuple(islice(pictures, KEPT_FRAMES))
         live, name = opened.live, opened.name
     finally:
         opened.close()

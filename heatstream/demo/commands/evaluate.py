@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from heatstream import skeletons
 from heatstream.demo.terminal.messages import print_message
 from heatstream.errors import InputError
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate"]
 
-CHECKPOINTS = (".pt", ".pth", ".ckpt", ".tar")
-"""Suffixes of torch checkpoints; every other file is taken for a model file."""
+CHECKPOINTS = (".pt", ".pth", ".ckpt", ".tar", ".safetensors", ".pdparams")
+"""Suffixes of checkpoints; every other file is taken for a model file."""
 
 
 class AdjustChoice(str, Enum):
@@ -251,7 +252,7 @@ def _find_set(info: ModelInfo, data: Path, annotations: Path | None) -> Landmark
     """The set of faces or bodies in the folder, of the model's skeleton."""
     from heatstream.models.landmarks.readers import detect_dataset
 
-    labelled = detect_dataset(data, annotations)
+    labelled = detect_dataset(data, annotations, skeleton=skeletons.get(info.skeleton))
     skeleton = labelled.skeleton
     if skeleton.name != info.skeleton:
         raise InputError(
@@ -269,7 +270,7 @@ def _find_people(info: ModelInfo, data: Path, annotations: Path | None) -> tuple
         return labels, inner if os.path.isdir(inner) else data
     from heatstream.models.landmarks.readers import detect_dataset
 
-    labelled = detect_dataset(data)
+    labelled = detect_dataset(data, skeleton=skeletons.get(info.skeleton))
     if labelled.measure != "oks":
         raise InputError(
             f"{info.name} finds people, {labelled.labels} labels {labelled.skeleton.name} in boxes "
