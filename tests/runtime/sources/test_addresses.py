@@ -135,7 +135,7 @@ def test_no_secret_of_the_addresses_is_written(
             source = open_source(text)
         except SourceError:  # looked at above
             continue
-        run_job(source, CpuPosePipeline(FakeEngine()), job)
+        run_job([source], CpuPosePipeline(FakeEngine()), job)
         ran += 1
         said = [*capfd.readouterr(), caplog.text, jsonl.read_text(), coco.read_text(), open_feed(text).name]
         caplog.clear()

@@ -43,13 +43,17 @@ Measure = Literal["nme", "pckh", "oks"]
 
 LABELS = {
     "faces or COCO": ("val.json", "test.json"),
-    "WFLW": tuple(f"{above}list_98pt_rect_attr_test.txt" for above in ("", "*/", "*/*/")),
+    "WFLW": (
+        *(f"{above}list_98pt_rect_attr_test.txt" for above in ("", "*/", "*/*/")),
+        *("WFLW/test.txt", "wflw/test.txt"),  # as H3R's program has it
+    ),
     "COFW": tuple(f"{above}COFW_test_color.mat" for above in ("", "*/")),
     "AFLW": tuple(
         f"{above}{name}" for name in ("AFLWinfo_release.mat", "face_landmarks_aflw_test.csv") for above in ("", "*/")
     ),
     "MPII": ("annot/valid.json", "valid.json"),
     "COCO": ("annotations/person_keypoints_val2017.json", "person_keypoints_val2017.json"),
+    "CrowdPose": ("json/crowdpose_test.json", "crowdpose_test.json"),
 }
 """Where the part of a set lies that is measured, in the folder or below."""
 
@@ -202,8 +206,8 @@ def _lapa(folder: Path) -> LandmarkDataset:
 
 def _w300(folder: Path) -> LandmarkDataset:
     # A folder above the set's own would mix training and test.
-    inner = sorted(each for each in folder.iterdir() if each.is_dir())
-    folder = next((each for each in (folder, *inner) if has_usual_test(each)), folder)
+    inside = {above for file in folder.rglob("*.pts") for above in file.parents if folder in above.parents}
+    folder = next((each for each in (folder, *sorted(inside)) if has_usual_test(each)), folder)
     usual = has_usual_test(folder)
     title = "300-W, full test" if usual else "300-W"
     return LandmarkDataset(
