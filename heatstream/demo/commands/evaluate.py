@@ -45,6 +45,13 @@ class NormChoice(str, Enum):
     box = "box"
 
 
+class ProtocolChoice(str, Enum):
+    """Which boxes of faces are looked at, by the names of H3R's paper."""
+
+    P1 = "P1"
+    P2 = "P2"
+
+
 def evaluate(
     model: Annotated[
         str,
@@ -72,6 +79,14 @@ def evaluate(
             metavar="FILE.json",
             help="Bodies in boxes: a detector's results as COCO JSON.",
             show_default="the labelled boxes",
+        ),
+    ] = None,
+    protocol: Annotated[
+        ProtocolChoice | None,
+        typer.Option(
+            "--protocol",
+            help="Boxes of faces: P1 is tight around the labelled points, P2 are those that the set gives.",
+            show_default="P2 where the set gives boxes",
         ),
     ] = None,
     norm: Annotated[
@@ -204,7 +219,10 @@ def evaluate(
             if labelled.measure != "oks":
                 _refuse({"--boxes": boxes}, f"is for COCO's people; {labelled.labels} has its own boxes")
             if labelled.measure != "nme":
-                _refuse({"--norm": norm, "--ced": ced}, f"is for faces; {labelled.labels} labels bodies")
+                _refuse(
+                    {"--norm": norm, "--ced": ced, "--protocol": protocol},
+                    f"is for faces; {labelled.labels} labels bodies",
+                )
             elif ced is None and find_spec("matplotlib") is None:
                 print_message("no error curve is drawn, which needs matplotlib: pip install 'heatstream[plot]'")
             elif ced is None:
@@ -217,9 +235,16 @@ def evaluate(
             report = EvaluationReport(output, sheet, ced, inputs=inputs)
             divisor = cast("Norm | None", norm and norm.value)
             landmarks = LandmarkPipeline(engine, flip=flip)
-            measured = measure_landmarks(landmarks, labelled, norm=divisor, boxes=boxes, limit=limit or 0)
+            measured = measure_landmarks(
+                landmarks,
+                labelled,
+                norm=divisor,
+                boxes=boxes,
+                limit=limit or 0,
+                tight=None if protocol is None else protocol is ProtocolChoice.P1,
+            )
         else:
-            of_boxes = {"--boxes": boxes, "--norm": norm, "--ced": ced}
+            of_boxes = {"--boxes": boxes, "--norm": norm, "--ced": ced, "--protocol": protocol}
             _refuse(of_boxes, f"is for networks that find landmarks in boxes; {info.name} finds people")
             labels, images = _find_people(info, data, annotations)
             inputs = {"the model": [file], "the file of labels": [labels]}
