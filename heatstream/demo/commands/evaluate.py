@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate"]
 
-CHECKPOINTS = (".pt", ".pth", ".ckpt", ".tar", ".safetensors", ".pdparams")
-"""Suffixes of checkpoints; every other file is taken for a model file."""
-
 
 class AdjustChoice(str, Enum):
     """Where in a map's pixel a keypoint is."""
@@ -178,7 +175,8 @@ def evaluate(
     LaPa, our faces JSON), those that find bodies in boxes by PCKh (MPII) or
     average precision (COCO). Everything goes through the same pipeline that
     `heatstream run` uses. All figures are in per cent. A checkpoint gives the
-    figures of its export. AP needs the extra `train`.
+    figures of its export. AP needs the extra `eval`,
+    a checkpoint the extra `train`.
 
     Examples:
 
@@ -333,7 +331,9 @@ def _open_engine(
 
 
 def _is_checkpoint(model: str) -> bool:
-    return model.lower().endswith(CHECKPOINTS)
+    from heatstream.model_info import CHECKPOINT_SUFFIXES
+
+    return model.lower().endswith(CHECKPOINT_SUFFIXES)
 
 
 def _changed(settings: DecodeSettings, adjust: AdjustChoice | None, threshold: float | None) -> DecodeSettings:
