@@ -6,12 +6,14 @@ import random
 import socket
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 
+import av
 import numpy as np
 import pytest
 
 from heatstream.errors import SourceError
-from heatstream.runtime.sources import live, open_source, opencv
+from heatstream.runtime.sources import Frame, network, open_source, opencv
 from heatstream.runtime.sources.addresses import PORTS, parse_address
 
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -68,6 +70,7 @@ class Briefly:
     """A capture that gives one frame, then none."""
 
     size = (48, 64)
+    backend = 0
 
     def __init__(self) -> None:
         self.left = 1
@@ -86,12 +89,36 @@ class Briefly:
         pass
 
 
+def _refuse(url: str) -> None:
+    raise av.error.InvalidDataError(1094995529, "Invalid data found", url)
+
+
+class BriefStream:
+    """A container of PyAV with one frame."""
+
+    duration = None
+    format = SimpleNamespace(name="rtsp")
+
+    def __init__(self) -> None:
+        video = SimpleNamespace(average_rate=25, guessed_rate=25, thread_type="")
+        self.streams = SimpleNamespace(video=[video])
+
+    def demux(self, stream: object) -> Iterator[SimpleNamespace]:
+        frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="bgr24")
+        yield SimpleNamespace(size=1, pts=None, time_base=None, decode=lambda: [frame])
+
+    def close(self) -> None:
+        pass
+
+
 @pytest.mark.parametrize("answers", [False, True])
 def test_no_secret_of_a_thousand_addresses_is_said(answers: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opencv.Capture, "open", lambda *arguments: Briefly() if answers else None)
     monkeypatch.setattr(opencv.cv2.videoio_registry, "hasBackend", lambda backend: True)
-    monkeypatch.setattr(live, "_reach", lambda address: None)
-    monkeypatch.setattr(live, "_diagnosis", lambda url, address: "")
+    monkeypatch.setattr(av, "open", lambda url, *arguments, **options: BriefStream() if answers else _refuse(url))
+    monkeypatch.setattr(network, "_place", lambda address: None)
+    monkeypatch.setattr(network.NetworkConnector, "_status", lambda self: 0)
+    monkeypatch.setattr(network, "_tls_trouble", lambda address, settings: "")
     opened = 0
     for text, word in addresses(1000):
         said = []
@@ -99,7 +126,12 @@ def test_no_secret_of_a_thousand_addresses_is_said(answers: bool, monkeypatch: p
             source = open_source(text)
             opened += 1
             said += [source.name, *source.warnings]
-            list(source)
+            if source.live:
+                for item in source:
+                    if not isinstance(item, Frame):
+                        said.append(str(item))
+                        break
+            source.close()
         except SourceError as error:
             said.append(str(error))
         for piece in pieces(word):
@@ -138,16 +170,21 @@ def test_what_of_an_address_is_shown(text: str, shown: str, host: str | None, po
     ],
 )
 def test_other_protocols_of_ffmpeg_are_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opencv.Capture, "open", lambda *arguments: pytest.fail("it was opened"))
+    monkeypatch.setattr(av, "open", lambda *arguments, **options: pytest.fail("it was opened"))
     with pytest.raises(SourceError, match=r"is not opened|there is no file|neither a file nor an address"):
         open_source(text)
 
 
 def test_a_password_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[str] = []
-    monkeypatch.setattr(opencv.Capture, "open", lambda target, *rest: tried.append(target))
-    monkeypatch.setattr(live, "_reach", lambda address: None)
-    monkeypatch.setattr(live, "_diagnosis", lambda url, address: "")
+
+    def refuse(url: str, *arguments: object, **options: object) -> None:
+        tried.append(url)
+        _refuse(url)
+
+    monkeypatch.setattr(av, "open", refuse)
+    monkeypatch.setattr(network, "_place", lambda address: None)
+    monkeypatch.setattr(network.NetworkConnector, "_status", lambda self: 0)
     monkeypatch.setenv("CAMERA_PASSWORD", "pa/ss?#[1]@:%")
     monkeypatch.setenv("CAMERA_URL", "rtsp://me:secret@door/live")
     for text in ("rtsp://me:${CAMERA_PASSWORD}@door/live", "${CAMERA_URL}"):
