@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["RunOptions", "run_job"]
 
+PICTURE_MS = 1000
+"""How long each picture of a folder is in view, where somebody only looks."""
+
 Value = TypeVar("Value")
 
 
@@ -116,6 +119,8 @@ def run_job(sources: Sequence[Source], pipeline: PosePipeline, job: RunOptions) 
                     recorder.write(latest)
                     if window is not None:
                         window.write(shown(latest))
+                        if latest.picture is not None and not job.files:
+                            window.look(PICTURE_MS)  # or until a key is pressed
                         while window.paused and not window.closed and stop.received is None:
                             window.look()
                         if window.closed:
