@@ -4,8 +4,11 @@
 
     Result ─┬─ poses: Poses, of which one person is a Pose
             ├─ faces: Faces, of which one face is a Face; None unless faces are looked for
+            ├─ events: Event of zones, lines and postures, where these are watched
             ├─ timing: StageTimes
             └─ gap: Gap, what kept a live source silent before this frame; None nearly always
+
+What leaves the process is :meth:`Result.to_dict`: :mod:`heatstream.messages` says what is in it.
 
 All coordinates are (x, y) in pixels of the source image, float32. Pixel centres lie at +0.5, so that the image reaches
 from (0, 0) to (width, height).
@@ -16,7 +19,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias, TypeVar, overload
+from typing import Any, Literal, TypeAlias, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +27,7 @@ from numpy.typing import NDArray
 from heatstream import skeletons
 from heatstream.errors import InputError, UnknownNameError
 
-__all__ = ["Face", "Faces", "Gap", "Pose", "Poses", "Result", "StageTimes"]
+__all__ = ["Event", "Face", "Faces", "Gap", "Pose", "Poses", "Result", "StageTimes"]
 
 Chosen: TypeAlias = "slice | NDArray[np.bool_] | NDArray[np.integer] | Sequence[int] | Sequence[bool]"
 """Some of several: a slice, a mask, or indices."""
@@ -32,8 +35,11 @@ Chosen: TypeAlias = "slice | NDArray[np.bool_] | NDArray[np.integer] | Sequence[
 Some = TypeVar("Some", "Poses", "Faces")
 
 
+EventKind: TypeAlias = Literal["enter", "leave", "dwell", "cross", "posture", "posture_end"]
+
+
 @dataclass(frozen=True, eq=False)
-class Pose:
+class Pose(skeletons.OfSkeleton):
     """One person.
 
     Attributes:
@@ -61,16 +67,16 @@ class Pose:
 
     def to_dict(self) -> dict[str, Any]:
         """Id (None without tracking), score and [x, y, score] * K, ready for JSON."""
-        triples = np.column_stack([self.keypoints, self.keypoint_scores])
+        triples = np.column_stack([self.keypoints, self.keypoint_scores]).astype(np.float64)
         return {
             "id": self.id if self.id >= 0 else None,
             "score": round(self.score, 5),
-            "keypoints": [[round(float(value), 3) for value in point] for point in triples],
+            "keypoints": triples.round(3).tolist(),
         }
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Poses:
+class Poses(skeletons.OfSkeleton):
     """The people in one frame: N of them, with the K keypoints of one skeleton. Pipelines give the surest one first.
 
     ``len(poses)`` counts them, ``for pose in poses`` goes through them, ``poses[0]`` is a :class:`Pose`, and
@@ -80,7 +86,7 @@ class Poses:
         keypoints: (N, K, 2) float32, (x, y) in px. A missing keypoint is (0, 0) with score 0.
         keypoint_scores: (N, K) float32, 0..1, 0 where the keypoint is missing.
         scores: (N,) float32, 0..1, the mean of the keypoint scores as detected (missing ones count as 0).
-        skeleton: name of the keypoint layout, one of :data:`heatstream.skeletons.SKELETONS`.
+        skeleton: name of the keypoint layout, which :func:`heatstream.skeletons.get` finds.
         ids: (N,) int64 identities across frames, -1 without tracking. May be left out.
 
     Raises:
@@ -199,7 +205,7 @@ class Poses:
 
 
 @dataclass(frozen=True, eq=False)
-class Face:
+class Face(skeletons.OfSkeleton):
     """One face, or one body that was found in a box.
 
     Attributes:
@@ -234,12 +240,12 @@ class Face:
             "score": round(self.score, 5),
             "box": [round(float(value), 2) for value in self.box],
             "angle": round(self.angle, 4),
-            "landmarks": [[round(float(value), 3) for value in point] for point in self.landmarks],
+            "landmarks": self.landmarks.astype(np.float64).round(3).tolist(),
         }
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Faces:
+class Faces(skeletons.OfSkeleton):
     """The faces of one frame: N sets of the L landmarks of one layout. Bodies in boxes are such sets too.
 
     Those of people come with the surest first, those of given boxes in the order of the boxes. They are counted, gone
@@ -253,7 +259,7 @@ class Faces:
             before it is turned about its middle.
         angles: (N,) float32, radians by which the region is turned, from x towards y: clockwise as one sees it.
         people: (N,) int64, whose face it is: index into the frame's :class:`Poses`; -1 for boxes given by hand.
-        skeleton: name of the landmark layout, one of :data:`heatstream.skeletons.SKELETONS`.
+        skeleton: name of the landmark layout, which :func:`heatstream.skeletons.get` finds.
 
     Raises:
         InputError: an array has the wrong number of dimensions, or shapes disagree.
@@ -381,11 +387,65 @@ class Gap:
         reason: ``"stalled"``: nothing came any more; ``"ended"``: the connection or device went away; ``"garbage"``:
             what came was no picture; ``"absent"``: it was not there when the stream began.
         over: whether frames are back.
+        source: of a stream of several sources which one, as in :class:`Result`; None where there is one.
     """
 
     seconds: float
     reason: str
     over: bool
+    source: int | None = None
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened.
+
+    Attributes:
+        kind: ``enter``, ``leave`` or ``dwell`` of a zone, ``cross`` of a line, ``posture`` or ``posture_end``.
+        name: the zone's, the line's, or the posture.
+        id: whose doing it is.
+        frame_index: the frame in which it was noticed.
+        capture_time: that frame's, in seconds. Of ``leave`` and ``posture_end`` of somebody who went out of sight, when
+            they were seen last.
+        position: (x, y) in px, where the watched joints were.
+        direction: of ``cross``: ``"right"`` or ``"left"``, the side that was gone to, for one who looks from the line's
+            ``from`` to its ``to``; None for others.
+        seconds: of ``leave``, ``dwell`` and ``posture_end`` how long it lasted up to then; None for others.
+        source: of a stream of several sources which one, as in :class:`Result`; None where there is one.
+    """
+
+    kind: EventKind
+    name: str
+    id: int
+    frame_index: int
+    capture_time: float
+    position: tuple[float, float]
+    direction: Literal["left", "right"] | None = None
+    seconds: float | None = None
+    source: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """An event message, ready for JSON; what is None is left out."""
+        entries: dict[str, Any] = {
+            "type": "event",
+            "event": self.kind,
+            "name": self.name,
+            "id": self.id,
+            "frame_index": self.frame_index,
+            "capture_time": round(self.capture_time, 6),
+            "position": [round(value, 2) for value in self.position],
+        }
+        if self.direction is not None:
+            entries["direction"] = self.direction
+        if self.seconds is not None:
+            entries["seconds"] = round(self.seconds, 3)
+        if self.source is not None:
+            entries["source"] = self.source
+        return entries
+
+    def to_json(self) -> str:
+        """:meth:`to_dict` on one line."""
+        return json.dumps(self.to_dict())
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -408,6 +468,9 @@ class Result:
         picture: file name of a stream's picture; None for frames of a video or camera.
         image_id: of COCO results, the picture's; None where the frame index is.
         gap: what kept the source silent between the result before and this one; None nearly always.
+        source: of a stream of several sources which one it is, from 0 in their order; None where there is one. Frame
+            index, capture time, dropped frames and people's ids are counted within each source.
+        events: what happened, where :class:`heatstream.Zones` watch; None where nothing is watched.
     """
 
     poses: Poses
@@ -422,22 +485,33 @@ class Result:
     capture_monotonic: float | None = None
     capture_clock: str = "file"
     gap: Gap | None = None
+    source: int | None = None
+    events: tuple[Event, ...] | None = None
 
     def __repr__(self) -> str:
         faces = "" if self.faces is None else f"{self.faces}, "
         return f"Result(frame {self.frame_index}, {self.poses}, {faces}{self.timing.latency * 1000:.1f} ms)"
 
     def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON: ``picture`` (if it is one), ``frame_index``, ``capture_time``, ``skeleton`` and ``people``.
-
-        Where faces are looked for, ``face_skeleton`` and ``faces`` follow; a face's ``person`` counts the entries of
-        ``people`` from 0.
-        """
-        entries: dict[str, Any] = {} if self.picture is None else {"picture": self.picture}
-        entries |= {"frame_index": self.frame_index, "capture_time": round(self.capture_time, 6)}
+        """The message of this frame, ready for JSON; :class:`heatstream.messages.ResultMessage` says what is in it."""
+        height, width = self.frame.shape[:2]
+        entries: dict[str, Any] = {"type": "result"}
+        if self.source is not None:
+            entries["source"] = self.source
+        if self.picture is not None:
+            entries["picture"] = self.picture
+        entries |= {
+            "frame_index": self.frame_index,
+            "capture_time": round(self.capture_time, 6),
+            "frame_size": [width, height] if self.frame.size else None,
+            "dropped": self.dropped,
+            "timing": {name: round(seconds, 6) for name, seconds in self.timing.named().items()},
+        }
         entries |= self.poses.to_dict()
         if self.faces is not None:
             entries |= {"face_skeleton": self.faces.skeleton, "faces": self.faces.to_dict()["faces"]}
+        if self.events is not None:
+            entries["events"] = [event.to_dict() for event in self.events]
         return entries
 
     def to_json(self) -> str:

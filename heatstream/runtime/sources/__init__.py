@@ -8,7 +8,7 @@ from heatstream.runtime.sources.base import OPEN_SECONDS, Frame, Source
 from heatstream.runtime.sources.cameras import CameraSettings
 from heatstream.runtime.sources.live import Live, LiveHealth, Patience
 from heatstream.runtime.sources.network import NetworkSettings
-from heatstream.runtime.sources.open import open_source
+from heatstream.runtime.sources.open import open_source, open_sources
 
 __all__ = [
     "OPEN_SECONDS",
@@ -20,4 +20,5 @@ __all__ = [
     "Patience",
     "Source",
     "open_source",
+    "open_sources",
 ]

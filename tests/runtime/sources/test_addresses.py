@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import socket
 import threading
+import time
 from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
 from types import SimpleNamespace
 
 import av
 import numpy as np
 import pytest
 
+from heatstream.demo.benchmark.frames import open_feed
+from heatstream.demo.drawing.overlay import Overlay
+from heatstream.demo.run_loop import RunOptions, run_job
 from heatstream.errors import SourceError
+from heatstream.runtime.pipelines.pose import CpuPosePipeline
 from heatstream.runtime.sources import Frame, network, open_source, opencv
 from heatstream.runtime.sources.addresses import PORTS, parse_address
+from tests.fakes.runtime import FakeEngine
 
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 ODD = "/?#[]@:&=%+!$'()*,;~ \"<>\\^`{|}-_."
@@ -67,13 +76,13 @@ def pieces(word: str) -> list[str]:
 
 
 class Briefly:
-    """A capture that gives one frame, then none."""
+    """A capture that gives a few frames, then none."""
 
     size = (48, 64)
     backend = 0
 
-    def __init__(self) -> None:
-        self.left = 1
+    def __init__(self, frames: int = 1) -> None:
+        self.left = frames
 
     def read(self) -> np.ndarray | None:
         self.left -= 1
@@ -94,18 +103,21 @@ def _refuse(url: str) -> None:
 
 
 class BriefStream:
-    """A container of PyAV with one frame."""
+    """A container of PyAV with a few frames."""
 
     duration = None
     format = SimpleNamespace(name="rtsp")
 
-    def __init__(self) -> None:
-        video = SimpleNamespace(average_rate=25, guessed_rate=25, thread_type="")
+    def __init__(self, frames: int = 1) -> None:
+        self.frames = frames
+        video = SimpleNamespace(average_rate=500, guessed_rate=500, thread_type="")
         self.streams = SimpleNamespace(video=[video])
 
     def demux(self, stream: object) -> Iterator[SimpleNamespace]:
         frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="bgr24")
-        yield SimpleNamespace(size=1, pts=None, time_base=None, decode=lambda: [frame])
+        for _ in range(self.frames):
+            yield SimpleNamespace(size=1, pts=None, time_base=None, decode=lambda: [frame])
+            time.sleep(0.001)
 
     def close(self) -> None:
         pass
@@ -137,6 +149,37 @@ def test_no_secret_of_a_thousand_addresses_is_said(answers: bool, monkeypatch: p
         for piece in pieces(word):
             assert not any(piece in sentence for sentence in said), (text, said)
     assert opened > 500 if answers else opened == 0
+
+
+def test_no_secret_of_the_addresses_is_written(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """From the command's own loop: results, the table, messages and what a program logs."""
+    monkeypatch.setattr(opencv.Capture, "open", lambda *arguments: Briefly(frames=1000))
+    monkeypatch.setattr(opencv.cv2.videoio_registry, "hasBackend", lambda backend: True)
+    monkeypatch.setattr(av, "open", lambda url, *arguments, **options: BriefStream(frames=1000))
+    monkeypatch.setattr(network, "_place", lambda address: None)
+    monkeypatch.setattr("heatstream.demo.run_loop.print_report", lambda *arguments, **rest: None)  # it takes 10 ms
+    caplog.set_level(logging.DEBUG)
+    jsonl, coco = tmp_path / "out.jsonl", tmp_path / "out.json"
+    job = RunOptions((), jsonl, coco, False, False, 1, Overlay())
+    ran = 0
+    for text, word in islice(addresses(1000), 0, None, 4):
+        try:
+            source = open_source(text)
+        except SourceError:  # looked at above
+            continue
+        run_job([source], CpuPosePipeline(FakeEngine()), job)
+        ran += 1
+        said = [*capfd.readouterr(), caplog.text, jsonl.read_text(), coco.read_text(), open_feed(text).name]
+        caplog.clear()
+        assert "frame_index" in said[3]
+        for piece in pieces(word):
+            assert not any(piece in each for each in said), (text, said)
+    assert ran > 125
 
 
 @pytest.mark.parametrize(
