@@ -167,7 +167,7 @@ def test_no_secret_of_the_addresses_is_written(
     jsonl, coco = tmp_path / "out.jsonl", tmp_path / "out.json"
     job = RunOptions((), jsonl, coco, False, False, 1, Overlay())
     ran = 0
-    for text, word in islice(addresses(1000), 0, None, 4):
+    for text, word in islice(addresses(1000), 0, None, 9):
         try:
             source = open_source(text)
         except SourceError:  # looked at above
@@ -179,7 +179,7 @@ def test_no_secret_of_the_addresses_is_written(
         assert "frame_index" in said[3]
         for piece in pieces(word):
             assert not any(piece in each for each in said), (text, said)
-    assert ran > 125
+    assert ran > 55
 
 
 @pytest.mark.parametrize(
