@@ -7,6 +7,7 @@ Torch's files are read with ``weights_only=True``: they can hold tensors, plain 
 from __future__ import annotations
 
 import argparse
+import os
 import pickle
 import re
 import warnings
@@ -38,7 +39,7 @@ def weights_file(name_or_file: str | Path) -> Path:
     """The checkpoint that is meant: a file, or the name of a network whose weights come with the package."""
     bundled = Path(str(files("heatstream") / "weights" / f"{name_or_file}.pt"))
     named = isinstance(name_or_file, str) and Path(name_or_file).name == name_or_file
-    return bundled if named and bundled.is_file() else expanded(name_or_file)
+    return bundled if named and os.path.isfile(bundled) else expanded(name_or_file)
 
 
 def read_content(path: Path) -> object:
@@ -49,8 +50,8 @@ def read_content(path: Path) -> object:
         MissingExtraError: torch or safetensors is not installed.
     """
     require("torch", extra="train", purpose="reading checkpoints")
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
+    if not os.path.isfile(path):
+        what = "is a folder" if os.path.isdir(path) else "does not exist"
         raise CheckpointError(f"checkpoint {path} {what}: give the path of a .pth file")
     if path.stat().st_size == 0:
         raise CheckpointError(f"checkpoint {path} is empty: download or save it again")

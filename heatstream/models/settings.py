@@ -482,6 +482,8 @@ class TeacherSettings:
         checkpoint: its weights: a file, relative to the current folder, or the name of weights that come with the
             package.
         sizes: sides in input px at which it looks at every window; its heatmaps are averaged. Multiples of 32.
+        every_size: the network learns every window at all of these sides, not at the window's own: one that shares
+            its frozen modules with the teacher has computed most of what that takes.
         heatmaps: weight of the difference of heatmaps, at both resolutions.
         loss: how heatmaps are compared: "cross-entropy" for a student whose heatmaps come from a sigmoid, "squared"
             for any.
@@ -491,6 +493,7 @@ class TeacherSettings:
     network: NetworkName
     checkpoint: str
     sizes: Annotated[tuple[Side, ...], Field(min_length=1)] = (256,)
+    every_size: bool = False
     heatmaps: NotNegative = 1.0
     loss: Literal["cross-entropy", "squared"] = "squared"
     tags: NotNegative = 0.0

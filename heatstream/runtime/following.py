@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from heatstream.results import Result
 from heatstream.runtime.smoothing import Smoother, ZeroPhaseSmoother
 from heatstream.runtime.tracking import Tracker
 
-__all__ = ["Follower"]
+__all__ = ["Follower", "follow"]
 
 
 class Follower:
@@ -39,3 +40,11 @@ class Follower:
     def finish(self) -> list[Result]:
         """What was kept back, when no further result comes."""
         return [] if self._zero_phase is None else self._zero_phase.finish()
+
+
+def follow(results: Iterable[Result], *, live: bool, smooth: bool) -> Iterator[Result]:
+    """One source's results through a :class:`Follower`, to their end."""
+    follower = Follower(live=live, smooth=smooth)
+    for result in results:
+        yield from follower.add(result)
+    yield from follower.finish()

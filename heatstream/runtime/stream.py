@@ -36,6 +36,7 @@ from heatstream.runtime.load import load
 from heatstream.runtime.memory import keep_freed_memory
 from heatstream.runtime.pipelines.base import PosePipeline
 from heatstream.runtime.sources.base import Frame, Interruptible, Source
+from heatstream.runtime.sources.live import Live
 from heatstream.runtime.sources.open import open_sources
 from heatstream.runtime.submissions import Mode, check_mode
 from heatstream.runtime.threads import start_thread
@@ -382,6 +383,7 @@ class Stream(Iterator[Result]):
             gaps=lane.gaps,
             returns=lane.returns,
             error="" if counts.error is None else str(counts.error),
+            live=lane.source.health() if isinstance(lane.source, Live) else None,
         )
 
     def _dropped(self, numbers: Iterable[int]) -> dict[str, int]:
