@@ -27,8 +27,8 @@ def run(
         typer.Argument(
             metavar="SOURCE",
             help="A camera number (0 is the first), a video, a picture, a folder of pictures, an RTSP or HTTP URL, "
-            "screen (screen:2 is the second), or a GStreamer pipeline that ends in appsink; several pictures, or several "
-            "of the others, which share the network. '${NAME}' in a URL stands for an "
+            "screen (screen:2 is the second), or a GStreamer pipeline that ends in appsink; several pictures, or "
+            "several of the others, which share the network. '${NAME}' in a URL stands for an "
             "environment variable, so that no list of processes shows a password.",
         ),
     ],
