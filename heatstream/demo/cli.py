@@ -22,6 +22,7 @@ from heatstream.demo.commands.doctor import doctor
 from heatstream.demo.commands.evaluate import evaluate
 from heatstream.demo.commands.export import export
 from heatstream.demo.commands.label import label
+from heatstream.demo.commands.latency import latency
 from heatstream.demo.commands.models import models
 from heatstream.demo.commands.process import process
 from heatstream.demo.commands.run import run
@@ -64,7 +65,7 @@ def options(
     """Find people and their keypoints in camera frames and videos, in real time."""
 
 
-for command in (run, process, label, train, export, build, bench, models, doctor, demo):
+for command in (run, process, label, train, export, build, bench, latency, models, doctor, demo):
     app.command()(command)
 app.command("eval")(evaluate)
 
