@@ -18,9 +18,11 @@ import typer
 from heatstream.demo.commands.bench import bench
 from heatstream.demo.commands.build import build
 from heatstream.demo.commands.demo import demo
+from heatstream.demo.commands.describe import describe
 from heatstream.demo.commands.doctor import doctor
 from heatstream.demo.commands.evaluate import evaluate
 from heatstream.demo.commands.export import export
+from heatstream.demo.commands.fetch import fetch
 from heatstream.demo.commands.models import models
 from heatstream.demo.commands.run import run
 from heatstream.demo.commands.train import train
@@ -62,7 +64,7 @@ def options(
     """Find people and their keypoints in camera frames and videos, in real time."""
 
 
-for command in (run, train, export, build, bench, models, doctor, demo):
+for command in (run, fetch, train, export, describe, build, bench, models, doctor, demo):
     app.command()(command)
 app.command("eval")(evaluate)
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from heatstream import catalog
 from heatstream.errors import CheckpointError
 from heatstream.extras import require
 from heatstream.files import expanded
@@ -35,10 +36,16 @@ DTYPES = (np.float64, np.float32, np.float16, np.int64, np.int32, np.int16, np.i
 
 
 def weights_file(name_or_file: str | Path) -> Path:
-    """The checkpoint that is meant: a file, or the name of a network whose weights come with the package."""
+    """The checkpoint that is meant: a file, or the name of a network with weights in the package, or fetched ones."""
+    path = expanded(name_or_file)
+    if not isinstance(name_or_file, str) or Path(name_or_file).name != name_or_file or path.is_file():
+        return path
     bundled = Path(str(files("heatstream") / "weights" / f"{name_or_file}.pt"))
-    named = isinstance(name_or_file, str) and Path(name_or_file).name == name_or_file
-    return bundled if named and bundled.is_file() else expanded(name_or_file)
+    if bundled.is_file():
+        return bundled
+    entry = catalog.networks().get(name_or_file)
+    fetched = None if entry is None else catalog.fetched_files(entry)[0]
+    return fetched if fetched is not None and fetched.is_file() else path
 
 
 def read_content(path: Path) -> object:

@@ -49,7 +49,7 @@ def open_network(name: str | None, checkpoint: Path | None) -> tuple[nn.Module, 
         raise CheckpointError(f"{checkpoint} holds a {origin.network}, not a {name}: name that one")
     name = name if origin is None else origin.network
     if name is None:
-        known = ", ".join(catalog.CATALOG)
+        known = ", ".join(catalog.networks())
         raise CheckpointError(f"{checkpoint} does not say which network it is of: name one of {known}")
     entry = catalog.get(name)
     info = entry.info(weights=RANDOM)

@@ -18,8 +18,7 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
-from heatstream import skeletons
-from heatstream.catalog import CATALOG
+from heatstream import catalog, skeletons
 from heatstream.errors import UnknownNameError
 from heatstream.model_info import SIZE_MULTIPLE
 from heatstream.skeleton_tables import skeleton_from_table
@@ -54,7 +53,7 @@ Settings = TypeVar("Settings")
 
 
 def _network(name: str) -> str:
-    return _among(CATALOG, "network", name)
+    return _among(catalog.networks(), "network", name)
 
 
 def _skeleton(name: str) -> str:
@@ -360,7 +359,7 @@ class ModelSettings:
     """Which network.
 
     Attributes:
-        name: one of :data:`heatstream.catalog.CATALOG`.
+        name: one of :func:`heatstream.catalog.networks`.
         skeleton: name of the keypoint layout that it learns; empty for that of the section `skeleton`, else that which
             the first set's COCO keypoint JSON describes, else the network's usual one.
         init: a checkpoint to start from (ours, official SWAHR or HigherHRNet, an HRNet backbone), relative to the

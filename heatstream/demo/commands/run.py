@@ -141,6 +141,7 @@ def run(
         heatstream run clip.mp4 --device cuda --engine tensorrt
     """
     from heatstream.demo.drawing.overlay import Overlay
+    from heatstream.demo.fetching import fetch_before_use
     from heatstream.demo.run_loop import RunOptions, run_job
     from heatstream.demo.terminal.build_progress import BuildView
     from heatstream.runtime.load import load
@@ -163,6 +164,7 @@ def run(
         clips=clips,
     )
     camera = CameraSettings(None if camera_size is None else _width_height(camera_size), camera_fps, camera_format)
+    fetch_before_use(model)
     with BuildView() as view:
         pipeline = load(
             model,

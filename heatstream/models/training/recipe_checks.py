@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from heatstream.catalog import CATALOG
+from heatstream import catalog
 from heatstream.errors import DatasetError, RecipeError
 from heatstream.models.checkpoints import weights_file
 from heatstream.models.data.root import find_root
@@ -38,7 +38,13 @@ def check_files(recipe: AnyRecipe) -> None:
     teacher = getattr(recipe, "teacher", None)
     for key, name in (("model.init", recipe.model.init), ("teacher.checkpoint", teacher.checkpoint if teacher else "")):
         if name and not weights_file(name).is_file():
-            bundled = [entry.name for entry in CATALOG.values() if entry.bundled]
+            entry = catalog.networks().get(name)
+            if entry is not None and entry.fetched is not None:
+                missing.append(
+                    f"{key}: the weights of {name} are not there yet: get them with `heatstream fetch {name}`"
+                )
+                continue
+            bundled = [entry.name for entry in catalog.networks().values() if entry.bundled]
             missing.append(f"{key}: {_missing(weights_file(name), 'file', others=bundled)}")
     if missing:
         raise RecipeError("\n".join(missing))
