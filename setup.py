@@ -91,6 +91,7 @@ setup(
             "pytest-xdist>=3.6",
             "hypothesis>=6.100",
             "pillow-heif>=0.18",
+            "jsonschema>=4.18",  # checks every message against the published schema
         ],
     },
     entry_points={"console_scripts": ["heatstream = heatstream.__main__:start"]},

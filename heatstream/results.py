@@ -4,7 +4,11 @@
 
     Result ─┬─ poses: Poses, of which one person is a Pose
             ├─ faces: Faces, of which one face is a Face; None unless faces are looked for
-            └─ timing: StageTimes
+            ├─ events: Event of zones, lines and postures, where these are watched
+            ├─ timing: StageTimes
+            └─ gap: Gap, what kept a live source silent before this frame; None nearly always
+
+What leaves the process is :meth:`Result.to_dict`: :mod:`heatstream.messages` says what is in it.
 
 All coordinates are (x, y) in pixels of the source image, float32. Pixel centres lie at +0.5, so that the image reaches
 from (0, 0) to (width, height).
@@ -15,7 +19,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias, TypeVar, overload
+from typing import Any, Literal, TypeAlias, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +27,15 @@ from numpy.typing import NDArray
 from heatstream import skeletons
 from heatstream.errors import InputError, UnknownNameError
 
-__all__ = ["Face", "Faces", "Pose", "Poses", "Result", "StageTimes"]
+__all__ = ["Event", "Face", "Faces", "Gap", "Pose", "Poses", "Result", "StageTimes"]
 
 Chosen: TypeAlias = "slice | NDArray[np.bool_] | NDArray[np.integer] | Sequence[int] | Sequence[bool]"
 """Some of several: a slice, a mask, or indices."""
 
 Some = TypeVar("Some", "Poses", "Faces")
+
+
+EventKind: TypeAlias = Literal["enter", "leave", "dwell", "cross", "posture", "posture_end"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,11 +67,11 @@ class Pose(skeletons.OfSkeleton):
 
     def to_dict(self) -> dict[str, Any]:
         """Id (None without tracking), score and [x, y, score] * K, ready for JSON."""
-        triples = np.column_stack([self.keypoints, self.keypoint_scores])
+        triples = np.column_stack([self.keypoints, self.keypoint_scores]).astype(np.float64)
         return {
             "id": self.id if self.id >= 0 else None,
             "score": round(self.score, 5),
-            "keypoints": [[round(float(value), 3) for value in point] for point in triples],
+            "keypoints": triples.round(3).tolist(),
         }
 
 
@@ -233,7 +240,7 @@ class Face(skeletons.OfSkeleton):
             "score": round(self.score, 5),
             "box": [round(float(value), 2) for value in self.box],
             "angle": round(self.angle, 4),
-            "landmarks": [[round(float(value), 3) for value in point] for point in self.landmarks],
+            "landmarks": self.landmarks.astype(np.float64).round(3).tolist(),
         }
 
 
@@ -353,17 +360,92 @@ class StageTimes:
         latency: from the moment the frame was there to the moment its result was, waiting included.
         capture: reading and decompressing it; for live sources also the wait for it. 0 outside of a stream.
         per_face: ``"faces"`` divided by the heads that were looked at; None where there was none.
+        ages: how old the frame was, in seconds since it was taken, after each stage of a stream: ``"arrived"`` at this
+            machine, ``"read"`` and decompressed, ``"begun"`` by a worker, ``"found"`` when its people were known and
+            ``"given"`` to the caller. Empty for files, whose frames have no age.
     """
 
     stages: Mapping[str, float]
     latency: float
     capture: float = 0.0
     per_face: float | None = None
+    ages: Mapping[str, float] = field(default_factory=dict)
 
     def named(self) -> dict[str, float]:
         """All of them by name, in the order of the frame's way."""
         per_face = {} if self.per_face is None else {"per face": self.per_face}
-        return {"capture": self.capture, **self.stages, **per_face, "latency": self.latency}
+        age = {"age": self.ages["given"]} if "given" in self.ages else {}
+        return {"capture": self.capture, **self.stages, **per_face, "latency": self.latency, **age}
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A live source gave no frames for a while.
+
+    Attributes:
+        seconds: since its last frame, or since it was opened where there was none: so far, or in all once it is over.
+        reason: ``"stalled"``: nothing came any more; ``"ended"``: the connection or device went away; ``"garbage"``:
+            what came was no picture; ``"absent"``: it was not there when the stream began.
+        over: whether frames are back.
+        source: of a stream of several sources which one, as in :class:`Result`; None where there is one.
+    """
+
+    seconds: float
+    reason: str
+    over: bool
+    source: int | None = None
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened.
+
+    Attributes:
+        kind: ``enter``, ``leave`` or ``dwell`` of a zone, ``cross`` of a line, ``posture`` or ``posture_end``.
+        name: the zone's, the line's, or the posture.
+        id: whose doing it is.
+        frame_index: the frame in which it was noticed.
+        capture_time: that frame's, in seconds. Of ``leave`` and ``posture_end`` of somebody who went out of sight, when
+            they were seen last.
+        position: (x, y) in px, where the watched joints were.
+        direction: of ``cross``: ``"right"`` or ``"left"``, the side that was gone to, for one who looks from the line's
+            ``from`` to its ``to``; None for others.
+        seconds: of ``leave``, ``dwell`` and ``posture_end`` how long it lasted up to then; None for others.
+        source: of a stream of several sources which one, as in :class:`Result`; None where there is one.
+    """
+
+    kind: EventKind
+    name: str
+    id: int
+    frame_index: int
+    capture_time: float
+    position: tuple[float, float]
+    direction: Literal["left", "right"] | None = None
+    seconds: float | None = None
+    source: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """An event message, ready for JSON; what is None is left out."""
+        entries: dict[str, Any] = {
+            "type": "event",
+            "event": self.kind,
+            "name": self.name,
+            "id": self.id,
+            "frame_index": self.frame_index,
+            "capture_time": round(self.capture_time, 6),
+            "position": [round(value, 2) for value in self.position],
+        }
+        if self.direction is not None:
+            entries["direction"] = self.direction
+        if self.seconds is not None:
+            entries["seconds"] = round(self.seconds, 3)
+        if self.source is not None:
+            entries["source"] = self.source
+        return entries
+
+    def to_json(self) -> str:
+        """:meth:`to_dict` on one line."""
+        return json.dumps(self.to_dict())
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -377,10 +459,18 @@ class Result:
         frame: (H, W, 3) uint8, BGR, the frame itself; (0, 0, 3) for a frame in a GPU's memory.
         frame_index: number of the frame in its stream, from 0; dropped frames leave gaps.
         capture_time: when a stream's frame was taken, in seconds: since the epoch for live sources, since the start of
-            the clip for files.
+            the clip for files. Setting the system's clock does not move it while frames flow.
+        capture_monotonic: the same moment in seconds of ``time.perf_counter()``, which nobody sets; None for files.
+        capture_clock: who said so: ``"driver"``, the camera's driver; ``"sender"``, a network camera's own clock, by
+            RTCP; ``"stream"``, the stream's time stamps, laid against the fastest arrivals; ``"arrival"``, when it
+            reached this machine; ``"file"``. See docs/cameras.md.
         dropped: how many frames of the stream were dropped before this one, since its start.
         picture: file name of a stream's picture; None for frames of a video or camera.
         image_id: of COCO results, the picture's; None where the frame index is.
+        gap: what kept the source silent between the result before and this one; None nearly always.
+        source: of a stream of several sources which one it is, from 0 in their order; None where there is one. Frame
+            index, capture time, dropped frames and people's ids are counted within each source.
+        events: what happened, where :class:`heatstream.Zones` watch; None where nothing is watched.
     """
 
     poses: Poses
@@ -392,22 +482,36 @@ class Result:
     dropped: int = 0
     picture: str | None = None
     image_id: int | None = None
+    capture_monotonic: float | None = None
+    capture_clock: str = "file"
+    gap: Gap | None = None
+    source: int | None = None
+    events: tuple[Event, ...] | None = None
 
     def __repr__(self) -> str:
         faces = "" if self.faces is None else f"{self.faces}, "
         return f"Result(frame {self.frame_index}, {self.poses}, {faces}{self.timing.latency * 1000:.1f} ms)"
 
     def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON: ``picture`` (if it is one), ``frame_index``, ``capture_time``, ``skeleton`` and ``people``.
-
-        Where faces are looked for, ``face_skeleton`` and ``faces`` follow; a face's ``person`` counts the entries of
-        ``people`` from 0.
-        """
-        entries: dict[str, Any] = {} if self.picture is None else {"picture": self.picture}
-        entries |= {"frame_index": self.frame_index, "capture_time": round(self.capture_time, 6)}
+        """The message of this frame, ready for JSON; :class:`heatstream.messages.ResultMessage` says what is in it."""
+        height, width = self.frame.shape[:2]
+        entries: dict[str, Any] = {"type": "result"}
+        if self.source is not None:
+            entries["source"] = self.source
+        if self.picture is not None:
+            entries["picture"] = self.picture
+        entries |= {
+            "frame_index": self.frame_index,
+            "capture_time": round(self.capture_time, 6),
+            "frame_size": [width, height] if self.frame.size else None,
+            "dropped": self.dropped,
+            "timing": {name: round(seconds, 6) for name, seconds in self.timing.named().items()},
+        }
         entries |= self.poses.to_dict()
         if self.faces is not None:
             entries |= {"face_skeleton": self.faces.skeleton, "faces": self.faces.to_dict()["faces"]}
+        if self.events is not None:
+            entries["events"] = [event.to_dict() for event in self.events]
         return entries
 
     def to_json(self) -> str:

@@ -7,6 +7,7 @@ Torch's files are read with ``weights_only=True``: they can hold tensors, plain 
 from __future__ import annotations
 
 import argparse
+import os
 import pickle
 import re
 import warnings
@@ -38,10 +39,12 @@ DTYPES = (np.float64, np.float32, np.float16, np.int64, np.int32, np.int16, np.i
 def weights_file(name_or_file: str | Path) -> Path:
     """The checkpoint that is meant: a file, or the name of a network with weights in the package, or fetched ones."""
     path = expanded(name_or_file)
-    if not isinstance(name_or_file, str) or Path(name_or_file).name != name_or_file or path.is_file():
+    if not isinstance(name_or_file, str) or Path(name_or_file).name != name_or_file:
+        return path
+    if os.path.isfile(path):  # False, too, of a name that is too long for one
         return path
     bundled = Path(str(files("heatstream") / "weights" / f"{name_or_file}.pt"))
-    if bundled.is_file():
+    if os.path.isfile(bundled):
         return bundled
     entry = catalog.networks().get(name_or_file)
     fetched = None if entry is None else catalog.fetched_files(entry)[0]
@@ -56,8 +59,8 @@ def read_content(path: Path) -> object:
         MissingExtraError: torch or safetensors is not installed.
     """
     require("torch", extra="train", purpose="reading checkpoints")
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
+    if not os.path.isfile(path):
+        what = "is a folder" if os.path.isdir(path) else "does not exist"
         raise CheckpointError(f"checkpoint {path} {what}: give the path of a .pth file")
     if path.stat().st_size == 0:
         raise CheckpointError(f"checkpoint {path} is empty: download or save it again")

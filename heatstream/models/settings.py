@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, field
+from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
@@ -134,17 +135,22 @@ class SetSettings:
 
     Attributes:
         annotations: COCO keypoint JSON.
-        images: folder that the JSON's `file_name` entries are relative to.
+        images: folder that the JSON's `file_name` entries are relative to; that of the JSON when left out.
         weight: how often each photo of this set is seen, relative to those of a set with weight 1.
         single_person: photos are crops around one person, and windows are scaled by that person.
         partial_labels: a joint without a label may be in view, so nothing is learned about it in that image.
     """
 
     annotations: str
-    images: str
+    images: str = ""
     weight: Positive = 1.0
     single_person: bool = False
     partial_labels: bool = False
+
+    @property
+    def folder(self) -> str:
+        """Of the photos."""
+        return self.images or str(Path(self.annotations).parent)
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -153,13 +159,18 @@ class ValidationSettings:
 
     Attributes:
         annotations: COCO keypoint JSON.
-        images: folder of its photos.
+        images: folder of its photos; that of the JSON when left out.
         limit: use the first so many images; 0 uses all.
     """
 
     annotations: str
-    images: str
+    images: str = ""
     limit: Whole = 0
+
+    @property
+    def folder(self) -> str:
+        """Of the photos."""
+        return self.images or str(Path(self.annotations).parent)
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -481,6 +492,8 @@ class TeacherSettings:
         checkpoint: its weights: a file, relative to the current folder, or the name of weights that come with the
             package.
         sizes: sides in input px at which it looks at every window; its heatmaps are averaged. Multiples of 32.
+        every_size: the network learns every window at all of these sides, not at the window's own: one that shares
+            its frozen modules with the teacher has computed most of what that takes.
         heatmaps: weight of the difference of heatmaps, at both resolutions.
         loss: how heatmaps are compared: "cross-entropy" for a student whose heatmaps come from a sigmoid, "squared"
             for any.
@@ -490,6 +503,7 @@ class TeacherSettings:
     network: NetworkName
     checkpoint: str
     sizes: Annotated[tuple[Side, ...], Field(min_length=1)] = (256,)
+    every_size: bool = False
     heatmaps: NotNegative = 1.0
     loss: Literal["cross-entropy", "squared"] = "squared"
     tags: NotNegative = 0.0

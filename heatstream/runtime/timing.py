@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -34,12 +34,15 @@ class StreamSummary:
 
     Attributes:
         frames: results given.
-        dropped: frames of a live source that were skipped because a newer one was there.
+        dropped: frames of a live source that gave no result.
         seconds: from the start to the latest result.
         fps: frames per second over that time, 0 without frames.
         stages: by the names of :meth:`heatstream.results.StageTimes.named`, over the latest 10 000 frames, of those
             that have such a time; empty without frames.
         warnings: what went wrong without ending the run, one sentence each.
+        dropped_by: the dropped frames by reason: ``"newer"``, a newer one was there; with a budget ``"stale_queued"``,
+            too old when a worker would have begun; ``"stale_found"``, when its people were known; ``"stale_given"``,
+            when the caller came for it.
     """
 
     frames: int
@@ -48,6 +51,7 @@ class StreamSummary:
     fps: float
     stages: Mapping[str, StageStats]
     warnings: tuple[str, ...] = ()
+    dropped_by: Mapping[str, int] = field(default_factory=dict)
 
 
 class StreamClock:
@@ -69,7 +73,7 @@ class StreamClock:
         self._latest = now
         self._times.append(times)
 
-    def summary(self, *, dropped: int = 0, warnings: tuple[str, ...] = ()) -> StreamSummary:
+    def summary(self, *, dropped_by: Mapping[str, int] | None = None, warnings: tuple[str, ...] = ()) -> StreamSummary:
         """What the run came to so far; takes a few milliseconds when many frames are remembered."""
         seconds = self._latest - self._start
         durations: dict[str, list[float]] = {}
@@ -82,4 +86,5 @@ class StreamClock:
             p50, p99 = np.percentile(values, (50, 99))
             stages[name] = StageStats(float(p50), float(p99))
         fps = self._frames / seconds if seconds > 0 else 0.0
-        return StreamSummary(self._frames, dropped, seconds, fps, stages, warnings)
+        dropped_by = dropped_by or {}
+        return StreamSummary(self._frames, sum(dropped_by.values()), seconds, fps, stages, warnings, dropped_by)

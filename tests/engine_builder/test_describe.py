@@ -73,9 +73,10 @@ def check(poses: Any, places: list[tuple[int, int]], cell: int) -> None:
     assert np.abs(poses.keypoints[0] - expected).max() <= cell / 2
 
 
-def test_two_stages_with_tags_first_in_any_size(tmp_path: Path) -> None:
+@pytest.mark.parametrize("opset", [11, 17])
+def test_two_stages_with_tags_first_in_any_size(tmp_path: Path, opset: int) -> None:
     model = tmp_path / "ours.onnx"
-    info, ranges = describe_model(write_two_stage(tmp_path / "theirs.onnx"), TWO_STAGE, model)
+    info, ranges = describe_model(write_two_stage(tmp_path / "theirs.onnx", opset=opset), TWO_STAGE, model)
     assert (info.any_size, info.batch, info.project) == (True, None, True)
     assert dict(info.outputs) == {"heatmaps_quarter": 4, "heatmaps_half": 2, "tags": 4}
     assert ranges["tags"] == (0.0, 0.0)

@@ -81,7 +81,7 @@ class Graph:
         return path
 
 
-def write_two_stage(path: Path, joints: int = 17) -> Path:
+def write_two_stage(path: Path, joints: int = 17, *, opset: int = 17) -> Path:
     """A HigherHRNet of another program: any size, tags before heatmaps in one output at 1/4, heatmaps at 1/2."""
     graph = Graph()
     grey = graph.add("ReduceMean", ["data"], "grey", axes=[1], keepdims=1)
@@ -91,7 +91,7 @@ def write_two_stage(path: Path, joints: int = 17) -> Path:
     tags = graph.add("Mul", [heatmaps, graph.constant("none", 0.0)], "quarter_tags")
     graph.add("Concat", [tags, heatmaps], "stage_0", axis=1)
     graph.add("Identity", [graph.bumps(fine, joints, "half")], "stage_1")
-    return graph.save(path, ("data", ["n", 3, "h", "w"]), {"stage_1": 4, "stage_0": 4})
+    return graph.save(path, ("data", ["n", 3, "h", "w"]), {"stage_1": 4, "stage_0": 4}, opset=opset)
 
 
 def write_one_stage(path: Path, joints: int = 17) -> Path:

@@ -11,9 +11,9 @@ import pytest
 
 from benchmarks.moving_people import STANDING
 from heatstream.errors import InputError, UnknownNameError
-from heatstream.results import Poses, Result, StageTimes
+from heatstream.results import Event, Poses, Result, StageTimes
 from heatstream.runtime.zone_rules import Line, PostureRule, Zone
-from heatstream.runtime.zones import Event, Zones
+from heatstream.runtime.zones import Zones
 
 HEIGHT = 300.0  # px
 FEET = ("left_ankle", "right_ankle")
@@ -135,6 +135,7 @@ def test_a_file_is_read_and_scaled_to_the_frames(tmp_path: Path) -> None:
     assert [type(rule) for rule in zones.rules] == [Zone, Line, PostureRule]
     (event,) = zones(seen(person(420), 0))  # twice as large as the file's picture
     assert json.loads(event.to_json()) == {
+        "type": "event",
         "event": "enter",
         "name": "room",
         "id": 1,

@@ -97,6 +97,11 @@ class FaceCascade(PosePipeline):
         return self.poses.reason
 
     @property
+    def face_skeleton(self) -> str:
+        """The layout of its landmarks."""
+        return self._layout.name
+
+    @property
     def parallel_runs(self) -> int:
         """As of the poses, which take most of the time."""
         return self.poses.parallel_runs
