@@ -434,3 +434,22 @@ def _script(path: Path) -> None:
 def test_what_people_give_by_mistake_is_named(tmp_path: Path, make: Callable[[Path], None], words: str) -> None:
     make(tmp_path / "weights.pth")
     assert_refused(tmp_path / "weights.pth", words)
+
+
+def test_a_checkpoint_that_does_not_say_its_skeleton_is_opened_with_it(tmp_path: Path) -> None:
+    from heatstream import skeletons
+    from heatstream.models.checkpoint_network import open_network
+    from heatstream.models.checkpoints import origin_config
+    from heatstream.skeleton_tables import skeleton_from_table
+
+    layout = skeletons.register(skeleton_from_table({"name": "opened-3", "keypoints": ["a", "b", "c"]}))
+    state = models.create("swahr-tiny", skeleton=layout.name).state_dict()
+    torch.save(state, tmp_path / "theirs.pth")
+    with pytest.raises(CheckpointError, match=r"expected \(17|of another network|expected 17"):
+        open_network("swahr-tiny", tmp_path / "theirs.pth")
+    _, info = open_network("swahr-tiny", tmp_path / "theirs.pth", skeleton=layout.name)
+    assert (info.skeleton, info.num_keypoints, info.calibration) == (layout.name, 3, ())
+    torch.save({"model": state, "config": origin_config("swahr-tiny", layout.name, 64)}, tmp_path / "ours.pth")
+    assert open_network(None, tmp_path / "ours.pth")[1].skeleton == layout.name
+    with pytest.raises(CheckpointError, match="finds opened-3, not coco-17: leave the skeleton out"):
+        open_network(None, tmp_path / "ours.pth", skeleton="coco-17")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from heatstream import skeletons
+from heatstream.demo.skeleton_option import SKELETON_HELP, read_skeleton
 from heatstream.errors import InputError
 
 __all__ = ["describe"]
@@ -29,12 +27,7 @@ def describe(
             "both, the coarser first, with a comma between them.",
         ),
     ],
-    skeleton: Annotated[
-        str,
-        typer.Option(
-            "--skeleton", help="Name of the keypoint layout, or a recipe with a section [skeleton], or COCO's labels."
-        ),
-    ],
+    skeleton: Annotated[str, typer.Option("--skeleton", help=SKELETON_HELP)],
     tags: Annotated[
         str | None,
         typer.Option(
@@ -90,7 +83,7 @@ def describe(
             heatmaps=tuple(Part.parse(part.strip()) for part in heatmaps.split(",")),
             tags=None if tags is None else Part.parse(tags),
             stride=stride,
-            skeleton=_skeleton(skeleton),
+            skeleton=read_skeleton(skeleton),
             mean=_colour("--mean", mean),
             std=_colour("--std", std),
             bgr=bgr,
@@ -106,27 +99,6 @@ def describe(
     print(f"{target}: {info.name}, {info.skeleton}, {taken}")
     for output_name, (low, high) in ranges.items():
         print(f"  {output_name}: from {low:.3g} to {high:.3g} on a made-up picture")
-
-
-def _skeleton(text: str) -> str:
-    """The name of a layout: a known one, or that of a file, which is known from then on."""
-    path = Path(text)
-    if path.suffix.lower() == ".json":
-        from heatstream.models.pose.coco import skeleton_of
-
-        return skeletons.register(skeleton_of(path)).name
-    if path.suffix.lower() == ".toml":
-        from heatstream.skeleton_tables import skeleton_from_table
-
-        toml: Any = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
-        try:
-            table = toml.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path} cannot be read ({error}): give a TOML file with a section [skeleton]") from error
-        if not isinstance(table.get("skeleton"), dict):
-            raise InputError(f"{path} has no section [skeleton]: add one, see docs/skeletons.md")
-        return skeletons.register(skeleton_from_table(table["skeleton"])).name
-    return skeletons.get(text).name
 
 
 def _colour(option: str, text: str) -> tuple[float, float, float]:
