@@ -20,6 +20,8 @@ TRAIN = [
     *EVAL,
     "tensorboard>=2.18",
     "tomli-w>=1.1",
+    "httpx>=0.27",  # fetches weights
+    "safetensors>=0.4.3",
 ]
 
 # Compiles the kernels, on machines without a GPU too; the second one brings cuda_fp16.h.

@@ -18,9 +18,11 @@ import typer
 from heatstream.demo.commands.bench import bench
 from heatstream.demo.commands.build import build
 from heatstream.demo.commands.demo import demo
+from heatstream.demo.commands.describe import describe
 from heatstream.demo.commands.doctor import doctor
 from heatstream.demo.commands.evaluate import evaluate
 from heatstream.demo.commands.export import export
+from heatstream.demo.commands.fetch import fetch
 from heatstream.demo.commands.label import label
 from heatstream.demo.commands.latency import latency
 from heatstream.demo.commands.models import models
@@ -65,7 +67,7 @@ def options(
     """Find people and their keypoints in camera frames and videos, in real time."""
 
 
-for command in (run, process, label, train, export, build, bench, latency, models, doctor, demo):
+for command in (run, fetch, process, label, train, export, describe, build, bench, latency, models, doctor, demo):
     app.command()(command)
 app.command("eval")(evaluate)
 

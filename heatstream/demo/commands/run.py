@@ -179,6 +179,7 @@ def run(
         heatstream run clip.mp4 --device cuda --engine tensorrt
     """
     from heatstream.demo.drawing.overlay import Overlay
+    from heatstream.demo.fetching import fetch_before_use
     from heatstream.demo.outputs import model_files
     from heatstream.demo.run_loop import RunOptions, run_job
     from heatstream.demo.terminal.build_progress import BuildView
@@ -190,6 +191,7 @@ def run(
     if zones is None and (events is not None or clips is not None):
         raise InputError("--events and --clips need to know what to watch: add --zones zones.toml")
     watched = None if zones is None else Zones.read(zones)
+    fetch_before_use(model)
     job = RunOptions(
         saves=() if save is None else (save,),
         jsonl=jsonl,
