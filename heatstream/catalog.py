@@ -12,7 +12,7 @@ from typing import Any
 from heatstream.errors import ModelFileError, UnknownNameError
 from heatstream.model_info import OUTPUTS, ModelInfo, Task
 
-__all__ = ["CATALOG", "CatalogEntry", "bundled_path", "get"]
+__all__ = ["CATALOG", "CatalogEntry", "bundled_path", "get", "missing_weights"]
 
 OWN_WEIGHTS = "bring a checkpoint; its authors' terms hold"
 
@@ -217,8 +217,20 @@ def get(name: str) -> CatalogEntry:
         raise UnknownNameError.among(CATALOG, kind="model", name=name) from None
 
 
+def missing_weights(name: str) -> str:
+    """What to do where a file of ours is not installed: the default's model file alone comes with heatstream itself."""
+    if get(name).task == "landmarks":
+        return (
+            f"the weights of {name} are not installed, they are for non-commercial research only: "
+            "pip install 'heatstream[faces]'"
+        )
+    return f"the weights of {name} are not installed: pip install 'heatstream[weights]'"
+
+
 def bundled_path(name: str) -> Path:
-    """The model file with trained weights that comes with the package.
+    """The model file with trained weights, of heatstream itself or of one of its packages of weights.
+
+    These packages put their files beside those of heatstream.
 
     Raises:
         UnknownNameError: there is no network of that name.
@@ -231,5 +243,5 @@ def bundled_path(name: str) -> Path:
         )
     path = Path(str(files("heatstream") / "weights" / f"{name}.onnx"))
     if not path.is_file():
-        raise ModelFileError(f"the weights of {name} are missing at {path}: install heatstream again")
+        raise ModelFileError(missing_weights(name))
     return path

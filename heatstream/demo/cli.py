@@ -24,6 +24,7 @@ from heatstream.demo.commands.export import export
 from heatstream.demo.commands.label import label
 from heatstream.demo.commands.models import models
 from heatstream.demo.commands.process import process
+from heatstream.demo.commands.recipe import recipe
 from heatstream.demo.commands.run import run
 from heatstream.demo.commands.train import train
 from heatstream.demo.terminal.messages import print_message
@@ -49,7 +50,6 @@ app = typer.Typer(
     name="heatstream",
     epilog="Start with: heatstream demo, heatstream run 0, heatstream doctor",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -64,7 +64,7 @@ def options(
     """Find people and their keypoints in camera frames and videos, in real time."""
 
 
-for command in (run, process, label, train, export, build, bench, models, doctor, demo):
+for command in (run, process, label, recipe, train, export, build, bench, models, doctor, demo):
     app.command()(command)
 app.command("eval")(evaluate)
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from heatstream.catalog import CATALOG, missing_weights
 from heatstream.errors import CheckpointError
 from heatstream.extras import require
 from heatstream.files import expanded
@@ -35,10 +36,19 @@ DTYPES = (np.float64, np.float32, np.float16, np.int64, np.int32, np.int16, np.i
 
 
 def weights_file(name_or_file: str | Path) -> Path:
-    """The checkpoint that is meant: a file, or the name of a network whose weights come with the package."""
+    """The checkpoint that is meant: a file, or the name of a network whose weights are ours.
+
+    Raises:
+        CheckpointError: it is such a name, and the package of these weights is not installed.
+    """
     bundled = Path(str(files("heatstream") / "weights" / f"{name_or_file}.pt"))
     named = isinstance(name_or_file, str) and Path(name_or_file).name == name_or_file
-    return bundled if named and bundled.is_file() else expanded(name_or_file)
+    if named and bundled.is_file():
+        return bundled
+    path = expanded(name_or_file)
+    if name_or_file in CATALOG and CATALOG[str(name_or_file)].bundled and not path.exists():
+        raise CheckpointError(missing_weights(str(name_or_file)))
+    return path
 
 
 def read_content(path: Path) -> object:
