@@ -411,6 +411,7 @@ class Event:
         direction: of ``cross``: ``"right"`` or ``"left"``, the side that was gone to, for one who looks from the line's
             ``from`` to its ``to``; None for others.
         seconds: of ``leave``, ``dwell`` and ``posture_end`` how long it lasted up to then; None for others.
+        source: of a stream of several sources which one, as in :class:`Result`; None where there is one.
     """
 
     kind: EventKind
@@ -421,6 +422,7 @@ class Event:
     position: tuple[float, float]
     direction: Literal["left", "right"] | None = None
     seconds: float | None = None
+    source: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """An event message, ready for JSON; what is None is left out."""
@@ -437,6 +439,8 @@ class Event:
             entries["direction"] = self.direction
         if self.seconds is not None:
             entries["seconds"] = round(self.seconds, 3)
+        if self.source is not None:
+            entries["source"] = self.source
         return entries
 
     def to_json(self) -> str:

@@ -93,9 +93,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             raise
         _give_up_stdout(ended.__context__)  # typer ends quietly then, with the code of `bench --compare`
     except OSError as error:
-        if error.errno not in NO_ROOM:
+        if error.errno in NO_ROOM:
+            _give_up_stdout(error)
+        elif error.filename is None:
             raise
-        _give_up_stdout(error)
+        else:  # a name too long, a folder that may not be looked into
+            print_message(f"{error.filename} cannot be used ({error.strerror}): check the path")
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
     sys.exit(EXIT_ERROR)

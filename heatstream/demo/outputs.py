@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -45,4 +46,4 @@ def model_files(model: str | Path) -> tuple[Path, ...]:
     from heatstream.runtime.load import model_path
 
     path = model_path(model)
-    return (path, *external_files(path)) if path.suffix.lower() == ".onnx" and path.is_file() else (path,)
+    return (path, *external_files(path)) if path.suffix.lower() == ".onnx" and os.path.isfile(path) else (path,)

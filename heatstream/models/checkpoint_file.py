@@ -7,6 +7,7 @@ Torch's files are read with ``weights_only=True``: they can hold tensors, plain 
 from __future__ import annotations
 
 import argparse
+import os
 import pickle
 import re
 import warnings
@@ -43,10 +44,10 @@ def weights_file(name_or_file: str | Path) -> Path:
     """
     bundled = Path(str(files("heatstream") / "weights" / f"{name_or_file}.pt"))
     named = isinstance(name_or_file, str) and Path(name_or_file).name == name_or_file
-    if named and bundled.is_file():
+    if named and os.path.isfile(bundled):
         return bundled
     path = expanded(name_or_file)
-    if name_or_file in CATALOG and CATALOG[str(name_or_file)].bundled and not path.exists():
+    if name_or_file in CATALOG and CATALOG[str(name_or_file)].bundled and not os.path.exists(path):
         raise CheckpointError(missing_weights(str(name_or_file)))
     return path
 
@@ -59,8 +60,8 @@ def read_content(path: Path) -> object:
         MissingExtraError: torch or safetensors is not installed.
     """
     require("torch", extra="train", purpose="reading checkpoints")
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
+    if not os.path.isfile(path):
+        what = "is a folder" if os.path.isdir(path) else "does not exist"
         raise CheckpointError(f"checkpoint {path} {what}: give the path of a .pth file")
     if path.stat().st_size == 0:
         raise CheckpointError(f"checkpoint {path} is empty: download or save it again")

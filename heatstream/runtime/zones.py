@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -128,6 +128,10 @@ class Zones:
             else:
                 _points(nobody, rule.joints)
 
+    def afresh(self) -> Zones:
+        """The same rules for another source: nobody has been seen yet."""
+        return Zones(self.rules, frame_size=self.frame_size, on_event=self._on_event)
+
     def __call__(self, result: Result) -> list[Event]:
         """What happened since the result before.
 
@@ -137,7 +141,7 @@ class Zones:
         Raises:
             UnknownNameError: the people's skeleton has no such joint.
         """
-        events = list(self._events(result))
+        events = [replace(event, source=result.source) for event in self._events(result)]
         for event in events:
             if self._on_event is not None:
                 self._on_event(event)

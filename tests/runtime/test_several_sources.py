@@ -193,6 +193,25 @@ def test_one_that_cannot_be_opened_closes_the_others(tmp_path: Path) -> None:
     assert other.closed.is_set()
 
 
+class Doubtful(CpuPosePipeline):
+    """One person of whom it is sure in every other frame."""
+
+    def __init__(self) -> None:
+        super().__init__(FakeEngine())
+        self.calls = 0
+
+    def __call__(self, frame: object) -> Result:
+        self.calls += 1
+        found = super().__call__(spot(48, 64, 30, 24))
+        return replace(found, poses=replace(found.poses, scores=np.full(1, 0.12 if self.calls % 2 else 0.9)))
+
+
+def test_people_of_low_scores_keep_the_ids_of_those_who_are_shown() -> None:
+    found = [each.poses for each in stream(FakeSource(20), Doubtful(), workers=1, confidence=0.5)]
+    assert [poses.ids.tolist() for poses in found[4:]] == [[], [1]] * 8
+    assert min(poses.scores.min() for poses in found if len(poses)) >= 0.5
+
+
 # ---- Modes -----------------------------------------------------------------------------------------------------------
 
 

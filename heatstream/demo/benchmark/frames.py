@@ -17,7 +17,6 @@ from heatstream.runtime.sources import Frame, Source, open_source
 __all__ = ["Endless", "FrameFeed", "Paced", "open_feed"]
 
 KEPT_FRAMES = 24
-"""(height, width) px of the frame where there is neither a source nor a photograph."""
 
 
 @dataclass(frozen=True, eq=False)

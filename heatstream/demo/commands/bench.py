@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["bench"]
 
 EXIT_REGRESSED = 1
+TABLE_COLUMNS = 90
 
 
 def bench(
@@ -124,14 +125,13 @@ def bench(
 
         heatstream bench swahr-small --size 256x256,384x640 --threads 4
     """
-    from rich.console import Console
-
     from heatstream.demo.benchmark.chart import draw
     from heatstream.demo.benchmark.compare import compare as compare_records
     from heatstream.demo.benchmark.frames import open_feed
     from heatstream.demo.benchmark.record import Record
     from heatstream.demo.benchmark.table import print_comparison, print_record
     from heatstream.demo.terminal.signals import SIGNAL_EXIT, StopSignals
+    from heatstream.demo.terminal.tables import console_for
 
     _check_outputs(json, plot, compare, models or [])
     old = None if compare is None else Record.read(compare)
@@ -149,7 +149,7 @@ def bench(
     feed = open_feed(source)
     with StopSignals() as stop:
         record, error = _measure(configs, feed, seconds, stop)
-    console = Console()
+    console = console_for(least=TABLE_COLUMNS)
     if record.runs:
         print_record(record, console)
         for path, write in ((json, record.write), (plot, lambda path: draw(record, path))):

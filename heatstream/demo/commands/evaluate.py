@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from enum import Enum
@@ -264,9 +265,9 @@ def _find_set(info: ModelInfo, data: Path, annotations: Path | None) -> Landmark
 def _find_people(info: ModelInfo, data: Path, annotations: Path | None) -> tuple[Path, Path]:
     """The file of labels and the folder of its images."""
     if annotations is not None:
-        labels = annotations if annotations.exists() else data / annotations
+        labels = annotations if os.path.exists(annotations) else data / annotations
         inner = data / labels.stem
-        return labels, inner if inner.is_dir() else data
+        return labels, inner if os.path.isdir(inner) else data
     from heatstream.models.landmarks.readers import detect_dataset
 
     labelled = detect_dataset(data, skeleton=skeletons.get(info.skeleton))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heatstream.demo.outputs import check_outputs
+from heatstream.demo.terminal.tables import console_for
 from heatstream.errors import SinkError
 from heatstream.extras import require
 from heatstream.version import __version__
@@ -110,7 +111,6 @@ class EvaluationReport:
 
     def show(self, measured: Measured, engine: Engine) -> None:
         """Print the table and the facts to stdout."""
-        from rich.console import Console
         from rich.table import Table
         from rich.text import Text
 
@@ -121,7 +121,7 @@ class EvaluationReport:
                 table.add_column(name, justify="right" if number else "left")
         for name, values in measured.rows.items():
             table.add_row(*([name] if measured.columns[0] else []), *values)
-        console = Console()
+        console = console_for(table)
         console.print(table)
         for name, text in measured.facts.items():
             console.print(f"{name:>15}  {text}", markup=False, highlight=False, soft_wrap=True)

@@ -5,6 +5,7 @@ Photographs are not opened here: `frames` decodes them, and checks that they are
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ def read_photos(annotations: Path, images: Path, skeleton: Skeleton) -> list[Ima
         MissingExtraError: a `segmentation` has to be read and pycocotools is not installed.
     """
     labels = read_coco(annotations, skeleton)
-    if not images.is_dir():
+    if not os.path.isdir(images):
         raise DatasetError(f"{images} is no folder, but {annotations} needs its photos there: correct `images`")
     entries = [entry for entry in labels.images if labels.people[entry["id"]]]
     people = [annotation for entry in entries for annotation in labels.people[entry["id"]]]

@@ -5,6 +5,7 @@ A set is known by the names that its owners gave their files, and JSON by what i
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,10 +91,10 @@ def detect_dataset(
     Raises:
         DatasetError: there is no such folder or file, no set is known in it, or several are.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise DatasetError(f"{folder} is not a folder: give the one that the set was unpacked into")
     if annotations is not None:
-        return _of_file(annotations if annotations.exists() else folder / annotations, folder, skeleton)
+        return _of_file(annotations if os.path.exists(annotations) else folder / annotations, folder, skeleton)
     found = [_of_file(file, folder, skeleton) for file in _label_files(folder)]
     found += [_lapa(place) for place in (folder, folder / "test") if _is_lapa(place)]
     if not found and next(folder.rglob("*.pts"), None) is not None:
@@ -128,7 +129,7 @@ def _of_file(labels: Path, folder: Path, skeleton: Skeleton | None) -> LandmarkD
         ".csv": _aflw_csv,
         ".json": lambda labels, folder: _json(labels, folder, skeleton),
     }
-    if not labels.is_file():
+    if not os.path.isfile(labels):
         raise DatasetError(f"there are no annotations at {labels}: correct --annotations")
     if (reader := readers.get(labels.suffix.lower())) is None:
         raise DatasetError(f"{labels} is of no known kind: labels end in {', '.join(readers)}; give another file")
