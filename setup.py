@@ -9,13 +9,14 @@ HERE = Path(__file__).parent
 VERSION = re.search(r'^__version__ = "(.+)"$', (HERE / "heatstream/version.py").read_text(), re.MULTILINE)
 assert VERSION is not None
 
+EVAL = ["faster-coco-eval>=1.7", "h5py>=3.10"]
+
 TRAIN = [
+    *EVAL,
     "torch>=2.6",
     "onnx>=1.17",
     "onnxscript>=0.5",
-    "h5py>=3.10",
     "pycocotools>=2.0.8",
-    "faster-coco-eval>=1.7",
     "tensorboard>=2.18",
     "tomli-w>=1.1",
 ]
@@ -85,6 +86,8 @@ setup(
         "parquet": PARQUET,
         "ray": RAY,
         "docs": DOCS,
+        "packages": ["build>=1.2", "twine>=6.1"],
+        "eval": EVAL,  # measure model files; checkpoints need torch, with `train`
         "train": TRAIN,
         "gpu": ["cupy-cuda13x", "tensorrt-cu13", *NVRTC],
         "rtx": ["cupy-cuda13x", "tensorrt-rtx-cu13", *NVRTC],

@@ -1,7 +1,8 @@
 """The ``heatstream`` command: what it offers, and how its errors and warnings reach the user.
 
-Exit codes: 0 done; 1 `bench --compare` found something slower; 2 wrong use or an error heatstream knows, told in one
-line on stderr; 129, 130 and 143 ended by SIGHUP, Ctrl-C and SIGTERM, with every result so far written.
+Exit codes: 0 done; 1 `bench --compare` found something slower, or `process` could not do every video; 2 wrong use or an
+error heatstream knows, told in one line on stderr; 129, 130 and 143 ended by SIGHUP, Ctrl-C and SIGTERM, with every
+result so far written.
 """
 
 from __future__ import annotations
