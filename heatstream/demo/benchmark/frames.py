@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import count, islice, takewhile
 from pathlib import Path
 
 import numpy as np
@@ -123,8 +123,8 @@ def open_feed(source: str | None) -> FrameFeed:
         return _own_feed()
     opened = open_source(source)
     try:
-        pictures = (frame.image for frame in opened if isinstance(frame, Frame))
-        frames = tuple(islice(pictures, KEPT_FRAMES))
+        until_lost = takewhile(lambda item: isinstance(item, Frame), opened)  # a lost camera may stay away for ever
+        frames = tuple(item.image for item in islice(until_lost, KEPT_FRAMES) if isinstance(item, Frame))
         live, name = opened.live, opened.name
     finally:
         opened.close()

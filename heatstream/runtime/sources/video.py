@@ -17,7 +17,7 @@ from heatstream.runtime.sources import opencv
 from heatstream.runtime.sources.base import OPEN_SECONDS, Frame, within
 from heatstream.runtime.sources.display_matrix import read_mirroring
 
-__all__ = ["VideoFile", "open_pipe", "open_video"]
+__all__ = ["VideoFile", "open_offered", "open_pipe", "open_video"]
 
 # After a damaged stretch FFmpeg often finds the next whole frame; at the true end all these attempts fail at once.
 FILE_ATTEMPTS = 16
@@ -64,6 +64,29 @@ def open_video(path: Path) -> VideoFile:
         empty=max(0.0, capture.property(PTS)) if suffix in FROM_ZERO else 0.0,
         files=(path,),
     )
+
+
+def open_offered(url: str, name: str) -> VideoFile:
+    """Open a video file that a web server offers.
+
+    Raises:
+        SourceError: it holds no frame that can be read.
+    """
+    limit = int(OPEN_SECONDS * 1000) - 500  # OpenCV's own ends a little before ours, so that no thread is left behind
+
+    def work() -> tuple[opencv.Capture, NDArray[np.uint8]]:
+        params = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, limit, cv2.CAP_PROP_READ_TIMEOUT_MSEC, limit)
+        capture = opencv.Capture.open(url, cv2.CAP_FFMPEG, params)
+        first = None if capture is None or size_trouble(*capture.size) else capture.read()
+        if capture is None or first is None:
+            if capture is not None:
+                capture.close()
+            raise SourceError(f"{name} offers a video that cannot be read: check that it plays elsewhere")
+        return capture, first
+
+    late = f"{name} sends no picture within {OPEN_SECONDS:.0f} s: check the address and the network"
+    capture, first = within(OPEN_SECONDS, work, late=late, discard=lambda opened: opened[0].close())
+    return VideoFile(capture, first, name, exact=False, attempts=1)
 
 
 def open_pipe(path: Path) -> VideoFile:
