@@ -9,13 +9,15 @@ HERE = Path(__file__).parent
 VERSION = re.search(r'^__version__ = "(.+)"$', (HERE / "heatstream/version.py").read_text(), re.MULTILINE)
 assert VERSION is not None
 
+EVAL = ["faster-coco-eval>=1.7"]
+
 TRAIN = [
     "torch>=2.6",
     "onnx>=1.17",
     "onnxscript>=0.5",
     "h5py>=3.10",
     "pycocotools>=2.0.8",
-    "faster-coco-eval>=1.7",
+    *EVAL,
     "tensorboard>=2.18",
     "tomli-w>=1.1",
     "httpx>=0.27",  # fetches weights
@@ -70,6 +72,7 @@ setup(
         "demo": ["scikit-image>=0.22", *PLOT],
         "heic": ["pillow-heif>=0.18"],  # pictures of phones
         "plot": PLOT,
+        "eval": EVAL,  # the evaluation of model files, without torch
         "train": TRAIN,
         "gpu": ["cupy-cuda13x", "tensorrt-cu13", *NVRTC],
         "rtx": ["cupy-cuda13x", "tensorrt-rtx-cu13", *NVRTC],

@@ -15,6 +15,8 @@ first used. What happens is logged under ``heatstream``, which is quiet until a 
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from heatstream.runtime.pipelines.landmarks import LandmarkPipeline
     from heatstream.runtime.smoothing import Smoother
     from heatstream.runtime.sources.base import Frame, Source
+    from heatstream.runtime.sources.live import LiveHealth
     from heatstream.runtime.stream import Stream, stream
     from heatstream.runtime.timing import StageStats, StreamSummary
     from heatstream.runtime.tracking import Tracker
@@ -49,6 +52,7 @@ __all__ = [
     "HeatstreamError",
     "LandmarkPipeline",
     "Line",
+    "LiveHealth",
     "ModelInfo",
     "Pose",
     "PosePipeline",
@@ -80,6 +84,7 @@ _HOMES = {
     "Frame": "heatstream.runtime.sources.base",
     "Gap": "heatstream.results",
     "LandmarkPipeline": "heatstream.runtime.pipelines.landmarks",
+    "LiveHealth": "heatstream.runtime.sources.live",
     "Line": "heatstream.runtime.zone_rules",
     "ModelInfo": "heatstream.model_info",
     "Pose": "heatstream.results",
@@ -101,6 +106,10 @@ _HOMES = {
     "load_landmarks": "heatstream.runtime.load",
     "stream": "heatstream.runtime.stream",
 }
+
+if sys.platform == "win32":
+    # Else a camera takes many seconds to open there. OpenCV looks when it is loaded, so this has to be said here.
+    os.environ.setdefault("OPENCV_VIDEOIO_MSMF_ENABLE_HW_TRANSFORMS", "0")
 
 # Quiet unless the program sets up logging: what is logged under "heatstream" goes nowhere by itself.
 logging.getLogger("heatstream").addHandler(logging.NullHandler())

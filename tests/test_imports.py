@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import heatstream
+from tests.fakes.labelled_photos import make_set
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -108,3 +109,14 @@ def test_a_missing_extra_is_one_sentence_with_the_command(arguments: list[str], 
     assert library in line
     assert f"pip install 'heatstream[{extra}]'" in line
     assert not (REPOSITORY / arguments[-1]).exists()
+
+
+def test_a_model_file_is_measured_without_torch(tmp_path: Path) -> None:
+    pytest.importorskip("faster_coco_eval", reason="faster-coco-eval comes with the extra eval")
+    make_set(tmp_path)
+    arguments = ["eval", "swahr-tiny", "--data", str(tmp_path), "--limit", "1"]
+    code = "import sys\nfor name in ('torch', 'onnx', 'pycocotools'): sys.modules[name] = None\n"
+    code += f"from heatstream.demo.cli import main\nmain({arguments!r})\n"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "labelled people" in result.stdout

@@ -24,6 +24,7 @@ from heatstream.demo.commands.evaluate import evaluate
 from heatstream.demo.commands.export import export
 from heatstream.demo.commands.fetch import fetch
 from heatstream.demo.commands.label import label
+from heatstream.demo.commands.latency import latency
 from heatstream.demo.commands.models import models
 from heatstream.demo.commands.process import process
 from heatstream.demo.commands.run import run
@@ -66,7 +67,7 @@ def options(
     """Find people and their keypoints in camera frames and videos, in real time."""
 
 
-for command in (run, fetch, process, label, train, export, describe, build, bench, models, doctor, demo):
+for command in (run, fetch, process, label, train, export, describe, build, bench, latency, models, doctor, demo):
     app.command()(command)
 app.command("eval")(evaluate)
 

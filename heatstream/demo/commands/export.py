@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -111,8 +110,8 @@ def export(
         heatstream export swahr-w32 -c pose_coco_w32.pth --precision int8 --calibrate photos -o swahr-w32-int8.onnx
     """
     from heatstream.demo.evaluation.photographs import calibration_photographs
-    from heatstream.demo.evaluation.report import progress_bar
     from heatstream.demo.outputs import check_outputs
+    from heatstream.demo.terminal.export_progress import ExportView
     from heatstream.engine_builder.export.model import export_model
 
     if precision is PrecisionChoice.int8 and calibrate is None:
@@ -130,7 +129,7 @@ def export(
         sizes = " and ".join(f"{height}x{width}" for height, width in entry.other_sizes)
         print_message(f"there are official checkpoints of {info.name} for {sizes} too: if this is one, give its --size")
     info = sized(info, size, short_side)
-    with progress_bar("trying layers in INT8") if calibrate else nullcontext() as progress:
+    with ExportView() as view:
         report = export_model(
             network,
             info,
@@ -138,7 +137,8 @@ def export(
             precision=precision.value,
             dynamic_batch=dynamic_batch,
             photographs=None if calibrate is None else calibration_photographs(calibrate, images, info),
-            progress=progress,
+            started=view.started,
+            progress=view.tried,
         )
     _print(report)
     if RANDOM in info.weights:

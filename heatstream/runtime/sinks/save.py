@@ -12,7 +12,7 @@ from heatstream.runtime.sinks.video import VIDEO_SUFFIXES, VideoSink
 __all__ = ["save_sink"]
 
 
-def save_sink(path: Path, draw: Draw, *, fps: float | None, live: bool) -> Sink:
+def save_sink(path: Path, draw: Draw, *, fps: float | None, live: bool, sound: Path | None = None) -> Sink:
     """A sink for annotated frames: a video, or a picture.
 
     Args:
@@ -20,13 +20,14 @@ def save_sink(path: Path, draw: Draw, *, fps: float | None, live: bool) -> Sink:
         draw: gives the picture of a result.
         fps: frames per second of the source, if it has such a thing.
         live: whether the source is live; see :class:`VideoSink`.
+        sound: the film that frames come from; see :class:`VideoSink`.
 
     Raises:
         SinkError: the name ends otherwise, or the file cannot be written.
     """
     suffix = path.suffix.lower()
     if suffix in VIDEO_SUFFIXES:
-        return VideoSink(path, draw, fps=fps, live=live)
+        return VideoSink(path, draw, fps=fps, live=live, sound=sound)
     if suffix in PICTURE_SUFFIXES:
         return PictureSink(path, draw)
     known = ", ".join([*VIDEO_SUFFIXES, *PICTURE_SUFFIXES])

@@ -305,6 +305,20 @@ def test_several_sources_are_told_apart_in_every_output(
     assert "COCO results number the pictures of one source" in refused.err
 
 
+@pytest.mark.parametrize(
+    ("options", "people"), [((), 2), (("--conf", "0"), 3), (("--conf", "0.7"), 1), (("--max-people", "1"), 1)]
+)
+def test_how_sure_and_how_many_people_are_chosen_on_the_command_line(
+    heatstream: Command, tiny_model: Path, tmp_path: Path, options: tuple[str, ...], people: int
+) -> None:
+    bright, dim, faint = spot(40, 60), spot(100, 60) * 0.55, spot(160, 60) * 0.2
+    cv2.imwrite(str(tmp_path / "a.png"), np.maximum(np.maximum(bright, dim), faint).astype(np.uint8))
+    lines = tmp_path / "out.jsonl"
+    ended = heatstream("run", tmp_path / "a.png", "-m", tiny_model, "--no-window", "--jsonl", lines, *options)
+    assert ended.code == 0, ended.err
+    assert len(read_results(lines)[-1]["people"]) == people
+
+
 def test_results_on_stdout_are_alone_there(heatstream: Command, clip: Path, tiny_model: Path) -> None:
     ended = heatstream("run", clip, "-m", tiny_model, "--no-window", "--frames", "3", "--jsonl", "-")
     assert ended.code == 0

@@ -1,7 +1,7 @@
-"""Films that are to be shown mirrored, as phones record with the camera beside the screen.
+"""What PyAV knows of a film and OpenCV does not tell: when it begins, and whether it is to be shown mirrored.
 
-OpenCV turns frames by the angle of the container's display matrix and knows nothing of mirrors, which it takes for a
-turn or for nothing.
+Phones record with the camera beside the screen, and may store what it sees with the wish that it be mirrored. OpenCV
+turns frames by the angle of the container's display matrix, and takes a mirror for a turn or for nothing.
 """
 
 from __future__ import annotations
@@ -12,9 +12,25 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["read_mirroring"]
+__all__ = ["read_mirroring", "start_seconds"]
 
 Turn = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+
+
+def start_seconds(name: str) -> float:
+    """When the first frame of a film is shown, s; 0 where that cannot be told.
+
+    Args:
+        name: of the file, as FFmpeg takes it.
+    """
+    import av
+
+    try:
+        with av.open(name) as container:
+            film = container.streams.video[0]
+            return float((film.start_time or 0) * (film.time_base or 0))
+    except (av.FFmpegError, IndexError):
+        return 0.0
 
 
 def read_mirroring(name: str) -> Turn | None:
