@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +19,9 @@ from heatstream.model_info import ModelInfo, sized
 
 __all__ = ["fetch_before_use", "fetch_weights"]
 
+PATIENCE_SECONDS = 1.0
+WAITING_SECONDS = 1800.0
+
 
 def fetch_before_use(model: str) -> None:
     """Fetch the weights of a network that is named for the first time; nothing for files and for all others."""
@@ -29,28 +34,25 @@ def fetch_weights(entry: CatalogEntry) -> Path:
     """Get a network's weights and make its model file, unless it is there; the model file.
 
     Raises:
-        DownloadError: they cannot be had, or are not what was published.
+        DownloadError: they cannot be had, are not what was published, or are not the network's; they are not kept.
         SinkError: there is no room, or the cache cannot be written.
-        CheckpointError: what was fetched is not the network's; it is not kept.
         InputError: nobody gives them at a plain address.
+        ModelFileError: those of the package are missing from the installation.
         MissingExtraError: torch or httpx is not installed.
     """
+    if entry.bundled:
+        return catalog.bundled_path(entry.name)
     source = entry.fetched
     if source is None:
-        page = (
-            f"its authors name theirs at {entry.page}"
-            if entry.page
-            else f"there is a recipe, recipes/{entry.name}.toml"
-        )
+        page = f"its authors name theirs at {entry.page}" if entry.page else "there is a recipe to train it by"
         raise InputError(
-            f"nobody gives the weights of {entry.name} at a plain address: {page}; give their file as "
+            f"nobody gives the weights of {entry.name} at a plain address: {page}; give a file as "
             f"`heatstream export {entry.name} --checkpoint FILE`"
         )
     checkpoint, model = catalog.fetched_files(entry)
     try:
         model.parent.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(model.with_suffix(".lock"))
-        with lock:  # two runs at once fetch once
+        with _locked(entry, model.with_suffix(".lock")):
             if not model.is_file():
                 _download(entry, source, checkpoint)
                 _convert(entry, source, checkpoint, model)
@@ -58,6 +60,27 @@ def fetch_weights(entry: CatalogEntry) -> Path:
         reason = (error.strerror or type(error).__name__).lower()
         raise SinkError(f"cannot write {model.parent}: {reason}; set XDG_CACHE_HOME to a folder of yours") from error
     return model
+
+
+@contextmanager
+def _locked(entry: CatalogEntry, path: Path) -> Iterator[None]:
+    """Two runs at once fetch once; the second says that it waits."""
+    lock = filelock.FileLock(path)
+    try:
+        try:
+            lock.acquire(timeout=PATIENCE_SECONDS)
+        except filelock.Timeout:
+            print_message(f"another process is fetching the weights of {entry.name}: waiting for it")
+            lock.acquire(timeout=WAITING_SECONDS)
+    except filelock.Timeout:
+        raise DownloadError(
+            f"another process has been fetching the weights of {entry.name} for more than {WAITING_SECONDS / 60:.0f} "
+            f"minutes (it holds {path}): wait for it, or end it"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _download(entry: CatalogEntry, source: Weights, checkpoint: Path) -> None:
