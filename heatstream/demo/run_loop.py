@@ -83,7 +83,7 @@ def run_job(sources: Sequence[Source], pipeline: PosePipeline, job: RunOptions) 
         typer.Exit: a signal ended the run, with the shell's exit code for it.
     """
     from heatstream.results import Gap
-    from heatstream.runtime.sinks import Recorder, writes_to_stdout
+    from heatstream.runtime.sinks import Recorder, names_folder, writes_to_stdout
     from heatstream.runtime.stream import stream
 
     with ExitStack() as stack:
@@ -92,6 +92,8 @@ def run_job(sources: Sequence[Source], pipeline: PosePipeline, job: RunOptions) 
             stack.callback(source.close)
         read = [path for source in sources for path in source.files]
         check_outputs(_files(job, len(sources)), {"the source": read, **job.inputs})
+        folders = [path for path in job.saves if names_folder(path)]
+        check_outputs(folders, {"the folder of the source": dict.fromkeys(path.parent for path in read)})
         if job.zones is not None:
             job.zones.check(pipeline.info.skeleton)
         status = StatusLine(_expected_frames(sources, job))

@@ -37,7 +37,11 @@ def run(
     ] = "swahr-small",
     save: Annotated[
         Path | None,
-        typer.Option("--save", help="Write the annotated video (.mp4, .avi), or the best picture (.jpg, .png)."),
+        typer.Option(
+            "--save",
+            help="Write the annotated video (.mp4, .avi), the best picture (.jpg, .png), or all "
+            "pictures into a folder (a name without an ending).",
+        ),
     ] = None,
     jsonl: Annotated[
         Path | None, typer.Option("--jsonl", help="Write one line of JSON per frame, while it runs; - is stdout.")
