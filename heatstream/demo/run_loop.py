@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import typer
 
 from heatstream.demo.outputs import check_outputs
-from heatstream.demo.terminal.messages import print_message
+from heatstream.demo.terminal.messages import print_gap, print_message
 from heatstream.demo.terminal.run_summary import print_report
 from heatstream.demo.terminal.signals import SIGNAL_EXIT, StopSignals
 from heatstream.demo.terminal.status_line import StatusLine
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from heatstream.runtime.pipelines.base import PosePipeline
     from heatstream.runtime.sinks import Sink, WindowSink
     from heatstream.runtime.sources import Source
+    from heatstream.runtime.stream import Stream
     from heatstream.runtime.zones import Zones
 
 __all__ = ["RunOptions", "run_job"]
@@ -47,6 +48,7 @@ class RunOptions:
         overlay: how people are drawn.
         confidence: leave out people of a lower score, after tracking.
         smooth: smooth the keypoints of all results; those in the window are smooth in any case.
+        budget: how old a live frame may be when its result is there, in seconds; any age when None.
         zones: what to watch; nothing when None.
         events: JSON Lines file for what happens there.
         clips: folder for videos of the ten seconds before it; none are written when None.
@@ -62,6 +64,7 @@ class RunOptions:
     overlay: Overlay
     confidence: float = 0.0
     smooth: bool = False
+    budget: float | None = None
     zones: Zones | None = None
     events: Path | None = None
     clips: Path | None = None
@@ -82,6 +85,7 @@ def run_job(sources: Sequence[Source], pipeline: PosePipeline, job: RunOptions) 
         HeatstreamError: something failed, before or in the middle of it.
         typer.Exit: a signal ended the run, with the shell's exit code for it.
     """
+    from heatstream.results import Gap
     from heatstream.runtime.sinks import Recorder, names_folder, writes_to_stdout
     from heatstream.runtime.stream import stream
 
@@ -105,14 +109,29 @@ def run_job(sources: Sequence[Source], pipeline: PosePipeline, job: RunOptions) 
         recorder = stack.enter_context(Recorder(sinks))
         stop = stack.enter_context(StopSignals(recorder.hurry))
         results = stack.enter_context(
-            stream(sources, pipeline, frames=job.frames, smooth=job.smooth, confidence=job.confidence)
+            stream(
+                sources,
+                pipeline,
+                frames=job.frames,
+                smooth=job.smooth,
+                confidence=job.confidence,
+                budget=job.budget,
+            )
         )
         shown = _shown_smooth(job, len(sources))
         zones = None if job.zones is None else [job.zones.afresh() for _ in sources]
         latest = None
         try:
             with status:
-                for latest in stop.until_signalled(results):
+                for item in stop.until_signalled(results.with_gaps()):
+                    if isinstance(item, Gap):
+                        print_gap(sources[item.source or 0].name, item)
+                        if window is not None and not item.over and len(sources) == 1:
+                            _look_on(window, stop, results)
+                            if window.closed:
+                                break
+                        continue
+                    latest = item
                     status.add(latest)
                     if zones is not None:
                         latest = replace(latest, events=tuple(zones[latest.source or 0](latest)))
@@ -262,6 +281,15 @@ def _shown_smooth(job: RunOptions, sources: int) -> Callable[[Result], Result]:
         return replace(result, poses=smoothers[result.source or 0](result.poses, result.capture_time))
 
     return smooth
+
+
+def _look_on(window: WindowSink, stop: StopSignals, results: Stream) -> None:
+    """Keep the window alive while the one source is silent."""
+    while not window.closed and stop.received is None:
+        (source,) = results.health().sources
+        if source.state in ("ended", "failed") or source.live is None or source.live.connected:
+            return
+        window.look()
 
 
 def _hold(window: WindowSink, stop: StopSignals) -> None:

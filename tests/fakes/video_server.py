@@ -14,8 +14,14 @@ import subprocess
 import sys
 import threading
 import time
+from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
+
+import av
+import cv2
+
+from tests.fakes.clock_code import code_picture
 
 RTSP_SERVER = Path(__file__).with_name("rtsp_server.py")
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -31,10 +37,6 @@ def has_rtsp_server() -> bool:
 
 
 def serve_mjpeg(connection: socket.socket, size: tuple[int, int], fps: float) -> None:
-    import cv2
-
-    from tests.fakes.clock_code import code_picture
-
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n")
     while True:
         data = cv2.imencode(".jpg", code_picture(*size))[1].tobytes()
@@ -44,12 +46,6 @@ def serve_mjpeg(connection: socket.socket, size: tuple[int, int], fps: float) ->
 
 
 def serve_mpegts(connection: socket.socket, size: tuple[int, int], fps: float) -> None:
-    from fractions import Fraction
-
-    import av
-
-    from tests.fakes.clock_code import code_picture
-
     class Pipe(BytesIO):
         def write(self, data: object) -> int:
             connection.sendall(bytes(data))  # type: ignore[call-overload]

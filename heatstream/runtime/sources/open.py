@@ -106,23 +106,42 @@ def _open(source: str | int | Path | Sequence[str | Path], options: _Options) ->
 
 
 def open_sources(
-    source: Source | str | int | Path | Sequence[Source | str | int | Path], *, camera: CameraSettings | None = None
+    source: Source | str | int | Path | Sequence[Source | str | int | Path],
+    *,
+    camera: CameraSettings | None = None,
+    network: NetworkSettings | None = None,
+    wait: bool = False,
+    loop: bool = False,
+    realtime: bool = False,
+    watch: bool = False,
 ) -> tuple[Source, ...]:
     """Open one source, or several at the same time; one that is open already is taken as it is.
 
     Args:
         source: what :func:`open_source` takes, or several of these in a list. A list of pictures is one source.
         camera: what to ask of cameras.
+        network: see :func:`open_source`.
+        wait: see :func:`open_source`.
+        loop: see :func:`open_source`.
+        realtime: see :func:`open_source`.
+        watch: see :func:`open_source`.
 
     Raises:
         SourceError: one of them cannot be opened; the others are closed again.
     """
+    options: dict[str, Any] = {
+        "network": network,
+        "wait": wait,
+        "loop": loop,
+        "realtime": realtime,
+        "watch": watch,
+    }
     if not isinstance(source, (list, tuple)) or not source:
-        return (_opened(source, camera),)
+        return (_opened(source, camera, options),)
     if len(source) == 1 or all(map(_names_picture, source)):
-        return (_opened(source[0] if len(source) == 1 else source, camera),)
+        return (_opened(source[0] if len(source) == 1 else source, camera, options),)
     with ThreadPoolExecutor(len(source)) as threads:  # a dead address delays no other
-        opening = [threads.submit(_opened, each, camera if _is_camera(each) else None) for each in source]
+        opening = [threads.submit(_opened, each, camera if _is_camera(each) else None, options) for each in source]
     failures = [each.exception() for each in opening]
     failure = next((each for each in failures if each is not None), None)
     if failure is not None:
@@ -133,8 +152,8 @@ def open_sources(
     return tuple(each.result() for each in opening)
 
 
-def _opened(source: Any, camera: CameraSettings | None) -> Source:
-    return source if isinstance(source, Source) else open_source(source, camera=camera)
+def _opened(source: Any, camera: CameraSettings | None, options: dict[str, Any]) -> Source:
+    return source if isinstance(source, Source) else open_source(source, camera=camera, **options)
 
 
 def _is_camera(source: object) -> bool:
