@@ -68,6 +68,7 @@ setup(
         "demo": ["scikit-image>=0.22", *PLOT],
         "heic": ["pillow-heif>=0.18"],  # pictures of phones
         "plot": PLOT,
+        "screen": ["mss>=10.2"],  # the screen as a camera
         "train": TRAIN,
         "gpu": ["cupy-cuda13x", "tensorrt-cu13", *NVRTC],
         "rtx": ["cupy-cuda13x", "tensorrt-rtx-cu13", *NVRTC],
@@ -89,6 +90,7 @@ setup(
             "pytest-xdist>=3.6",
             "hypothesis>=6.100",
             "pillow-heif>=0.18",
+            "mss>=10.2",
             "jsonschema>=4.18",  # checks every message against the published schema
         ],
     },
