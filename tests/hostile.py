@@ -334,7 +334,7 @@ def _label_text(text: str) -> Callable[[Path], None]:
 
 def _recipes() -> Iterator[Case]:
     command = ("train", "DIR/recipe.toml", "--out", "DIR/run")
-    base = (REPOSITORY / "recipes" / "finetune.toml").read_text()
+    base = (REPOSITORY / "heatstream" / "recipes" / "finetune.toml").read_text()
     rng = random.Random(5)
     values = ("nan", "inf", "-1", "0", "1e400", "9" * 5000, '"x"', "[]", "{}", "[[[]]]", "true", '"\\u0000"', "2.5")
     lines = [number for number, line in enumerate(base.splitlines()) if "=" in line and not line.startswith("#")]

@@ -40,7 +40,7 @@ def test_links_and_named_files_are_there(page: Path) -> None:
     found = re.findall(r"\]\(([^)\s#]+)[^)]*\)|(?:src|href)=\"([^\"#]+)", text)
     links = [markdown or html for markdown, html in found if "://" not in markdown + html]
     missing = [link for link in links if not (page.parent / link).exists()]
-    named = re.findall(r"`((?:heatstream|tests|tools|benchmarks|experiments|recipes)/[\w./-]+)`", text)
+    named = re.findall(r"`((?:heatstream|tests|tools|benchmarks|experiments)/[\w./-]+)`", text)
     missing += [name for name in named if not (REPOSITORY / name).exists() and "NAME" not in name]
     assert missing == []
 

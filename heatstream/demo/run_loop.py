@@ -83,7 +83,7 @@ def run_job(sources: Sequence[Source], pipeline: PosePipeline, job: RunOptions) 
         typer.Exit: a signal ended the run, with the shell's exit code for it.
     """
     from heatstream.results import Gap
-    from heatstream.runtime.sinks import Recorder, writes_to_stdout
+    from heatstream.runtime.sinks import Recorder, names_folder, writes_to_stdout
     from heatstream.runtime.stream import stream
 
     with ExitStack() as stack:
@@ -92,6 +92,8 @@ def run_job(sources: Sequence[Source], pipeline: PosePipeline, job: RunOptions) 
             stack.callback(source.close)
         read = [path for source in sources for path in source.files]
         check_outputs(_files(job, len(sources)), {"the source": read, **job.inputs})
+        folders = [path for path in job.saves if names_folder(path)]
+        check_outputs(folders, {"the folder of the source": dict.fromkeys(path.parent for path in read)})
         if job.zones is not None:
             job.zones.check(pipeline.info.skeleton)
         status = StatusLine(_expected_frames(sources, job))
@@ -222,10 +224,14 @@ def _open_sinks(job: RunOptions, sources: Sequence[Source], pipeline: PosePipeli
     try:
         for path in job.saves:
             if len(sources) == 1:
-                sinks.append(save_sink(path, job.overlay, fps=sources[0].fps, live=sources[0].live))
+                sinks.append(
+                    save_sink(path, job.overlay, fps=sources[0].fps, live=sources[0].live, sound=_film(sources[0]))
+                )
                 continue
             for number, source in enumerate(sources):
-                own = save_sink(numbered(path, number), job.overlay, fps=source.fps, live=source.live)
+                own = save_sink(
+                    numbered(path, number), job.overlay, fps=source.fps, live=source.live, sound=_film(source)
+                )
                 sinks.append(OfSource(own, number))
         if job.jsonl is not None:
             sinks.append(JsonLinesSink(job.jsonl, header))
@@ -251,6 +257,11 @@ def _common(values: Iterable[Value]) -> Value | None:
     """What all have in common; None where they differ."""
     first, *others = values
     return first if all(value == first for value in others) else None
+
+
+def _film(source: Source) -> Path | None:
+    """The one file that a source is, which may have sound."""
+    return source.files[0] if len(source.files) == 1 and not source.live else None
 
 
 def _shown_smooth(job: RunOptions, sources: int) -> Callable[[Result], Result]:

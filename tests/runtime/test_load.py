@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import heatstream
-from heatstream.errors import InputError
+from heatstream.errors import InputError, ModelFileError
 from heatstream.kernels import DecodeSettings
 from heatstream.runtime.pipelines.faces import FaceCascade
 from heatstream.runtime.pipelines.pose import CpuPosePipeline
@@ -90,3 +90,9 @@ def test_what_does_not_fit_is_refused_in_one_sentence(load: Any, words: str) -> 
         load()
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["mine.pt", "runs/best.PTH"])
+def test_a_checkpoint_is_no_model_file(name: str) -> None:
+    with pytest.raises(ModelFileError, match=rf"{name} is a checkpoint: .* `heatstream export NAME --checkpoint"):
+        heatstream.load(name)

@@ -28,8 +28,8 @@ def run(
             metavar="SOURCE",
             help="A camera number (0 is the first), a video, a picture, a folder of pictures, an RTSP or HTTP URL, "
             "screen (screen:2 is the second), or a GStreamer pipeline that ends in appsink; several pictures, or "
-            "several of the others, which share the network. '${NAME}' in a URL stands for an "
-            "environment variable, so that no list of processes shows a password.",
+            "several of the others, which share the network. '${NAME}' in a URL stands for an environment variable, so "
+            "that no list of processes shows a password.",
         ),
     ],
     model: Annotated[
@@ -37,7 +37,11 @@ def run(
     ] = "swahr-small",
     save: Annotated[
         Path | None,
-        typer.Option("--save", help="Write the annotated video (.mp4, .avi), or the best picture (.jpg, .png)."),
+        typer.Option(
+            "--save",
+            help="Write the annotated video (.mp4, .avi), the best picture (.jpg, .png), or all "
+            "pictures into a folder (a name without an ending).",
+        ),
     ] = None,
     jsonl: Annotated[
         Path | None, typer.Option("--jsonl", help="Write one line of JSON per frame, while it runs; - is stdout.")
@@ -179,6 +183,7 @@ def run(
         heatstream run clip.mp4 --device cuda --engine tensorrt
     """
     from heatstream.demo.drawing.overlay import Overlay
+    from heatstream.demo.fetching import fetch_before_use
     from heatstream.demo.outputs import model_files
     from heatstream.demo.run_loop import RunOptions, run_job
     from heatstream.demo.terminal.build_progress import BuildView
@@ -190,6 +195,7 @@ def run(
     if zones is None and (events is not None or clips is not None):
         raise InputError("--events and --clips need to know what to watch: add --zones zones.toml")
     watched = None if zones is None else Zones.read(zones)
+    fetch_before_use(model)
     job = RunOptions(
         saves=() if save is None else (save,),
         jsonl=jsonl,

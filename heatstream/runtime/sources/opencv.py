@@ -45,8 +45,8 @@ class Capture:
 
     def __init__(self, capture: cv2.VideoCapture, backend: int, descriptor: int | None = None) -> None:
         self._capture = capture
-        self.backend = backend
         self._turn: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None
+        self.backend = backend
         self._descriptor = descriptor
         self._busy = threading.Lock()
 
