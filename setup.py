@@ -83,6 +83,7 @@ setup(
         "demo": PLOT,
         "heic": ["pillow-heif>=0.18"],  # pictures of phones
         "plot": PLOT,
+        "screen": ["mss>=10.2"],  # the screen as a camera
         "weights": [f"heatstream-weights=={VERSION.group(1)}"],  # further networks, and checkpoints to train from
         "faces": [f"heatstream-faces=={VERSION.group(1)}"],  # for non-commercial research only
         "parquet": PARQUET,
@@ -111,6 +112,7 @@ setup(
             "pytest-xdist>=3.6",
             "hypothesis>=6.100",
             "pillow-heif>=0.18",
+            "mss>=10.2",
             *PARQUET,
             *RAY,
             *DOCS,
