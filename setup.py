@@ -44,7 +44,7 @@ setup(
     description="Body keypoints of everyone in view, in real time: SWAHR and H3R from camera to results",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
-    license="Apache-2.0",
+    license_expression="Apache-2.0",
     license_files=["LICENSE", "NOTICE"],
     keywords=["pose estimation", "keypoints", "landmarks", "real time", "SWAHR", "H3R", "TensorRT"],
     python_requires=">=3.10",
