@@ -25,6 +25,10 @@ NVRTC = ['nvidia-cuda-nvrtc>=13,<14; sys_platform == "linux"', 'nvidia-cuda-runt
 
 PLOT = ["matplotlib>=3.9"]
 
+MCAP = ["mcap>=1.2", "foxglove-sdk>=0.30"]
+
+WEB = ["starlette>=0.45", "uvicorn>=0.40", "websockets>=15", "prometheus-client>=0.21"]
+
 LINT = ["ruff>=0.11", "mypy>=1.14", "import-linter>=2.6"]
 
 setup(
@@ -42,6 +46,7 @@ setup(
     package_data={
         "heatstream": [
             "py.typed",
+            "demo/web/page.html",
             "kernels/cuda/src/*.cu",
             "kernels/cuda/src/*.cuh",
             "weights/*.onnx",
@@ -66,6 +71,8 @@ setup(
     ],
     extras_require={
         "demo": ["scikit-image>=0.22", *PLOT],
+        "mcap": MCAP,  # recordings, and Foxglove's live view
+        "web": WEB,  # the live page
         "heic": ["pillow-heif>=0.18"],  # pictures of phones
         "plot": PLOT,
         "train": TRAIN,
@@ -90,6 +97,8 @@ setup(
             "hypothesis>=6.100",
             "pillow-heif>=0.18",
             "jsonschema>=4.18",  # checks every message against the published schema
+            *MCAP,
+            *WEB,
         ],
     },
     entry_points={"console_scripts": ["heatstream = heatstream.__main__:start"]},

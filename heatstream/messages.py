@@ -75,6 +75,9 @@ class HeaderMessage(_Entry):
     )
     skeleton: SkeletonEntry
     face_skeleton: SkeletonEntry | None = Field(description="Of faces; null unless they are looked for.")
+    pictures: bool | None = Field(
+        default=None, description="Of the live page alone: whether frames come along as JPEG."
+    )
 
 
 class PersonEntry(_Entry):
@@ -108,15 +111,15 @@ class EventMessage(_Entry):
     frame_index: Count = Field(description="The frame in which it was noticed.")
     capture_time: float = Field(description="Seconds, on the header's clock.")
     position: Point = Field(description="[x, y] px, where the watched keypoints were.")
-    direction: Literal["left", "right"] | None = Field(None, description="Of cross: the side that was gone to.")
-    seconds: float | None = Field(None, description="Of leave, dwell, posture_end: how long it lasted.")
+    direction: Literal["left", "right"] | None = Field(default=None, description="Of cross: the side that was gone to.")
+    seconds: float | None = Field(default=None, description="Of leave, dwell, posture_end: how long it lasted.")
 
 
 class ResultMessage(_Entry):
     """What was found in one frame."""
 
     type: Literal["result"]
-    picture: str | None = Field(None, description="File name, of a picture.")
+    picture: str | None = Field(default=None, description="File name, of a picture.")
     frame_index: Count = Field(description="Number of the frame in its source; dropped frames leave gaps.")
     capture_time: float = Field(description="Seconds, on the header's clock.")
     frame_size: Size | None = Field(description="[width, height] px; null for a frame in a GPU's memory.")
@@ -127,9 +130,13 @@ class ResultMessage(_Entry):
     )
     skeleton: str = Field(description="Name of the header's.")
     people: list[PersonEntry]
-    face_skeleton: str | None = Field(None, description="Name of the header's; only where faces are looked for.")
-    faces: list[FaceEntry] | None = Field(None, description="Only where faces are looked for.")
-    events: list[EventMessage] | None = Field(None, description="Only where zones, lines or postures are watched.")
+    face_skeleton: str | None = Field(
+        default=None, description="Name of the header's; only where faces are looked for."
+    )
+    faces: list[FaceEntry] | None = Field(default=None, description="Only where faces are looked for.")
+    events: list[EventMessage] | None = Field(
+        default=None, description="Only where zones, lines or postures are watched."
+    )
 
 
 class StageEntry(_Entry):
@@ -185,7 +192,7 @@ def header_message(
         clock="unix" if live else "clip",
         skeleton=_skeleton(model.skeleton),
         face_skeleton=None if face_skeleton is None else _skeleton(face_skeleton),
-    ).model_dump(mode="json")
+    ).model_dump(mode="json", exclude_unset=True)
 
 
 def json_schema() -> dict[str, Any]:

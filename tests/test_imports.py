@@ -20,9 +20,11 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 OPTIONAL = (
     *("torch", "torchvision", "onnx", "onnxscript", "cupy", "cupyx", "tensorrt", "tensorrt_rtx"),
     *("pycuda", "pycocotools", "faster_coco_eval", "skimage", "h5py", "tomli_w", "matplotlib"),
+    *("mcap", "foxglove", "starlette", "uvicorn", "websockets", "prometheus_client"),
+    *("rerun", "zenoh", "paho", "pythonosc", "pyvirtualcam"),
 )
 
-COMMANDS = ("run", "train", "export", "build", "bench", "models", "doctor", "demo", "eval")
+COMMANDS = ("run", "recover", "train", "export", "build", "bench", "models", "doctor", "demo", "eval")
 
 REFUSE = f"""
 import sys

@@ -22,6 +22,7 @@ from heatstream.demo.commands.doctor import doctor
 from heatstream.demo.commands.evaluate import evaluate
 from heatstream.demo.commands.export import export
 from heatstream.demo.commands.models import models
+from heatstream.demo.commands.recover import recover
 from heatstream.demo.commands.run import run
 from heatstream.demo.commands.train import train
 from heatstream.demo.terminal.messages import print_message
@@ -62,7 +63,7 @@ def options(
     """Find people and their keypoints in camera frames and videos, in real time."""
 
 
-for command in (run, train, export, build, bench, models, doctor, demo):
+for command in (run, recover, train, export, build, bench, models, doctor, demo):
     app.command()(command)
 app.command("eval")(evaluate)
 

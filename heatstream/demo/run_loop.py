@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from heatstream.demo.outputs import Outputs
 from heatstream.demo.terminal.messages import print_message
 from heatstream.demo.terminal.run_summary import print_report
 from heatstream.demo.terminal.signals import SIGNAL_EXIT, StopSignals
 from heatstream.demo.terminal.status_line import StatusLine
-from heatstream.errors import InputError, SinkError
+from heatstream.errors import HeatstreamError, InputError, SinkError
 
 if TYPE_CHECKING:
     from heatstream.demo.drawing.overlay import Overlay
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from heatstream.runtime.zones import Zones
 
 __all__ = ["RunOptions", "run_job"]
+
+HEALTH_FRAMES = 300
+"""Over so many frames the times are that pages and recordings are told once a second."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ class RunOptions:
         zones: what to watch; nothing when None.
         events: JSON Lines file for what happens there.
         clips: folder for videos of the ten seconds before it; none are written when None.
+        outputs: recordings, pages and what else there is.
     """
 
     saves: tuple[Path, ...]
@@ -56,11 +62,13 @@ class RunOptions:
     zones: Zones | None = None
     events: Path | None = None
     clips: Path | None = None
+    outputs: Outputs = field(default_factory=Outputs)
 
     @property
     def files(self) -> tuple[Path, ...]:
         """Every file that will be written."""
-        return (*self.saves, *(path for path in (self.jsonl, self.coco, self.events) if path is not None))
+        plain = (path for path in (self.jsonl, self.coco, self.events) if path is not None)
+        return (*self.saves, *plain, *self.outputs.files)
 
 
 def run_job(source: Source, pipeline: PosePipeline, job: RunOptions) -> None:
@@ -74,6 +82,7 @@ def run_job(source: Source, pipeline: PosePipeline, job: RunOptions) -> None:
     """
     from heatstream.runtime.sinks import Recorder, writes_to_stdout
     from heatstream.runtime.stream import stream
+    from heatstream.runtime.timing import StreamClock
 
     with ExitStack() as stack:
         stack.callback(pipeline.close)
@@ -83,7 +92,8 @@ def run_job(source: Source, pipeline: PosePipeline, job: RunOptions) -> None:
         window, no_window = _open_window(job, status)
         if window is not None:
             stack.callback(window.close)
-        sinks = _open_sinks(job, source, pipeline)
+        clock = StreamClock(time.perf_counter(), remembered=HEALTH_FRAMES)
+        sinks = _open_sinks(job, source, pipeline, health=lambda: clock.summary(warnings=source.warnings).to_dict())
         if no_window:
             print_message(no_window)
         recorder = stack.enter_context(Recorder(sinks))
@@ -95,6 +105,8 @@ def run_job(source: Source, pipeline: PosePipeline, job: RunOptions) -> None:
             with status:
                 for latest in stop.until_signalled(results):
                     status.add(latest)
+                    clock.add(latest.timing, time.perf_counter(), dropped=latest.dropped)
+                    latest = job.outputs.guarded(latest)
                     if job.zones is not None:
                         latest = replace(latest, events=tuple(job.zones(latest)))
                     recorder.write(latest)
@@ -160,7 +172,9 @@ def _open_window(job: RunOptions, status: StatusLine) -> tuple[WindowSink | None
         return None, f"no window: {str(error).partition(':')[0]}{hint}"
 
 
-def _open_sinks(job: RunOptions, source: Source, pipeline: PosePipeline) -> list[Sink]:
+def _open_sinks(
+    job: RunOptions, source: Source, pipeline: PosePipeline, health: Callable[[], dict[str, Any]]
+) -> list[Sink]:
     from heatstream.messages import header_message
     from heatstream.runtime.sinks import ClipRecorder, CocoSink, EventsSink, JsonLinesSink, save_sink
 
@@ -185,7 +199,8 @@ def _open_sinks(job: RunOptions, source: Source, pipeline: PosePipeline) -> list
             if job.clips is not None:
                 clips = ClipRecorder(job.clips, job.overlay, fps=source.fps, live=source.live)
             sinks.append(EventsSink(job.events, clips))
-    except SinkError:
+        job.outputs.open(header, health, sinks)
+    except HeatstreamError:
         for sink in sinks:
             sink.close()  # without results everything is as it was
         raise

@@ -14,6 +14,9 @@ __all__ = ["CONFIDENCE", "run"]
 
 FACE_MODEL = "h3r-mobile-68"
 
+FOXGLOVE_PORT = 8765
+"""Where the Foxglove app looks first."""
+
 CONFIDENCE = 0.3
 """Score from which people are shown. In a crowded street false people are fewer than right ones then."""
 
@@ -89,6 +92,33 @@ def run(
         Path | None,
         typer.Option("--clips", help="With --zones: a folder for videos of the 10 seconds before each event."),
     ] = None,
+    mcap: Annotated[
+        Path | None, typer.Option("--mcap", help="Record results, events and health for Foxglove and robots' tools.")
+    ] = None,
+    mcap_frames: Annotated[
+        float,
+        typer.Option("--mcap-frames", metavar="FPS", min=0, help="Record so many frames per second too, as JPEG."),
+    ] = 0.0,
+    web: Annotated[bool, typer.Option("--web", help="Serve a live page for browsers.")] = False,
+    web_address: Annotated[
+        str, typer.Option("--web-address", metavar="HOST:PORT", help="Where; other machines need --token.")
+    ] = "127.0.0.1:8000",
+    web_frames: Annotated[
+        float,
+        typer.Option("--web-frames", metavar="FPS", min=0, help="Pictures per second on the live page; 0 for none."),
+    ] = 10.0,
+    token: Annotated[
+        str | None,
+        typer.Option("--token", envvar="HEATSTREAM_TOKEN", help="What viewers of the live page must know."),
+    ] = None,
+    foxglove: Annotated[bool, typer.Option("--foxglove", help="Serve Foxglove's live view on 127.0.0.1:8765.")] = False,
+    private: Annotated[
+        bool, typer.Option("--private", help="Skeletons only: no pixel of a frame leaves this process.")
+    ] = False,
+    blur_heads: Annotated[
+        bool,
+        typer.Option("--blur-heads", help="Blur the heads of all people found before anything is written or sent."),
+    ] = False,
     min_score: Annotated[
         float, typer.Option("--min-score", min=0, max=1, help="Draw keypoints of at least this score.")
     ] = 0.2,
@@ -128,6 +158,8 @@ def run(
 
         heatstream run clip.mp4 --smooth --zones zones.toml --events events.jsonl
 
+        heatstream run 0 --web --mcap out.mcap --private
+
         heatstream run photos/ --no-window --coco results.json
 
         heatstream run clip.mp4 --no-window --jsonl - | jq 'select(.type=="result").people'
@@ -141,6 +173,7 @@ def run(
         heatstream run clip.mp4 --device cuda --engine tensorrt
     """
     from heatstream.demo.drawing.overlay import Overlay
+    from heatstream.demo.outputs import Outputs
     from heatstream.demo.run_loop import RunOptions, run_job
     from heatstream.demo.terminal.build_progress import BuildView
     from heatstream.runtime.load import load
@@ -161,6 +194,15 @@ def run(
         zones=None if zones is None else Zones.read(zones),
         events=Path("-") if events is None and zones is not None else events,
         clips=clips,
+        outputs=Outputs(
+            mcap=mcap,
+            mcap_fps=mcap_frames,
+            foxglove=FOXGLOVE_PORT if foxglove else None,
+            web=web_address if web else None,
+            web_fps=web_frames,
+            token=token,
+            privacy="pixels" if private else "heads" if blur_heads else "off",
+        ),
     )
     camera = CameraSettings(None if camera_size is None else _width_height(camera_size), camera_fps, camera_format)
     with BuildView() as view:
