@@ -29,6 +29,10 @@ MCAP = ["mcap>=1.2", "foxglove-sdk>=0.30"]
 
 WEB = ["starlette>=0.45", "uvicorn>=0.40", "websockets>=15", "prometheus-client>=0.21"]
 
+MQTT = ["paho-mqtt>=2"]
+OSC = ["python-osc>=1.9"]
+ZENOH = ["eclipse-zenoh>=1.2"]
+
 LINT = ["ruff>=0.11", "mypy>=1.14", "import-linter>=2.6"]
 
 setup(
@@ -73,6 +77,11 @@ setup(
         "demo": ["scikit-image>=0.22", *PLOT],
         "mcap": MCAP,  # recordings, and Foxglove's live view
         "web": WEB,  # the live page
+        "mqtt": MQTT,
+        "osc": OSC,
+        "zenoh": ZENOH,
+        "rerun": ["rerun-sdk>=0.30"],
+        "virtual-camera": ["pyvirtualcam>=0.12"],
         "heic": ["pillow-heif>=0.18"],  # pictures of phones
         "plot": PLOT,
         "train": TRAIN,
@@ -99,6 +108,9 @@ setup(
             "jsonschema>=4.18",  # checks every message against the published schema
             *MCAP,
             *WEB,
+            *MQTT,
+            *OSC,
+            *ZENOH,
         ],
     },
     entry_points={"console_scripts": ["heatstream = heatstream.__main__:start"]},

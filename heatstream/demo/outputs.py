@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from urllib.parse import urlsplit
 
 from heatstream.demo.terminal.messages import print_message
 from heatstream.errors import InputError
@@ -31,6 +32,8 @@ class Outputs:
         web: address of the live page, ``HOST:PORT``; none is served when None.
         web_fps: pictures per second behind it; 0 for none.
         token: what viewers of the page must know.
+        send: addresses of receivers, ``mqtt://``, ``osc://``, ``zenoh:``.
+        rerun: file or viewer of Rerun.
         privacy: what becomes of frames before any sink sees them.
     """
 
@@ -40,6 +43,8 @@ class Outputs:
     web: str | None = None
     web_fps: float = 10.0
     token: str | None = None
+    send: tuple[str, ...] = ()
+    rerun: str | None = None
     privacy: Privacy = "off"
 
     def __post_init__(self) -> None:
@@ -49,7 +54,8 @@ class Outputs:
     @property
     def files(self) -> tuple[Path, ...]:
         """Every file that will be written."""
-        return () if self.mcap is None else (self.mcap,)
+        rerun = self.rerun if self.rerun is not None and "://" not in self.rerun else None
+        return tuple(Path(path) for path in (self.mcap, rerun) if path is not None)
 
     def guarded(self, result: Result) -> Result:
         """The result as sinks may see it."""
@@ -78,6 +84,11 @@ class Outputs:
 
             channels = FoxgloveChannels(header, image_fps=self.mcap_fps, health=health)
             sinks.append(McapSink(self.mcap, channels, tell=print_message))
+        if self.rerun is not None:
+            from heatstream.runtime.sinks.rerun import RerunSink
+
+            sinks.append(RerunSink(self.rerun, header))
+        sinks += [_sender(address, header) for address in self.send]
         if self.foxglove is not None:
             from heatstream.runtime.sinks.foxglove import FoxgloveChannels, FoxgloveSink
 
@@ -99,6 +110,35 @@ class Outputs:
             )
             sinks.append(page)
             print_message(f"live page: {page.address}")
+
+
+def _sender(address: str, header: Mapping[str, Any]) -> Sink:
+    """What sends to an address, by its scheme."""
+    try:
+        url = urlsplit(address)
+        _ = url.port  # it is read when it is asked for
+    except ValueError as error:
+        raise InputError(f"--send {_shown(address)} is not an address ({error})") from None
+    if url.scheme in ("mqtt", "mqtts"):
+        from heatstream.runtime.sinks.mqtt import MqttSink
+
+        return MqttSink(url, header)
+    if url.scheme == "osc":
+        from heatstream.runtime.sinks.osc import OscSink
+
+        return OscSink(url, header)
+    if url.scheme == "zenoh":
+        from heatstream.runtime.sinks.zenoh import ZenohSink
+
+        return ZenohSink(url, header)
+    raise InputError(
+        f"--send {_shown(address)} is not understood: give mqtt://HOST/PREFIX, osc://HOST:PORT or zenoh:KEY"
+    )
+
+
+def _shown(address: str) -> str:
+    """An address as messages may show it: without a password."""
+    return address.rpartition("@")[2]
 
 
 def _host_port(text: str) -> tuple[str, int]:

@@ -112,6 +112,20 @@ def run(
         typer.Option("--token", envvar="HEATSTREAM_TOKEN", help="What viewers of the live page must know."),
     ] = None,
     foxglove: Annotated[bool, typer.Option("--foxglove", help="Serve Foxglove's live view on 127.0.0.1:8765.")] = False,
+    rerun: Annotated[
+        str | None,
+        typer.Option(
+            "--rerun", metavar="FILE", help="Write a recording for Rerun (.rrd), or rerun+http://... to its viewer."
+        ),
+    ] = None,
+    send: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--send",
+            metavar="ADDRESS",
+            help="Send results to mqtt://HOST/PREFIX, osc://HOST:PORT or zenoh:KEY; repeat it for several.",
+        ),
+    ] = None,
     private: Annotated[
         bool, typer.Option("--private", help="Skeletons only: no pixel of a frame leaves this process.")
     ] = False,
@@ -201,6 +215,8 @@ def run(
             web=web_address if web else None,
             web_fps=web_frames,
             token=token,
+            send=tuple(send or ()),
+            rerun=rerun,
             privacy="pixels" if private else "heads" if blur_heads else "off",
         ),
     )
