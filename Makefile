@@ -30,14 +30,13 @@ endef
 test: $(VENV)/installed-test
 	$(STYLE)
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 	$(MAKE) --no-print-directory test-lowest
 
-# Older versions of libraries warn of what newer versions of others do; only here that is no error. Videos are left out:
-# the tests read them back with OpenCV, and that of 4.10 stops at the end of a killed run's fragments too early.
+# Older versions of libraries warn of what newer versions of others do; only here that is no error.
 LOWEST := $(VENV)-lowest
 CORE_TESTS := tests/kernels/reference/test_pack.py tests/runtime/sources tests/runtime/test_sources.py \
-	$(filter-out %/test_video.py,$(wildcard tests/runtime/sinks/test_*.py)) tests/runtime/test_stream.py tests/runtime/pipelines/test_pose.py
+	tests/runtime/sinks tests/runtime/test_stream.py tests/runtime/pipelines/test_pose.py
 test-lowest: $(LOWEST)/installed
 	$(LOWEST)/bin/python -m pytest -q -W default -p no:cacheprovider $(CORE_TESTS)
 

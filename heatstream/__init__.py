@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from heatstream.drawing.result import draw
     from heatstream.kernels.settings import DecodeSettings
     from heatstream.model_info import ModelInfo
-    from heatstream.results import Event, Face, Faces, Pose, Poses, Result, StageTimes
+    from heatstream.results import Event, Face, Faces, Gap, Pose, Poses, Result, StageTimes
     from heatstream.runtime.engines.base import Engine
     from heatstream.runtime.load import load, load_landmarks
     from heatstream.runtime.pipelines.base import PosePipeline
@@ -45,6 +45,7 @@ __all__ = [
     "Face",
     "Faces",
     "Frame",
+    "Gap",
     "HeatstreamError",
     "LandmarkPipeline",
     "Line",
@@ -77,6 +78,7 @@ _HOMES = {
     "Face": "heatstream.results",
     "Faces": "heatstream.results",
     "Frame": "heatstream.runtime.sources.base",
+    "Gap": "heatstream.results",
     "LandmarkPipeline": "heatstream.runtime.pipelines.landmarks",
     "Line": "heatstream.runtime.zone_rules",
     "ModelInfo": "heatstream.model_info",

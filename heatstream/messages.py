@@ -12,6 +12,7 @@ without that: a reader passes over what it does not know.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -24,6 +25,7 @@ __all__ = [
     "VERSION",
     "EventMessage",
     "FaceEntry",
+    "GapEntry",
     "HeaderMessage",
     "HealthMessage",
     "Message",
@@ -65,6 +67,9 @@ class HeaderMessage(_Entry):
     heatstream: str = Field(description="Version of the program that wrote it.")
     model: str = Field(description="The network that finds people.")
     source: str = Field(description="The camera, file or stream, passwords left out.")
+    sources: list[str] | None = Field(
+        description="Of several sources each, in the order of their numbers; null of one."
+    )
     live: bool = Field(description="Whether frames come at their own pace, and are lost when nobody takes them.")
     frame_size: Size | None = Field(
         description="[width, height] px as the source announces it; null where they differ."
@@ -113,17 +118,30 @@ class EventMessage(_Entry):
     position: Point = Field(description="[x, y] px, where the watched keypoints were.")
     direction: Literal["left", "right"] | None = Field(default=None, description="Of cross: the side that was gone to.")
     seconds: float | None = Field(default=None, description="Of leave, dwell, posture_end: how long it lasted.")
+    source: Count | None = Field(default=None, description="Which of several sources it happened in.")
+
+
+class GapEntry(_Entry):
+    """A live source gave no frames for a while."""
+
+    seconds: float = Field(description="For how long.")
+    reason: str = Field(description="stalled, ended, garbage or absent.")
 
 
 class ResultMessage(_Entry):
     """What was found in one frame."""
 
     type: Literal["result"]
+    source: Count | None = Field(
+        default=None,
+        description="Which of several sources it is of; frames, drops and people's ids are counted in each.",
+    )
     picture: str | None = Field(default=None, description="File name, of a picture.")
     frame_index: Count = Field(description="Number of the frame in its source; dropped frames leave gaps.")
     capture_time: float = Field(description="Seconds, on the header's clock.")
     frame_size: Size | None = Field(description="[width, height] px; null for a frame in a GPU's memory.")
     dropped: Count = Field(description="Frames dropped so far.")
+    gap: GapEntry | None = Field(default=None, description="What kept the source silent before this frame.")
     timing: dict[str, float] = Field(
         description="Seconds that the frame took, by stage; `latency` is all of it, from the frame to its result.",
         json_schema_extra={"required": ["capture", "latency"]},
@@ -166,6 +184,7 @@ def header_message(
     *,
     source: str,
     live: bool,
+    sources: Sequence[str] | None = None,
     frame_size: tuple[int, int] | None = None,
     fps: float | None = None,
     face_skeleton: str | None = None,
@@ -176,6 +195,7 @@ def header_message(
         model: of the network that finds people.
         source: the source's name, passwords left out.
         live: whether it is live, which also says what its capture times count from.
+        sources: the names of several.
         frame_size: (height, width) px, as :attr:`heatstream.Source.size`.
         fps: frames per second as announced.
         face_skeleton: name of the landmark layout where faces are looked for.
@@ -186,6 +206,7 @@ def header_message(
         heatstream=__version__,
         model=model.name,
         source=source,
+        sources=None if sources is None else list(sources),
         live=live,
         frame_size=None if frame_size is None else [frame_size[1], frame_size[0]],
         fps=fps,

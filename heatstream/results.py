@@ -5,7 +5,8 @@
     Result ─┬─ poses: Poses, of which one person is a Pose
             ├─ faces: Faces, of which one face is a Face; None unless faces are looked for
             ├─ events: Event of zones, lines and postures, where these are watched
-            └─ timing: StageTimes
+            ├─ timing: StageTimes
+            └─ gap: Gap, what kept a live source silent before this frame; None nearly always
 
 What leaves the process is :meth:`Result.to_dict`: :mod:`heatstream.messages` says what is in it.
 
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 from heatstream import skeletons
 from heatstream.errors import InputError, UnknownNameError
 
-__all__ = ["Event", "Face", "Faces", "Pose", "Poses", "Result", "StageTimes"]
+__all__ = ["Event", "Face", "Faces", "Gap", "Pose", "Poses", "Result", "StageTimes"]
 
 Chosen: TypeAlias = "slice | NDArray[np.bool_] | NDArray[np.integer] | Sequence[int] | Sequence[bool]"
 """Some of several: a slice, a mask, or indices."""
@@ -38,7 +39,7 @@ EventKind: TypeAlias = Literal["enter", "leave", "dwell", "cross", "posture", "p
 
 
 @dataclass(frozen=True, eq=False)
-class Pose:
+class Pose(skeletons.OfSkeleton):
     """One person.
 
     Attributes:
@@ -75,7 +76,7 @@ class Pose:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Poses:
+class Poses(skeletons.OfSkeleton):
     """The people in one frame: N of them, with the K keypoints of one skeleton. Pipelines give the surest one first.
 
     ``len(poses)`` counts them, ``for pose in poses`` goes through them, ``poses[0]`` is a :class:`Pose`, and
@@ -85,7 +86,7 @@ class Poses:
         keypoints: (N, K, 2) float32, (x, y) in px. A missing keypoint is (0, 0) with score 0.
         keypoint_scores: (N, K) float32, 0..1, 0 where the keypoint is missing.
         scores: (N,) float32, 0..1, the mean of the keypoint scores as detected (missing ones count as 0).
-        skeleton: name of the keypoint layout, one of :data:`heatstream.skeletons.SKELETONS`.
+        skeleton: name of the keypoint layout, which :func:`heatstream.skeletons.get` finds.
         ids: (N,) int64 identities across frames, -1 without tracking. May be left out.
 
     Raises:
@@ -204,7 +205,7 @@ class Poses:
 
 
 @dataclass(frozen=True, eq=False)
-class Face:
+class Face(skeletons.OfSkeleton):
     """One face, or one body that was found in a box.
 
     Attributes:
@@ -244,7 +245,7 @@ class Face:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Faces:
+class Faces(skeletons.OfSkeleton):
     """The faces of one frame: N sets of the L landmarks of one layout. Bodies in boxes are such sets too.
 
     Those of people come with the surest first, those of given boxes in the order of the boxes. They are counted, gone
@@ -258,7 +259,7 @@ class Faces:
             before it is turned about its middle.
         angles: (N,) float32, radians by which the region is turned, from x towards y: clockwise as one sees it.
         people: (N,) int64, whose face it is: index into the frame's :class:`Poses`; -1 for boxes given by hand.
-        skeleton: name of the landmark layout, one of :data:`heatstream.skeletons.SKELETONS`.
+        skeleton: name of the landmark layout, which :func:`heatstream.skeletons.get` finds.
 
     Raises:
         InputError: an array has the wrong number of dimensions, or shapes disagree.
@@ -359,17 +360,40 @@ class StageTimes:
         latency: from the moment the frame was there to the moment its result was, waiting included.
         capture: reading and decompressing it; for live sources also the wait for it. 0 outside of a stream.
         per_face: ``"faces"`` divided by the heads that were looked at; None where there was none.
+        ages: how old the frame was, in seconds since it was taken, after each stage of a stream: ``"arrived"`` at this
+            machine, ``"read"`` and decompressed, ``"begun"`` by a worker, ``"found"`` when its people were known and
+            ``"given"`` to the caller. Empty for files, whose frames have no age.
     """
 
     stages: Mapping[str, float]
     latency: float
     capture: float = 0.0
     per_face: float | None = None
+    ages: Mapping[str, float] = field(default_factory=dict)
 
     def named(self) -> dict[str, float]:
         """All of them by name, in the order of the frame's way."""
         per_face = {} if self.per_face is None else {"per face": self.per_face}
-        return {"capture": self.capture, **self.stages, **per_face, "latency": self.latency}
+        age = {"age": self.ages["given"]} if "given" in self.ages else {}
+        return {"capture": self.capture, **self.stages, **per_face, "latency": self.latency, **age}
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A live source gave no frames for a while.
+
+    Attributes:
+        seconds: since its last frame, or since it was opened where there was none: so far, or in all once it is over.
+        reason: ``"stalled"``: nothing came any more; ``"ended"``: the connection or device went away; ``"garbage"``:
+            what came was no picture; ``"absent"``: it was not there when the stream began.
+        over: whether frames are back.
+        source: of a stream of several sources which one, as in :class:`Result`; None where there is one.
+    """
+
+    seconds: float
+    reason: str
+    over: bool
+    source: int | None = None
 
 
 @dataclass(frozen=True)
@@ -387,6 +411,7 @@ class Event:
         direction: of ``cross``: ``"right"`` or ``"left"``, the side that was gone to, for one who looks from the line's
             ``from`` to its ``to``; None for others.
         seconds: of ``leave``, ``dwell`` and ``posture_end`` how long it lasted up to then; None for others.
+        source: of a stream of several sources which one, as in :class:`Result`; None where there is one.
     """
 
     kind: EventKind
@@ -397,6 +422,7 @@ class Event:
     position: tuple[float, float]
     direction: Literal["left", "right"] | None = None
     seconds: float | None = None
+    source: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """An event message, ready for JSON; what is None is left out."""
@@ -413,6 +439,8 @@ class Event:
             entries["direction"] = self.direction
         if self.seconds is not None:
             entries["seconds"] = round(self.seconds, 3)
+        if self.source is not None:
+            entries["source"] = self.source
         return entries
 
     def to_json(self) -> str:
@@ -431,10 +459,17 @@ class Result:
         frame: (H, W, 3) uint8, BGR, the frame itself; (0, 0, 3) for a frame in a GPU's memory.
         frame_index: number of the frame in its stream, from 0; dropped frames leave gaps.
         capture_time: when a stream's frame was taken, in seconds: since the epoch for live sources, since the start of
-            the clip for files.
+            the clip for files. Setting the system's clock does not move it while frames flow.
+        capture_monotonic: the same moment in seconds of ``time.perf_counter()``, which nobody sets; None for files.
+        capture_clock: who said so: ``"driver"``, the camera's driver; ``"sender"``, a network camera's own clock, by
+            RTCP; ``"stream"``, the stream's time stamps, laid against the fastest arrivals; ``"arrival"``, when it
+            reached this machine; ``"file"``. See docs/cameras.md.
         dropped: how many frames of the stream were dropped before this one, since its start.
         picture: file name of a stream's picture; None for frames of a video or camera.
         image_id: of COCO results, the picture's; None where the frame index is.
+        gap: what kept the source silent between the result before and this one; None nearly always.
+        source: of a stream of several sources which one it is, from 0 in their order; None where there is one. Frame
+            index, capture time, dropped frames and people's ids are counted within each source.
         events: what happened, where :class:`heatstream.Zones` watch; None where nothing is watched.
     """
 
@@ -447,6 +482,10 @@ class Result:
     dropped: int = 0
     picture: str | None = None
     image_id: int | None = None
+    capture_monotonic: float | None = None
+    capture_clock: str = "file"
+    gap: Gap | None = None
+    source: int | None = None
     events: tuple[Event, ...] | None = None
 
     def __repr__(self) -> str:
@@ -457,6 +496,8 @@ class Result:
         """The message of this frame, ready for JSON; :class:`heatstream.messages.ResultMessage` says what is in it."""
         height, width = self.frame.shape[:2]
         entries: dict[str, Any] = {"type": "result"}
+        if self.source is not None:
+            entries["source"] = self.source
         if self.picture is not None:
             entries["picture"] = self.picture
         entries |= {
@@ -464,6 +505,10 @@ class Result:
             "capture_time": round(self.capture_time, 6),
             "frame_size": [width, height] if self.frame.size else None,
             "dropped": self.dropped,
+        }
+        if self.gap is not None:
+            entries["gap"] = {"seconds": round(self.gap.seconds, 3), "reason": self.gap.reason}
+        entries |= {
             "timing": {name: round(seconds, 6) for name, seconds in self.timing.named().items()},
         }
         entries |= self.poses.to_dict()

@@ -21,7 +21,9 @@ from heatstream.demo.commands.demo import demo
 from heatstream.demo.commands.doctor import doctor
 from heatstream.demo.commands.evaluate import evaluate
 from heatstream.demo.commands.export import export
+from heatstream.demo.commands.label import label
 from heatstream.demo.commands.models import models
+from heatstream.demo.commands.process import process
 from heatstream.demo.commands.recover import recover
 from heatstream.demo.commands.run import run
 from heatstream.demo.commands.train import train
@@ -63,7 +65,7 @@ def options(
     """Find people and their keypoints in camera frames and videos, in real time."""
 
 
-for command in (run, recover, train, export, build, bench, models, doctor, demo):
+for command in (run, recover, process, label, train, export, build, bench, models, doctor, demo):
     app.command()(command)
 app.command("eval")(evaluate)
 
@@ -92,9 +94,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             raise
         _give_up_stdout(ended.__context__)  # typer ends quietly then, with the code of `bench --compare`
     except OSError as error:
-        if error.errno not in NO_ROOM:
+        if error.errno in NO_ROOM:
+            _give_up_stdout(error)
+        elif error.filename is None:
             raise
-        _give_up_stdout(error)
+        else:  # a name too long, a folder that may not be looked into
+            print_message(f"{error.filename} cannot be used ({error.strerror}): check the path")
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
     sys.exit(EXIT_ERROR)

@@ -35,12 +35,13 @@ def open_network(name: str | None, checkpoint: Path | None) -> tuple[nn.Module, 
 
     Raises:
         UnknownNameError: there is no such network or skeleton.
-        CheckpointError: the checkpoint cannot be read, is of another network, or does not say of which it is.
+        CheckpointError: the checkpoint cannot be read, is of another network, does not say of which it is, or was
+            trained with UDP.
         MissingExtraError: torch is not installed.
     """
     from heatstream import catalog
     from heatstream.models import create, load_checkpoint
-    from heatstream.models.checkpoints import read_origin, weights_file
+    from heatstream.models.checkpoints import read_origin, uses_udp, weights_file
 
     checkpoint = None if checkpoint is None else weights_file(str(checkpoint))
     origin = None if checkpoint is None else read_origin(checkpoint)
@@ -55,9 +56,16 @@ def open_network(name: str | None, checkpoint: Path | None) -> tuple[nn.Module, 
     if origin is not None:
         # Our training warps photographs with pixel centres where they are.
         info = replace(info, skeleton=origin.skeleton, input_size=origin.size, geometry="exact")
+        if origin.skeleton != entry.skeleton:
+            info = replace(info, calibration=())  # of the scores of other weights
     network = create(entry.name, skeleton=info.skeleton)
     if checkpoint is None:
         return network, info
+    if origin is None and uses_udp(checkpoint):
+        raise CheckpointError(
+            f"{checkpoint} was trained with UDP, which places pixels differently: positions would be up to 2 px off in "
+            "the network's input; use the file of the same network without _udp in its name"
+        )
     report = load_checkpoint(network, checkpoint)
     backbone = report.coverage == "backbone"
     return network, replace(

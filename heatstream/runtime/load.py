@@ -238,7 +238,7 @@ def model_path(name_or_file: str | Path) -> Path:
         raise InputError(f"a model is named by a text or a path, got {type(name_or_file).__name__}")
     text = os.fspath(name_or_file)
     looks_like_path = isinstance(name_or_file, Path) or text.endswith(".onnx") or os.sep in text or "/" in text
-    if looks_like_path or Path(text).is_file():
+    if looks_like_path or os.path.isfile(Path(text)):
         return expanded(text)
     from heatstream import catalog
 

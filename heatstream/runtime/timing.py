@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -35,12 +35,15 @@ class StreamSummary:
 
     Attributes:
         frames: results given.
-        dropped: frames of a live source that were skipped because a newer one was there.
+        dropped: frames of a live source that gave no result.
         seconds: from the start to the latest result.
         fps: frames per second over that time, 0 without frames.
         stages: by the names of :meth:`heatstream.results.StageTimes.named`, over the latest 10 000 frames, of those
             that have such a time; empty without frames.
         warnings: what went wrong without ending the run, one sentence each.
+        dropped_by: the dropped frames by reason: ``"newer"``, a newer one was there; with a budget ``"stale_queued"``,
+            too old when a worker would have begun; ``"stale_found"``, when its people were known; ``"stale_given"``,
+            when the caller came for it.
     """
 
     frames: int
@@ -49,6 +52,7 @@ class StreamSummary:
     fps: float
     stages: Mapping[str, StageStats]
     warnings: tuple[str, ...] = ()
+    dropped_by: Mapping[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """A health message, ready for JSON; see :class:`heatstream.messages.HealthMessage`."""
@@ -78,21 +82,21 @@ class StreamClock:
         self._start = start
         self._latest = start
         self._frames = 0
-        self._dropped = 0
+        self._dropped: dict[int, int] = {}  # by source
         self._times: deque[StageTimes] = deque(maxlen=remembered)
 
-    def add(self, times: StageTimes, now: float, *, dropped: int = 0) -> None:
+    def add(self, times: StageTimes, now: float, *, dropped: int = 0, source: int = 0) -> None:
         """Count a result that was given at ``now``, in seconds of ``time.perf_counter()``."""
-        self._dropped = dropped
+        self._dropped[source] = dropped
         self._frames += 1
         self._latest = now
         self._times.append(times)
 
-    def summary(self, *, dropped: int | None = None, warnings: tuple[str, ...] = ()) -> StreamSummary:
+    def summary(self, *, dropped_by: Mapping[str, int] | None = None, warnings: tuple[str, ...] = ()) -> StreamSummary:
         """What the run came to so far; takes a few milliseconds when many frames are remembered.
 
         Args:
-            dropped: frames that were dropped; as the latest result said when left out.
+            dropped_by: frames that were dropped, by reason; as many as the latest results said when left out.
             warnings: what went wrong without ending the run.
         """
         seconds = self._latest - self._start
@@ -106,5 +110,5 @@ class StreamClock:
             p50, p99 = np.percentile(values, (50, 99))
             stages[name] = StageStats(float(p50), float(p99))
         fps = self._frames / seconds if seconds > 0 else 0.0
-        dropped = self._dropped if dropped is None else dropped
-        return StreamSummary(self._frames, dropped, seconds, fps, stages, warnings)
+        dropped = sum(self._dropped.values()) if dropped_by is None else sum(dropped_by.values())
+        return StreamSummary(self._frames, dropped, seconds, fps, stages, warnings, dropped_by or {})

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -115,6 +115,23 @@ class Zones:
         rules, frame_size = read_zones(Path(path))
         return cls(rules, frame_size=frame_size, on_event=on_event)
 
+    def check(self, skeleton: str) -> None:
+        """Refuse what cannot be watched on people of a skeleton, before the first frame.
+
+        Raises:
+            UnknownNameError: a zone or line names a joint that it has not got, or a posture needs one.
+        """
+        nobody = Poses.empty(skeleton)
+        for rule in self.rules:
+            if isinstance(rule, PostureRule):
+                _postures(rule.posture, nobody, np.zeros(0, np.float32))
+            else:
+                _points(nobody, rule.joints)
+
+    def afresh(self) -> Zones:
+        """The same rules for another source: nobody has been seen yet."""
+        return Zones(self.rules, frame_size=self.frame_size, on_event=self._on_event)
+
     def __call__(self, result: Result) -> list[Event]:
         """What happened since the result before.
 
@@ -124,7 +141,7 @@ class Zones:
         Raises:
             UnknownNameError: the people's skeleton has no such joint.
         """
-        events = list(self._events(result))
+        events = [replace(event, source=result.source) for event in self._events(result)]
         for event in events:
             if self._on_event is not None:
                 self._on_event(event)

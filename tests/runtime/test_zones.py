@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -156,7 +157,6 @@ def test_a_file_is_read_and_scaled_to_the_frames(tmp_path: Path) -> None:
         ("[[zone]]\nname = 'a'\npolygon = [[0, 0], [1, 1], [1, 0]]\ndwel = 3", "there is no key zone.0.dwel"),
         ("[[line]]\nname = 'a'\nfrom = [0, 0]", "line.0.to is missing"),
         ("[[line]]\nname = 'a'\nfrom = [0, 0]\nto = [0, 0]", "begins where it ends"),
-        ("[[line]]\nname = 'a'\nfrom = [0, 0]\nto = [0, 9]\njoints = ['left_ancle']", "did you mean 'left_ankle'"),
         ("[[posture]]\nposture = 'standing'", "posture.0.posture"),
         ("frame = [0, 5]\n[[posture]]\nposture = 'lying'", "size must be positive"),
     ],
@@ -176,3 +176,22 @@ def test_a_missing_file_and_a_joint_of_another_skeleton_are_told(tmp_path: Path)
     zones = Zones((Zone("a", ROOM.polygon, ("head_top",)),))
     with pytest.raises(UnknownNameError, match="head_top"):
         zones(seen(person(600), 0))
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        (Zone("a", ROOM.polygon, ("left_ancle",)), "did you mean 'left_ankle'"),
+        (PostureRule("lying"), None),
+        (PostureRule("hands up"), None),
+    ],
+)
+def test_joints_are_looked_up_before_the_first_frame(rule: Any, told: str | None) -> None:
+    zones = Zones((rule,))
+    if told is None:
+        zones.check("coco-17")
+    else:
+        with pytest.raises(UnknownNameError, match=told):
+            zones.check("coco-17")
+    with pytest.raises(UnknownNameError, match="keypoint of 300w-68"):
+        zones.check("300w-68")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,10 @@ from heatstream.runtime.sources import Frame, Source, open_source
 __all__ = ["Endless", "FrameFeed", "Paced", "open_feed"]
 
 KEPT_FRAMES = 24
+NOBODY = (
+    "measured on a made-up texture with nobody in it, so finding people costs less than it will: give a clip with "
+    "--source, or pip install 'heatstream[demo]' for a photograph"
+)
 MADE_UP_SIZE = (512, 512)
 """(height, width) px of the frame where there is neither a source nor a photograph."""
 
@@ -31,11 +35,13 @@ class FrameFeed:
         frames: some of them, (H, W, 3) uint8 BGR each, in memory.
         source: a file or folder that is read again and again in the whole pipeline; None where the frames in memory
             are all there is.
+        note: what to know before the figures are believed; empty if nothing.
     """
 
     name: str
     frames: tuple[NDArray[np.uint8], ...]
     source: str | None = None
+    note: str = ""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -84,7 +90,8 @@ class Endless:
             while True:
                 self._open = open_source(self._feed.source)
                 for frame in self._open:
-                    yield frame.image
+                    if isinstance(frame, Frame):
+                        yield frame.image
                 self._open.close()
 
 
@@ -125,7 +132,8 @@ def open_feed(source: str | None) -> FrameFeed:
         return _own_feed()
     opened = open_source(source)
     try:
-        frames = tuple(frame.image for frame, _ in zip(opened, range(KEPT_FRAMES), strict=False))
+        pictures = (frame.image for frame in opened if isinstance(frame, Frame))
+        frames = tuple(islice(pictures, KEPT_FRAMES))
         live, name = opened.live, opened.name
     finally:
         opened.close()
@@ -141,7 +149,7 @@ def _own_feed() -> FrameFeed:
     try:
         clip = list(astronaut_clip())
     except MissingExtraError:
-        return FrameFeed("made-up texture", (_texture(),))
+        return FrameFeed("made-up texture with nobody in it", (_texture(),), note=NOBODY)
     return FrameFeed("a photograph, panned", tuple(clip[:: CLIP_FRAMES // KEPT_FRAMES]))
 
 

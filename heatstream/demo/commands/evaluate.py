@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from enum import Enum
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from heatstream import skeletons
 from heatstream.demo.terminal.messages import print_message
 from heatstream.errors import InputError
 
@@ -23,8 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate"]
 
-CHECKPOINTS = (".pt", ".pth", ".ckpt", ".tar")
-"""Suffixes of torch checkpoints; every other file is taken for a model file."""
+CHECKPOINTS = (".pt", ".pth", ".ckpt", ".tar", ".safetensors", ".pdparams")
+"""Suffixes of checkpoints; every other file is taken for a model file."""
 
 
 class AdjustChoice(str, Enum):
@@ -207,7 +209,12 @@ def evaluate(
                 print_message("no error curve is drawn, which needs matplotlib: pip install 'heatstream[plot]'")
             elif ced is None:
                 ced = Path(f"{info.name}-ced.png") if output is None else output.with_name(f"{output.stem}-ced.png")
-            report = EvaluationReport(output, sheet, ced)
+            inputs = {
+                "the model": [file],
+                "the file of labels": [labelled.labels],
+                "the file of boxes": [] if boxes is None else [boxes],
+            }
+            report = EvaluationReport(output, sheet, ced, inputs=inputs)
             divisor = cast("Norm | None", norm and norm.value)
             landmarks = LandmarkPipeline(engine, flip=flip)
             measured = measure_landmarks(landmarks, labelled, norm=divisor, boxes=boxes, limit=limit or 0)
@@ -215,7 +222,8 @@ def evaluate(
             of_boxes = {"--boxes": boxes, "--norm": norm, "--ced": ced}
             _refuse(of_boxes, f"is for networks that find landmarks in boxes; {info.name} finds people")
             labels, images = _find_people(info, data, annotations)
-            report = EvaluationReport(output, sheet)
+            inputs = {"the model": [file], "the file of labels": [labels]}
+            report = EvaluationReport(output, sheet, inputs=inputs)
             settings = _changed(CpuPosePipeline(engine).settings, adjust, detection_threshold)
             if confidence is not None:
                 settings = surer(info, settings, confidence)
@@ -244,7 +252,7 @@ def _find_set(info: ModelInfo, data: Path, annotations: Path | None) -> Landmark
     """The set of faces or bodies in the folder, of the model's skeleton."""
     from heatstream.models.landmarks.readers import detect_dataset
 
-    labelled = detect_dataset(data, annotations)
+    labelled = detect_dataset(data, annotations, skeleton=skeletons.get(info.skeleton))
     skeleton = labelled.skeleton
     if skeleton.name != info.skeleton:
         raise InputError(
@@ -257,12 +265,12 @@ def _find_set(info: ModelInfo, data: Path, annotations: Path | None) -> Landmark
 def _find_people(info: ModelInfo, data: Path, annotations: Path | None) -> tuple[Path, Path]:
     """The file of labels and the folder of its images."""
     if annotations is not None:
-        labels = annotations if annotations.exists() else data / annotations
+        labels = annotations if os.path.exists(annotations) else data / annotations
         inner = data / labels.stem
-        return labels, inner if inner.is_dir() else data
+        return labels, inner if os.path.isdir(inner) else data
     from heatstream.models.landmarks.readers import detect_dataset
 
-    labelled = detect_dataset(data)
+    labelled = detect_dataset(data, skeleton=skeletons.get(info.skeleton))
     if labelled.measure != "oks":
         raise InputError(
             f"{info.name} finds people, {labelled.labels} labels {labelled.skeleton.name} in boxes "

@@ -103,6 +103,7 @@ def export(
     """
     from heatstream.demo.evaluation.photographs import calibration_photographs
     from heatstream.demo.evaluation.report import progress_bar
+    from heatstream.demo.outputs import check_outputs
     from heatstream.engine_builder.export.model import export_model
 
     if precision is PrecisionChoice.int8 and calibrate is None:
@@ -110,6 +111,8 @@ def export(
             "INT8 is calibrated on photographs, and none come with heatstream: give a folder of what the network will "
             "see, --calibrate DIR"
         )
+    output = output or Path(f"{name}.onnx")
+    check_outputs([output], {"the checkpoint": [] if checkpoint is None else [checkpoint]})
     network, info = open_network(name, checkpoint)
     entry = catalog.get(info.name)
     unsized = size is None and short_side is None
@@ -121,7 +124,7 @@ def export(
         report = export_model(
             network,
             info,
-            output or Path(f"{name}.onnx"),
+            output,
             precision=precision.value,
             dynamic_batch=dynamic_batch,
             photographs=None if calibrate is None else calibration_photographs(calibrate, images, info),

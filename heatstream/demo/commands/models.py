@@ -11,11 +11,11 @@ def models() -> None:
     `heatstream run --model` takes a name whose weights are included, and any
     model file; `heatstream export` takes every name.
     """
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from heatstream.catalog import CATALOG, bundled_path
+    from heatstream.demo.terminal.tables import console_for
     from heatstream.errors import ModelFileError
 
     table = Table.grid(padding=(0, 2))
@@ -35,7 +35,7 @@ def models() -> None:
         table.add_row(Text(entry.name, "bold"), Text(entry.description))
         table.add_row("", Text(facts))
         table.add_row("", weights)
-    console = Console()
+    console = console_for()
     console.print(table)
     console.print(
         "\nFrom a checkpoint to a model file:\n"

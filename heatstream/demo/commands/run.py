@@ -20,6 +20,9 @@ FOXGLOVE_PORT = 8765
 CONFIDENCE = 0.3
 """Score from which people are shown. In a crowded street false people are fewer than right ones then."""
 
+TRACKED = 0.08
+"""Score from which people are looked at, because doubtful ones keep the ids of those who are shown; the tracker's."""
+
 
 def run(
     source: Annotated[
@@ -27,7 +30,8 @@ def run(
         typer.Argument(
             metavar="SOURCE",
             help="A camera number (0 is the first), a video, a picture, a folder of pictures, an RTSP or HTTP URL, "
-            "or a GStreamer pipeline that ends in appsink; or several pictures. '${NAME}' in a URL stands for an "
+            "or a GStreamer pipeline that ends in appsink; several pictures, or several of the others, which share the "
+            "network. '${NAME}' in a URL stands for an "
             "environment variable, so that no list of processes shows a password.",
         ),
     ],
@@ -170,6 +174,8 @@ def run(
 
         heatstream run 0 --faces
 
+        heatstream run 0 1 rtsp://camera.local/stream --jsonl out.jsonl
+
         heatstream run clip.mp4 --smooth --zones zones.toml --events events.jsonl
 
         heatstream run 0 --web --mcap out.mcap --private
@@ -187,15 +193,17 @@ def run(
         heatstream run clip.mp4 --device cuda --engine tensorrt
     """
     from heatstream.demo.drawing.overlay import Overlay
-    from heatstream.demo.outputs import Outputs
+    from heatstream.demo.live_outputs import LiveOutputs
+    from heatstream.demo.outputs import model_files
     from heatstream.demo.run_loop import RunOptions, run_job
     from heatstream.demo.terminal.build_progress import BuildView
     from heatstream.runtime.load import load
-    from heatstream.runtime.sources import CameraSettings, open_source
+    from heatstream.runtime.sources import CameraSettings, open_sources
     from heatstream.runtime.zones import Zones
 
     if zones is None and (events is not None or clips is not None):
         raise InputError("--events and --clips need to know what to watch: add --zones zones.toml")
+    watched = None if zones is None else Zones.read(zones)
     job = RunOptions(
         saves=() if save is None else (save,),
         jsonl=jsonl,
@@ -204,11 +212,12 @@ def run(
         mirror=mirror,
         frames=frames,
         overlay=Overlay(min_score=min_score, colors="person" if color_people else "side"),
+        confidence=confidence,
         smooth=smooth,
-        zones=None if zones is None else Zones.read(zones),
+        zones=watched,
         events=Path("-") if events is None and zones is not None else events,
         clips=clips,
-        outputs=Outputs(
+        live=LiveOutputs(
             mcap=mcap,
             mcap_fps=mcap_frames,
             foxglove=FOXGLOVE_PORT if foxglove else None,
@@ -219,6 +228,11 @@ def run(
             rerun=rerun,
             privacy="pixels" if private else "heads" if blur_heads else "off",
         ),
+        inputs={
+            "the model": model_files(model),
+            "the model of faces": model_files(face_model) if faces else (),
+            "the file of zones": () if zones is None else (zones,),
+        },
     )
     camera = CameraSettings(None if camera_size is None else _width_height(camera_size), camera_fps, camera_format)
     with BuildView() as view:
@@ -228,15 +242,15 @@ def run(
             threads,
             engine=engine,
             short_side=short_side,
-            confidence=confidence,
+            confidence=min(confidence, TRACKED),
             settings=None if max_people is None else {"max_people": max_people},
             faces=face_model if faces else None,
             progress=view,
         )
         try:
-            opened = open_source(source, camera=camera)
-            if opened.size is not None:
-                pipeline.warm_up(*opened.size)
+            opened = open_sources(source, camera=camera)
+            for size in dict.fromkeys(each.size for each in opened if each.size is not None):
+                pipeline.warm_up(*size)
         except BaseException:
             pipeline.close()
             raise

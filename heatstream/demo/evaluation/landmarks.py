@@ -94,6 +94,7 @@ def _faces(
         },
         labels=labelled.labels,
         images=labelled.images,
+        pictures=_photos(examples),
         sheet=lambda: _sheet(result.faces, labelled, "NME"),
         curves={f"{name}: NME {every[name].nme:.2f} %": errors[members.get(name, slice(None))] for name in every},
     )
@@ -126,6 +127,7 @@ def _bodies(pipeline: LandmarkPipeline, labelled: LandmarkDataset, examples: lis
         },
         labels=labelled.labels,
         images=labelled.images,
+        pictures=_photos(examples),
         sheet=lambda: _sheet(result.bodies, labelled, "mean error / head"),
     )
 
@@ -161,6 +163,11 @@ def _people(pipeline: LandmarkPipeline, labelled: LandmarkDataset, boxes: Path |
     return precision_table(
         evaluation, labelled.labels, labelled.images, looked_at=f"{_input(pipeline)}, {whose}", settings=settings
     )
+
+
+def _photos(examples: list[LandmarkAnnotation]) -> list[Path]:
+    """Their files; COFW has its photos inside its file."""
+    return [example.picture for example in examples if isinstance(example.picture, Path)]
 
 
 def _finder(pipeline: LandmarkPipeline) -> Any:

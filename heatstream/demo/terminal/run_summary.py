@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from heatstream.demo.terminal.tables import console_for
+
 if TYPE_CHECKING:
     from heatstream.runtime.timing import StreamSummary
 
 __all__ = ["print_report"]
-
-
-NARROWEST = 46  # columns of the table
 
 
 def print_report(
@@ -27,11 +26,10 @@ def print_report(
         written: files that now hold results.
         stderr: print it there, because stdout holds results.
     """
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(title), title_justify="left", min_width=NARROWEST)  # a name may look like markup
+    table = Table(title=Text(title), title_justify="left", min_width=46)  # a name may look like markup
     table.add_column("")
     table.add_column("p50 ms", justify="right")
     table.add_column("p99 ms", justify="right")
@@ -39,8 +37,7 @@ def print_report(
         if name == "latency":
             table.add_section()
         table.add_row(name, f"{stage.p50 * 1000:.1f}", f"{stage.p99 * 1000:.1f}")
-    console = Console(stderr=stderr)
-    console.width = max(console.width, NARROWEST)  # of a terminal of a few columns nothing would be left
+    console = console_for(table, stderr=stderr)
     console.print(table)
     for name, value in (
         ("frames", str(summary.frames)),

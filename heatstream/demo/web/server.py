@@ -16,6 +16,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import math
 import re
 import secrets
 import socket
@@ -96,11 +97,11 @@ class WebSink:
         self._health = health
         self._most_viewers = most_viewers
         self._guard = Guard(token)
-        self._smoother = Smoother()
+        self._smoothers: dict[int, Smoother] = {}  # by source
         self._viewers: set[_Viewer] = set()
-        self._picture_time = 0.0
+        self._picture_times: dict[int, float] = {}  # time.monotonic() of the latest, by source
         self._result_time: float | None = None  # time.monotonic() of the newest result
-        self._people = 0
+        self._people: dict[int, int] = {}  # in the newest result, by source
         self._next_health = time.monotonic()
         self._page, self._policy = _page()
         listening = _listen(host, port)
@@ -133,23 +134,26 @@ class WebSink:
         """Hand the newest result to all viewers; it waits for none of them."""
         now = time.monotonic()
         self._result_time = now
-        self._people = len(result.poses)
+        source = result.source or 0
+        self._people[source] = len(result.poses)
         if self._viewers:
-            result = replace(result, poses=self._smoother(result.poses, result.capture_time))
+            smoother = self._smoothers.setdefault(source, Smoother())
+            result = replace(result, poses=smoother(result.poses, result.capture_time))
         text = result.to_json() if self._viewers else None
         health = None
         if now >= self._next_health:
             self._next_health = now + HEALTH_SECONDS
             health = json.dumps(self._health())
         picture = None
-        due = self._picture_seconds is not None and now - self._picture_time >= 0.9 * self._picture_seconds
+        since = now - self._picture_times.get(source, -math.inf)
+        due = self._picture_seconds is not None and since >= 0.9 * self._picture_seconds
         if due and self._viewers and result.frame.size:
-            self._picture_time = now
-            picture = struct.pack("<I", result.frame_index & 0xFFFFFFFF) + _jpeg(result.frame)
+            self._picture_times[source] = now
+            picture = struct.pack("<I", source) + _jpeg(result.frame)
         events = [event.to_json() for event in result.events or ()]
         if self._loop is not None and (text or health):
             with contextlib.suppress(RuntimeError):  # the server has just ended
-                self._loop.call_soon_threadsafe(self._offer, text, picture, health, events)
+                self._loop.call_soon_threadsafe(self._offer, source, text, picture, health, events)
 
     def close(self) -> Path | None:
         """Let the viewers go; harmless when repeated."""
@@ -168,10 +172,12 @@ class WebSink:
         with listening:
             asyncio.run(main())
 
-    def _offer(self, text: str | None, picture: bytes | None, health: str | None, events: list[str]) -> None:
+    def _offer(
+        self, source: int, text: str | None, picture: bytes | None, health: str | None, events: list[str]
+    ) -> None:
         """On the server's thread: put the newest into every viewer's slots."""
         for viewer in self._viewers:
-            viewer.offer(text, picture, health, events)
+            viewer.offer(source, text, picture, health, events)
 
     def _app(self) -> Any:
         from starlette.applications import Starlette
@@ -239,7 +245,9 @@ class WebSink:
         if refusal is not None:
             return PlainTextResponse(refusal[1], refusal[0])
         registry = CollectorRegistry()
-        registry.register(_Collector(await asyncio.to_thread(self._health), self._people, len(self._viewers)))
+        registry.register(
+            _Collector(await asyncio.to_thread(self._health), sum(self._people.values()), len(self._viewers))
+        )
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     async def _view(self, connection: Any) -> None:
@@ -269,16 +277,18 @@ class WebSink:
 
 
 class _Viewer:
-    """What waits to be sent to one viewer: the newest result, picture and health, and the latest events."""
+    """What waits to be sent to one viewer: of every source the newest, health, and the latest events."""
 
     def __init__(self) -> None:
         self._slots: dict[str, str | bytes] = {}
         self._events: deque[str] = deque(maxlen=MOST_EVENTS)
         self._filled = asyncio.Event()
 
-    def offer(self, text: str | None, picture: bytes | None, health: str | None, events: list[str]) -> None:
+    def offer(
+        self, source: int, text: str | None, picture: bytes | None, health: str | None, events: list[str]
+    ) -> None:
         self._events.extend(events)
-        for name, value in (("picture", picture), ("result", text), ("health", health)):
+        for name, value in ((f"picture {source}", picture), (f"result {source}", text), ("health", health)):
             if value is not None:
                 self._slots[name] = value
         self._filled.set()
@@ -293,11 +303,11 @@ class _Viewer:
                 self._filled.clear()
                 while self._events:
                     await connection.send_text(self._events.popleft())
-                for name in ("picture", "result", "health"):
-                    value = self._slots.pop(name, None)
+                while self._slots:
+                    value = self._slots.pop(next(iter(self._slots)))
                     if isinstance(value, bytes):
                         await connection.send_bytes(value)
-                    elif value is not None:
+                    else:
                         await connection.send_text(value)
         except (WebSocketDisconnect, RuntimeError):  # it went away; the receiving side ends the viewer
             return

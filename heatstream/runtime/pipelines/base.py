@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from types import TracebackType
 from typing import Any, TypeVar
@@ -16,7 +16,16 @@ from heatstream.model_info import ModelInfo
 from heatstream.results import Poses, Result
 from heatstream.runtime.engines.base import Engine
 
-__all__ = ["PosePipeline", "describe", "finished", "frame_geometry", "least_height", "settings_for", "surer"]
+__all__ = [
+    "PosePipeline",
+    "describe",
+    "finished",
+    "frame_geometry",
+    "least_height",
+    "of_one_size",
+    "settings_for",
+    "surer",
+]
 
 Self = TypeVar("Self", bound="PosePipeline")
 
@@ -68,6 +77,27 @@ class PosePipeline(ABC):
             InputError: the frame is empty, is not (H, W, 3) uint8, or lies where this pipeline does not reach.
             EngineError: the device failed, has no memory left, or the pipeline is closed.
         """
+
+    @property
+    def largest_batch(self) -> int:
+        """How many frames :meth:`batch` takes through the network together; 1 where it takes one after the other."""
+        return 1
+
+    def batch(self, frames: Sequence[object]) -> list[Result]:
+        """Find the people in several frames, together as far as the network takes batches, and wait for all of them.
+
+        Args:
+            frames: any number, each as for a call; their sizes may differ.
+
+        Returns:
+            A result per frame, in their order. Of frames that went together each has the times of all, because that
+            is how long it took.
+
+        Raises:
+            InputError: as of a call, for any of them.
+            EngineError: as of a call.
+        """
+        return [self(frame) for frame in frames]
 
     def for_throughput(self) -> PosePipeline:
         """The same pipeline for :attr:`parallel_runs` overlapping calls: most frames per second, not least latency.
@@ -178,6 +208,16 @@ def frame_geometry(
     return Geometry.reference(
         frame_size, info.input_size[0], scale=scale, smallest_scale=smallest_scale, convention=info.geometry
     )
+
+
+def of_one_size(sizes: Sequence[tuple[int, int]], most: int) -> Iterator[list[int]]:
+    """Which frames of a batch go through the network together: indices of equal input sizes, so many at once."""
+    groups: dict[tuple[int, int], list[int]] = {}
+    for index, size in enumerate(sizes):
+        groups.setdefault(size, []).append(index)
+    for group in groups.values():
+        for first in range(0, len(group), most):
+            yield group[first : first + most]
 
 
 def finished(poses: Poses, info: ModelInfo) -> Poses:

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,8 +30,14 @@ from heatstream.kernels import (
 )
 from heatstream.model_info import ModelInfo
 from heatstream.results import Poses, Result, StageTimes
-from heatstream.runtime.engines.base import Engine
-from heatstream.runtime.pipelines.base import PosePipeline, finished, frame_geometry, settings_for
+from heatstream.runtime.engines.base import LARGEST_BATCH, Engine
+from heatstream.runtime.pipelines.base import (
+    PosePipeline,
+    finished,
+    frame_geometry,
+    of_one_size,
+    settings_for,
+)
 
 __all__ = ["CpuPosePipeline", "NetworkInput", "NetworkOutput"]
 
@@ -130,6 +136,22 @@ class CpuPosePipeline(PosePipeline):
         }
         return Result(poses, StageTimes(stages, latency=end - start), frame=image)
 
+    @property
+    def largest_batch(self) -> int:
+        """Several where the model file leaves the number of images free."""
+        return LARGEST_BATCH if self.info.batch is None else 1
+
+    def batch(self, frames: Sequence[object]) -> list[Result]:
+        """Find the people in several frames, those of one input size together; see :class:`PosePipeline`."""
+        if self.largest_batch == 1:
+            return super().batch(frames)
+        images = [check_frame(frame) for frame in frames]
+        sizes = [self._geometries(*image.shape[:2])[0].input_size for image in images]
+        results: dict[int, Result] = {}
+        for chosen in of_one_size(sizes, self.largest_batch):
+            results.update(zip(chosen, self._together([images[index] for index in chosen]), strict=True))
+        return [results[index] for index in range(len(images))]
+
     def prepare(self, frame: NDArray[np.uint8]) -> NetworkInput:
         """Bring a frame, (H, W, 3) uint8 BGR, to the network's size, and normalise it.
 
@@ -200,6 +222,28 @@ class CpuPosePipeline(PosePipeline):
     def close(self) -> None:
         """Close the engine."""
         self.engine.close()
+
+    def _together(self, images: Sequence[NDArray[np.uint8]]) -> list[Result]:
+        """The results of frames of one input size, which pass each step together."""
+        start = time.perf_counter()
+        prepared = [self.prepare(image) for image in images]
+        after_prepare = time.perf_counter()
+        scales = zip(*(each.images for each in prepared), strict=True)
+        maps = [self._run(np.concatenate(views)) for views in scales]
+        after_infer = time.perf_counter()
+        people, views = [], 1 + self.flip
+        for index, each in enumerate(prepared):
+            own = slice(views * index, views * (index + 1))
+            parts = tuple({name: values[own] for name, values in whole.items()} for whole in maps)
+            people.append(self.decode(NetworkOutput(parts, each.geometries, each.size)))
+        end = time.perf_counter()
+        stages = {
+            "preprocess": after_prepare - start,
+            "network": after_infer - after_prepare,
+            "decode": end - after_infer,
+        }
+        times = StageTimes(stages, latency=end - start)
+        return [Result(poses, times, frame=image) for poses, image in zip(people, images, strict=True)]
 
     def _geometries(self, height: int, width: int) -> tuple[Geometry, ...]:
         """That of scale 1 first, then that of every scale."""

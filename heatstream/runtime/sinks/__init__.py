@@ -1,6 +1,7 @@
 """Where results go: video files, pictures, JSON Lines, COCO json, a window."""
 
 from heatstream.runtime.sinks.base import Draw, Sink
+from heatstream.runtime.sinks.by_source import OfSource, numbered
 from heatstream.runtime.sinks.clips import ClipRecorder
 from heatstream.runtime.sinks.coco import CocoSink
 from heatstream.runtime.sinks.events import EventsSink
@@ -19,12 +20,14 @@ __all__ = [
     "Draw",
     "EventsSink",
     "JsonLinesSink",
+    "OfSource",
     "PictureSink",
     "Recorder",
     "Sink",
     "VideoSink",
     "WindowSink",
     "display_trouble",
+    "numbered",
     "same_place",
     "save_sink",
     "writes_to_stdout",

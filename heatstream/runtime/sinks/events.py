@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from heatstream.results import Result
@@ -16,13 +18,14 @@ class EventsSink:
 
     Args:
         path: the file, which is replaced, or a pipe or ``-``; see :class:`OutputFile`.
-        clips: writes the seconds before events as videos; none are when left out. It is closed with the sink.
+        clips: write the seconds before events as videos, one for each source; none are when there is none. They are
+            closed with the sink.
 
     Raises:
         SinkError: it cannot be written.
     """
 
-    def __init__(self, path: Path, clips: ClipRecorder | None = None) -> None:
+    def __init__(self, path: Path, clips: Sequence[ClipRecorder] = ()) -> None:
         self._file = OutputFile(path)
         self._clips = clips
 
@@ -35,8 +38,8 @@ class EventsSink:
         events = result.events or ()
         for event in events:
             self._file.append(event.to_json().encode() + b"\n")
-        if self._clips is not None:
-            self._clips.add(result, events)
+        if self._clips:
+            self._clips[result.source or 0].add(result, events)
 
     def close(self) -> Path | None:
         """Close the file, and wait for the last clip.
@@ -44,9 +47,7 @@ class EventsSink:
         Raises:
             SinkError: lines or clips did not reach the disk.
         """
-        try:
-            if self._clips is not None:
-                self._clips.close()
-        finally:
-            path = self._file.close()
-        return path
+        with ExitStack() as stack:
+            for clips in self._clips:
+                stack.callback(clips.close)
+            return self._file.close()

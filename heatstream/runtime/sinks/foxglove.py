@@ -6,6 +6,7 @@ One set of channels feeds a recording (:mod:`heatstream.runtime.sinks.mcap`) and
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -26,6 +27,7 @@ __all__ = ["ANNOTATIONS_TOPIC", "IMAGE_TOPIC", "FoxgloveChannels", "FoxgloveSink
 
 IMAGE_TOPIC = "/camera/image"
 ANNOTATIONS_TOPIC = "/camera/annotations"
+"""Of one source; those of several are ``/camera/0/image`` and so on."""
 JSON_TOPICS: Mapping[str, type[BaseModel]] = {
     "/heatstream/header": HeaderMessage,
     "/heatstream/results": ResultMessage,
@@ -68,7 +70,7 @@ class FoxgloveChannels:
         self._image_seconds = 1 / image_fps if image_fps else None
         self._health = health
         self._next_health = time.monotonic()
-        self._image_time: float | None = None
+        self._image_times: dict[int, float] = {}  # of the latest, by source
         self._channels = {
             topic: foxglove.Channel(
                 topic,
@@ -85,8 +87,12 @@ class FoxgloveChannels:
         messages = require("foxglove.messages", extra="mcap", purpose="Foxglove's overlay")
         channels = require("foxglove.channels", extra="mcap", purpose="Foxglove's overlay")
         self._messages = messages
-        self._annotations = channels.ImageAnnotationsChannel(ANNOTATIONS_TOPIC, context=self.context)
-        self._image = channels.CompressedImageChannel(IMAGE_TOPIC, context=self.context) if image_fps else None
+        several = header.get("sources") or []
+        names = [f"/camera/{number}" for number in range(len(several))] or ["/camera"]
+        self._annotations = [
+            channels.ImageAnnotationsChannel(f"{name}/annotations", context=self.context) for name in names
+        ]
+        self._images = [channels.CompressedImageChannel(f"{name}/image", context=self.context) for name in names]
 
     def log_header(self, capture_time: float) -> None:
         """Say what follows; once per file.
@@ -106,24 +112,25 @@ class FoxgloveChannels:
             self._next_health = time.monotonic() + HEALTH_SECONDS
             self._channels["/heatstream/health"].log(json.dumps(self._health()).encode(), log_time=at)
         stamp = self._messages.Timestamp(*divmod(at, 1_000_000_000))
-        if self._image is not None and result.frame.size and self._image_is_due(result.capture_time):
+        source = result.source or 0
+        if result.frame.size and self._image_is_due(source, result.capture_time):
             done, data = cv2.imencode(".jpg", result.frame, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
             if done:
-                self._image.log(
+                self._images[source].log(
                     self._messages.CompressedImage(
                         timestamp=stamp, frame_id="camera", data=data.tobytes(), format="jpeg"
                     ),
                     log_time=at,
                 )
-        self._annotations.log(_annotations(self._messages, result, stamp), log_time=at)
+        self._annotations[source].log(_annotations(self._messages, result, stamp), log_time=at)
 
-    def _image_is_due(self, capture_time: float) -> bool:
-        assert self._image_seconds is not None
-        # A tenth of a frame early is in time: clocks of cameras jitter.
-        since = None if self._image_time is None else capture_time - self._image_time
-        if since is not None and 0 <= since < 0.9 * self._image_seconds:
+    def _image_is_due(self, source: int, capture_time: float) -> bool:
+        if self._image_seconds is None:
             return False
-        self._image_time = capture_time
+        since = capture_time - self._image_times.get(source, -math.inf)
+        if 0 <= since < 0.9 * self._image_seconds:  # a tenth of a frame early is in time: clocks of cameras jitter
+            return False
+        self._image_times[source] = capture_time
         return True
 
 

@@ -20,7 +20,9 @@ MIN_SCORE = 0.2
 
 
 class RerunSink:
-    """One entity per person, ``/camera/people/ID``: Rerun draws the limbs by the annotation context at ``/``.
+    """One entity per person, ``/camera/people/ID``, of several sources ``/camera/0/people/ID``.
+
+    Rerun draws the limbs by the annotation context at ``/``.
 
     Args:
         target: a file that ends in ``.rrd``, or the address of a viewer, ``rerun+http://HOST:PORT/proxy``.
@@ -45,7 +47,7 @@ class RerunSink:
         except Exception as error:  # the library has no class of its own for it
             raise SinkError(f"{target} cannot be written ({first_line(error)}): choose another") from None
         self._clock = "timestamp" if header["clock"] == "unix" else "duration"
-        self._shown: set[str] = set()
+        self._shown: dict[str, set[str]] = {}
         names = list(enumerate(header["skeleton"]["keypoints"]))
         colors = [color[::-1] for color in skeletons.get(header["skeleton"]["name"]).colors]
         context = rerun.AnnotationContext(
@@ -64,15 +66,16 @@ class RerunSink:
         rerun = self._rerun
         self._stream.set_time("frame", sequence=result.frame_index)
         self._stream.set_time("capture_time", **{self._clock: result.capture_time})
+        camera = "/camera" if result.source is None else f"/camera/{result.source}"
         shown = set()
         for row, pose in enumerate(result.poses):
             seen = np.flatnonzero(pose.keypoint_scores >= MIN_SCORE)
-            entity = f"/camera/people/{pose.id if pose.id >= 0 else f'unknown-{row}'}"
+            entity = f"{camera}/people/{pose.id if pose.id >= 0 else f'unknown-{row}'}"
             shown.add(entity)
             self._stream.log(entity, rerun.Points2D(pose.keypoints[seen], class_ids=[0], keypoint_ids=seen))
-        for entity in self._shown - shown:
+        for entity in self._shown.get(camera, set()) - shown:
             self._stream.log(entity, rerun.Clear(recursive=False))
-        self._shown = shown
+        self._shown[camera] = shown
 
     def close(self) -> Path | None:
         """Write what waits."""

@@ -6,6 +6,6 @@ beforehand is a :class:`heatstream.errors.SourceError` within :data:`OPEN_SECOND
 
 from heatstream.runtime.sources.base import OPEN_SECONDS, Frame, Source
 from heatstream.runtime.sources.live import CameraSettings
-from heatstream.runtime.sources.open import open_source
+from heatstream.runtime.sources.open import open_source, open_sources
 
-__all__ = ["OPEN_SECONDS", "CameraSettings", "Frame", "Source", "open_source"]
+__all__ = ["OPEN_SECONDS", "CameraSettings", "Frame", "Source", "open_source", "open_sources"]

@@ -8,7 +8,9 @@ import os
 import re
 import stat
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from heatstream.errors import SourceError
@@ -17,7 +19,7 @@ from heatstream.runtime.sources import addresses, images, live, video
 from heatstream.runtime.sources.base import Source
 from heatstream.runtime.sources.live import CameraSettings
 
-__all__ = ["open_source"]
+__all__ = ["open_source", "open_sources"]
 
 # Text that is not a video but leads FFmpeg to one.
 PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"v=0")
@@ -56,6 +58,48 @@ def open_source(source: str | int | Path | Sequence[str | Path], *, camera: Came
         f"a source is a camera's number, a path, a URL or a list of pictures, not {type(source).__name__}: for frames "
         "of your own call the pipeline itself"
     )
+
+
+def open_sources(
+    source: Source | str | int | Path | Sequence[Source | str | int | Path], *, camera: CameraSettings | None = None
+) -> tuple[Source, ...]:
+    """Open one source, or several at the same time; one that is open already is taken as it is.
+
+    Args:
+        source: what :func:`open_source` takes, or several of these in a list. A list of pictures is one source.
+        camera: what to ask of cameras.
+
+    Raises:
+        SourceError: one of them cannot be opened; the others are closed again.
+    """
+    if not isinstance(source, (list, tuple)) or not source:
+        return (_opened(source, camera),)
+    if len(source) == 1 or all(map(_names_picture, source)):
+        return (_opened(source[0] if len(source) == 1 else source, camera),)
+    with ThreadPoolExecutor(len(source)) as threads:  # a dead address delays no other
+        opening = [threads.submit(_opened, each, camera if _is_camera(each) else None) for each in source]
+    failures = [each.exception() for each in opening]
+    failure = next((each for each in failures if each is not None), None)
+    if failure is not None:
+        for each in opening:
+            if each.exception() is None:
+                each.result().close()
+        raise failure
+    return tuple(each.result() for each in opening)
+
+
+def _opened(source: Any, camera: CameraSettings | None) -> Source:
+    return source if isinstance(source, Source) else open_source(source, camera=camera)
+
+
+def _is_camera(source: object) -> bool:
+    return isinstance(source, int) or (
+        isinstance(source, str) and CAMERA.fullmatch(_device(source.strip())) is not None
+    )
+
+
+def _names_picture(source: object) -> bool:
+    return isinstance(source, (str, Path)) and Path(source).suffix.lower() in images.PICTURE_SUFFIXES
 
 
 def _device(text: str) -> str:

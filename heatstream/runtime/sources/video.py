@@ -15,6 +15,7 @@ from heatstream.errors import SourceError
 from heatstream.frames import size_trouble
 from heatstream.runtime.sources import opencv
 from heatstream.runtime.sources.base import OPEN_SECONDS, Frame, within
+from heatstream.runtime.sources.display_matrix import read_mirroring
 
 __all__ = ["VideoFile", "open_pipe", "open_video"]
 
@@ -22,6 +23,11 @@ __all__ = ["VideoFile", "open_pipe", "open_video"]
 FILE_ATTEMPTS = 16
 # Containers that store one entry per frame. Others announce a duration, from which OpenCV works out a number.
 EXACT_COUNTS = frozenset({".avi", ".m4v", ".mov", ".mp4"})
+# Containers whose duration, and so that number, counts from time zero, although their first frame may come later.
+FROM_ZERO = frozenset({".mkv", ".webm"})
+# Containers with a display matrix, which may mirror.
+MIRRORED = frozenset({".m4v", ".mov", ".mp4"})
+PTS = 71  # cv2.CAP_PROP_PTS, time of a frame in durations of one; 4.10 lacks the name
 
 
 def open_video(path: Path) -> VideoFile:
@@ -30,8 +36,11 @@ def open_video(path: Path) -> VideoFile:
     Raises:
         SourceError: it is no video, or holds no frame that can be read.
     """
+    suffix = path.suffix.lower()
     with opencv.readable_name(path) as name:
         capture = opencv.Capture.open(name, opencv.backend_for_files())
+        small = capture is not None and not size_trouble(*capture.size)
+        mirroring = read_mirroring(name) if small and suffix in MIRRORED else None
     if capture is None:
         raise SourceError(
             f"{path} cannot be opened as a video: it is damaged, cut off, or of a kind that OpenCV does not know; "
@@ -40,12 +49,21 @@ def open_video(path: Path) -> VideoFile:
     if trouble := size_trouble(*capture.size):
         capture.close()
         raise SourceError(f"{path} {trouble}")
+    if mirroring is not None:
+        capture.turn(mirroring)
     first, _ = _read_on(capture, FILE_ATTEMPTS)
     if first is None:
         capture.close()
         raise SourceError(f"{path} is cut off or damaged before its first frame: record or copy it again")
-    exact = path.suffix.lower() in EXACT_COUNTS
-    return VideoFile(capture, first, str(path), exact=exact, attempts=FILE_ATTEMPTS, files=(path,))
+    return VideoFile(
+        capture,
+        first,
+        str(path),
+        exact=suffix in EXACT_COUNTS,
+        attempts=FILE_ATTEMPTS,
+        empty=max(0.0, capture.property(PTS)) if suffix in FROM_ZERO else 0.0,
+        files=(path,),
+    )
 
 
 def open_pipe(path: Path) -> VideoFile:
@@ -86,6 +104,7 @@ class VideoFile:
         name: for people.
         exact: whether the announced number of frames counts frames, rather than being worked out from a duration.
         attempts: how often to try for a frame before the end is believed; 1 where each may wait for a network.
+        empty: how many frames there would have been before the first, which the announced number counts.
         files: what it is read from.
     """
 
@@ -99,6 +118,7 @@ class VideoFile:
         *,
         exact: bool,
         attempts: int,
+        empty: float = 0.0,
         files: tuple[Path, ...] = (),
     ) -> None:
         self._capture = capture
@@ -110,7 +130,7 @@ class VideoFile:
         self.files = files
         self.size: tuple[int, int] | None = (first.shape[0], first.shape[1])
         self.fps: float | None = capture.rate()
-        frames = capture.property(cv2.CAP_PROP_FRAME_COUNT)
+        frames = capture.property(cv2.CAP_PROP_FRAME_COUNT) - empty
         self.frame_count: int | None = int(frames) if 0 < frames < 1e9 else None
 
     @property
@@ -144,7 +164,8 @@ class VideoFile:
         """Whether the file gave what it announced.
 
         Announced numbers are often off by a frame or two. Numbers worked out from a duration are far off for
-        variable frame rates; there the time of the last frame has to fall short of the duration as well.
+        variable frame rates; there the time of the last frame has to fall short of the duration as well. An AVI
+        counts frames that were left out when it was recorded, too.
         """
         count = self.frame_count
         if gaps:
@@ -152,9 +173,9 @@ class VideoFile:
             return (f"{self.name} is damaged in the middle: {share} could be read, their results are kept",)
         if count is None or count - read <= max(2, count // 100):
             return ()
-        if not self._exact and self.fps:
+        if self.fps:
             duration = count / self.fps
-            if duration - last <= max(0.5, duration / 100):
+            if duration - last <= (2 / self.fps if self._exact else max(0.5, duration / 100)):
                 return ()
         return (
             f"{self.name} is cut off or damaged: it announces {count} frames and only {read} could be read, "

@@ -208,7 +208,8 @@ def test_without_a_photograph_there_is_a_made_up_texture(monkeypatch: pytest.Mon
 
     monkeypatch.setitem(sys.modules, "skimage", None)
     feed = open_feed(None)
-    assert feed.name == "made-up texture"
+    assert feed.name == "made-up texture with nobody in it"
+    assert "--source" in feed.note
     assert feed.frames[0].std() > 5
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -257,6 +258,51 @@ def test_the_source_is_never_overwritten(
     assert ended.code == 2
     assert "the source itself" in ended.err
     assert target.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "weights.bin", "face.onnx", "zones.toml", "link.json"])
+def test_what_else_is_read_is_never_overwritten(
+    heatstream: Command, clip: Path, tiny_model: Path, tiny_faces: Path, tmp_path: Path, name: str
+) -> None:
+    onnx = pytest.importorskip("onnx", reason="onnx comes with the extra test")
+    options = {"save_as_external_data": True, "size_threshold": 0, "location": "weights.bin"}
+    onnx.save(onnx.load(str(tiny_model)), str(tmp_path / "model.onnx"), **options)
+    (tmp_path / "face.onnx").write_bytes(tiny_faces.read_bytes())
+    (tmp_path / "zones.toml").write_text('[[zone]]\nname = "door"\npolygon = [[0, 0], [9, 0], [9, 9]]\n')
+    (tmp_path / "link.json").symlink_to("weights.bin")
+    before = (tmp_path / name).read_bytes()
+    ended = heatstream(
+        *("run", clip, "-m", tmp_path / "model.onnx", "--faces", "--face-model", tmp_path / "face.onnx"),
+        *("--zones", tmp_path / "zones.toml", "--events", tmp_path / "events.jsonl"),
+        *("--no-window", "--coco", tmp_path / name),
+    )
+    assert (ended.code, ended.out) == (2, "")
+    assert re.search(rf"{name} is the (model|model of faces|file of zones) itself, .*: write the results", ended.err)
+    assert (tmp_path / name).read_bytes() == before
+    assert not (tmp_path / "events.jsonl").exists()
+
+
+def test_several_sources_are_told_apart_in_every_output(
+    heatstream: Command, clip: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    lines, video, events = tmp_path / "out.jsonl", tmp_path / "out.mp4", tmp_path / "events.jsonl"
+    zones = tmp_path / "zones.toml"
+    zones.write_text('[[zone]]\nname = "all"\npolygon = [[-9, -9], [999, -9], [999, 999], [-9, 999]]\n')
+    run = ("run", clip, clip, "-m", tiny_model, "--no-window")
+    ended = heatstream(*run, "--jsonl", lines, "--save", video, "--zones", zones, "--events", events)
+    assert (ended.code, ended.err) == (0, "")
+    for number in (0, 1):
+        own = [result for result in read_results(lines) if result["source"] == number]
+        assert [result["frame_index"] for result in own] == list(range(CLIP_FRAMES))
+        assert own[0]["people"][0]["id"] == 1
+        assert count_frames(tmp_path / f"out-{number}.mp4") == CLIP_FRAMES
+    header = json.loads(lines.read_text().splitlines()[0])
+    assert header["sources"] == [str(clip)] * 2
+    entered = [json.loads(line) for line in events.read_text().splitlines()]
+    assert sorted((event["source"], event["id"]) for event in entered if event["event"] == "enter") == [(0, 1), (1, 1)]
+    refused = heatstream(*run, "--coco", tmp_path / "out.json")
+    assert refused.code == 2
+    assert "COCO results number the pictures of one source" in refused.err
 
 
 def test_results_on_stdout_are_alone_there(heatstream: Command, clip: Path, tiny_model: Path) -> None:

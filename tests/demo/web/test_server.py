@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -69,7 +68,7 @@ def test_a_viewer_gets_the_header_then_results_pictures_events_and_health() -> N
         assert texts["event"] == event.to_dict()
         assert texts["health"] == health()
         (picture,) = (data for data in got if isinstance(data, bytes))
-        assert picture[:6] == b"\x01\0\0\0\xff\xd8"
+        assert picture[:6] == b"\0\0\0\0\xff\xd8"
 
 
 def test_without_pictures_no_pixel_is_sent() -> None:
@@ -95,10 +94,8 @@ def test_a_viewer_that_does_not_keep_up_gets_the_newest_alone() -> None:
     )
     with serving(picture_fps=0) as sink, view(sink) as viewer:
         viewer.recv(timeout=10)
-        start = time.monotonic()
         for number in range(150):
             sink.write(replace(big, poses=poses, frame_index=number))
-        assert time.monotonic() - start < 10
         found = []
         while not found or found[-1] != 149:
             message = json.loads(viewer.recv(timeout=10))

@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from heatstream.models.networks.swahr_small import COARSE_SHARE, SameConv2d, SwahrSmall  # noqa: E402
+from heatstream.models.networks.swahr_small import COARSE_SHARE, FRONT, SameConv2d, SwahrSmall  # noqa: E402
 
 MOST_PARAMETERS = 4_850_000
 """In FP16 below 10 MB."""
@@ -103,3 +103,14 @@ def test_every_weight_learns() -> None:
     output = network(torch.randn(2, 3, 64, 64), scales=True)
     sum(m.square().sum() for m in (*output.heatmaps, output.tags, *output.scales)).backward()
     assert all(p.grad is not None for p in network.parameters())
+
+
+def test_frozen_modules_see_the_same_a_few_images_at_a_time() -> None:
+    network, images = SwahrSmall(width=0.25), torch.rand(5, 3, 64, 96)
+    at_once = network.look(images)
+    for name in FRONT:
+        getattr(network, name).requires_grad_(False)
+    in_parts = network.look(images)
+    assert not in_parts.features.requires_grad
+    torch.testing.assert_close(in_parts, at_once)
+    torch.testing.assert_close(network(images, seen=in_parts), network(images))

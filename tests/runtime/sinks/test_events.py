@@ -34,7 +34,7 @@ def walk(seconds: float, inside: set[int]) -> list[Result]:
 
 def test_events_are_lines_and_clips_hold_every_frame_once(tmp_path: Path) -> None:
     clips = ClipRecorder(tmp_path / "clips", whiten, fps=5, live=False)
-    sink = EventsSink(tmp_path / "events.jsonl", clips)
+    sink = EventsSink(tmp_path / "events.jsonl", [clips])
     for result in walk(40, inside={60, 61, 70, 71}):
         sink.write(result)
     assert sink.close() == tmp_path / "events.jsonl"
@@ -49,7 +49,7 @@ def test_events_are_lines_and_clips_hold_every_frame_once(tmp_path: Path) -> Non
 
 def test_a_clip_that_is_due_at_the_end_is_written(tmp_path: Path) -> None:
     clips = ClipRecorder(tmp_path, whiten, fps=5, live=False)
-    sink = EventsSink(tmp_path / "events.jsonl", clips)
+    sink = EventsSink(tmp_path / "events.jsonl", [clips])
     for result in walk(3, inside={5, 6}):
         sink.write(result)
     sink.close()

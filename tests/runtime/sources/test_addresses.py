@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import socket
 import threading
 from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from heatstream.demo.benchmark.frames import open_feed
+from heatstream.demo.drawing.overlay import Overlay
+from heatstream.demo.run_loop import RunOptions, run_job
 from heatstream.errors import SourceError
+from heatstream.runtime.pipelines.pose import CpuPosePipeline
 from heatstream.runtime.sources import live, open_source, opencv
 from heatstream.runtime.sources.addresses import PORTS, parse_address
+from tests.fakes.runtime import FakeEngine
 
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 ODD = "/?#[]@:&=%+!$'()*,;~ \"<>\\^`{|}-_."
@@ -65,12 +73,12 @@ def pieces(word: str) -> list[str]:
 
 
 class Briefly:
-    """A capture that gives one frame, then none."""
+    """A capture that gives a few frames, then none."""
 
     size = (48, 64)
 
-    def __init__(self) -> None:
-        self.left = 1
+    def __init__(self, frames: int = 1) -> None:
+        self.left = frames
 
     def read(self) -> np.ndarray | None:
         self.left -= 1
@@ -105,6 +113,36 @@ def test_no_secret_of_a_thousand_addresses_is_said(answers: bool, monkeypatch: p
         for piece in pieces(word):
             assert not any(piece in sentence for sentence in said), (text, said)
     assert opened > 500 if answers else opened == 0
+
+
+def test_no_secret_of_the_addresses_is_written(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """From the command's own loop: results, the table, messages and what a program logs."""
+    monkeypatch.setattr(opencv.Capture, "open", lambda *arguments: Briefly(frames=30))
+    monkeypatch.setattr(opencv.cv2.videoio_registry, "hasBackend", lambda backend: True)
+    monkeypatch.setattr(live, "_reach", lambda address: None)
+    monkeypatch.setattr("heatstream.demo.run_loop.print_report", lambda *arguments, **rest: None)  # it takes 10 ms
+    caplog.set_level(logging.DEBUG)
+    jsonl, coco = tmp_path / "out.jsonl", tmp_path / "out.json"
+    job = RunOptions((), jsonl, coco, False, False, 1, Overlay())
+    ran = 0
+    for text, word in islice(addresses(1000), 0, None, 4):
+        try:
+            source = open_source(text)
+        except SourceError:  # looked at above
+            continue
+        run_job(source, CpuPosePipeline(FakeEngine()), job)
+        ran += 1
+        said = [*capfd.readouterr(), caplog.text, jsonl.read_text(), coco.read_text(), open_feed(text).name]
+        caplog.clear()
+        assert "frame_index" in said[3]
+        for piece in pieces(word):
+            assert not any(piece in each for each in said), (text, said)
+    assert ran > 125
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from heatstream.demo.drawing.overlay import Overlay
-from heatstream.demo.outputs import Outputs, Privacy
+from heatstream.demo.live_outputs import LiveOutputs, Privacy
 from heatstream.demo.run_loop import RunOptions, run_job
 from heatstream.errors import InputError
 from heatstream.results import Poses, Result, StageTimes
@@ -120,7 +120,7 @@ def run(folder: Path, seed: int, privacy: Privacy) -> tuple[dict[str, Any], list
     viewing.start()
     room = Zone("room", ((0, 0), (320, 0), (320, 240), (0, 240)), ())
     run_job(
-        Marked(seed, ready),
+        [Marked(seed, ready)],
         Standing(),
         RunOptions(
             saves=(folder / "out.mp4", folder / "out.png", folder / "out.avi"),
@@ -133,7 +133,7 @@ def run(folder: Path, seed: int, privacy: Privacy) -> tuple[dict[str, Any], list
             zones=Zones((room,)),
             events=folder / "events.jsonl",
             clips=folder / "clips",
-            outputs=Outputs(
+            live=LiveOutputs(
                 mcap=folder / "out.mcap",
                 mcap_fps=0 if privacy == "pixels" else 25,
                 web=f"127.0.0.1:{port}",
@@ -252,4 +252,4 @@ def test_what_does_not_go_together_is_refused(heatstream: Command, clip: Path, t
         assert told in ended.err
         assert ended.err.count("\n") == 1
     with pytest.raises(InputError):
-        Outputs(privacy="pixels", mcap_fps=1)
+        LiveOutputs(privacy="pixels", mcap_fps=1)
