@@ -24,7 +24,7 @@ OPTIONAL = (
     *("rerun", "zenoh", "paho", "pythonosc", "pyvirtualcam"),
 )
 
-COMMANDS = ("run", "recover", "train", "export", "build", "bench", "models", "doctor", "demo", "eval")
+COMMANDS = ("run", "decode", "recover", "train", "export", "build", "bench", "models", "doctor", "demo", "eval")
 
 REFUSE = f"""
 import sys

@@ -17,6 +17,7 @@ import typer
 
 from heatstream.demo.commands.bench import bench
 from heatstream.demo.commands.build import build
+from heatstream.demo.commands.decode import decode
 from heatstream.demo.commands.demo import demo
 from heatstream.demo.commands.doctor import doctor
 from heatstream.demo.commands.evaluate import evaluate
@@ -65,7 +66,7 @@ def options(
     """Find people and their keypoints in camera frames and videos, in real time."""
 
 
-for command in (run, recover, process, label, train, export, build, bench, models, doctor, demo):
+for command in (run, decode, recover, process, label, train, export, build, bench, models, doctor, demo):
     app.command()(command)
 app.command("eval")(evaluate)
 

@@ -28,6 +28,7 @@ class LiveOutputs:
     Attributes:
         mcap: recording to write.
         mcap_fps: JPEG frames per second in it; 0 for none.
+        peaks: record the peaks that people are made of.
         foxglove: port of Foxglove's live view; none is served when None.
         web: address of the live page, ``HOST:PORT``; none is served when None.
         web_fps: pictures per second behind it; 0 for none.
@@ -39,6 +40,7 @@ class LiveOutputs:
 
     mcap: Path | None = None
     mcap_fps: float = 0.0
+    peaks: bool = False
     foxglove: int | None = None
     web: str | None = None
     web_fps: float = 10.0
@@ -48,6 +50,8 @@ class LiveOutputs:
     privacy: Privacy = "off"
 
     def __post_init__(self) -> None:
+        if self.peaks and self.mcap is None:
+            raise InputError("--raw-peaks go into a recording: add --mcap FILE")
         if self.privacy == "pixels" and self.mcap_fps:
             raise InputError("--private records no frames: leave out --mcap-frames, or blur heads with --blur-heads")
 
@@ -65,13 +69,21 @@ class LiveOutputs:
             return result
         return without_pixels(result) if self.privacy == "pixels" else heads_blurred(result)
 
-    def open(self, header: Mapping[str, Any], health: Callable[[], dict[str, Any]], sinks: list[Sink]) -> None:
+    def open(
+        self,
+        header: Mapping[str, Any],
+        health: Callable[[], dict[str, Any]],
+        sinks: list[Sink],
+        *,
+        decoding: Callable[[], dict[str, Any]],
+    ) -> None:
         """Open what is wanted, and append it to the sinks, which the caller closes even if a later one fails.
 
         Args:
             header: of :func:`heatstream.messages.header_message`.
             health: gives a health message.
             sinks: is extended.
+            decoding: says how peaks are decoded, where they are recorded.
 
         Raises:
             MissingExtraError: a library is not installed.
@@ -82,7 +94,8 @@ class LiveOutputs:
             from heatstream.runtime.sinks.foxglove import FoxgloveChannels
             from heatstream.runtime.sinks.mcap import McapSink
 
-            channels = FoxgloveChannels(header, image_fps=self.mcap_fps, health=health)
+            peaks = decoding() if self.peaks else None
+            channels = FoxgloveChannels(header, image_fps=self.mcap_fps, health=health, peaks=peaks)
             sinks.append(McapSink(self.mcap, channels, tell=print_message))
         if self.rerun is not None:
             from heatstream.runtime.sinks.rerun import RerunSink

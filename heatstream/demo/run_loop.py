@@ -196,6 +196,7 @@ def _open_sinks(
     job: RunOptions, sources: Sequence[Source], pipeline: PosePipeline, health: Callable[[], dict[str, Any]]
 ) -> list[Sink]:
     from heatstream.messages import header_message
+    from heatstream.runtime.redecode import decoding_of
     from heatstream.runtime.sinks import (
         ClipRecorder,
         CocoSink,
@@ -239,7 +240,12 @@ def _open_sinks(
                     for folder, source in zip(folders, sources, strict=True)
                 ]
             sinks.append(EventsSink(job.events, clips))
-        job.live.open(header, health, sinks)
+        job.live.open(
+            header,
+            health,
+            sinks,
+            decoding=lambda: decoding_of(pipeline, confidence=job.confidence, smooth=job.smooth),
+        )
     except HeatstreamError:
         for sink in sinks:
             sink.close()  # without results everything is as it was

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ class Recorded:
         schema: name, encoding and text of its schema; None where it has none.
         time: its capture time in nanoseconds.
         data: as it was recorded.
+        metadata: of its channel.
     """
 
     topic: str
@@ -42,6 +43,7 @@ class Recorded:
     schema: tuple[str, str, bytes] | None
     time: int
     data: bytes
+    metadata: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,11 @@ def recover(path: Path, output: Path) -> Recovered:
                 name, encoding, data = message.schema or ("", "", b"")
                 schema = foxglove.Schema(name=name, encoding=encoding, data=data)
                 channels[key] = foxglove.Channel(
-                    message.topic, message_encoding=message.encoding, schema=schema, context=context
+                    message.topic,
+                    message_encoding=message.encoding,
+                    schema=schema,
+                    metadata=dict(message.metadata),
+                    context=context,
                 )
             channels[key].log(message.data, log_time=message.time)
             first = min(first, message.time) if counts else message.time
@@ -177,6 +183,7 @@ class _Reader:
                             schemas.get(channel.schema_id),
                             part.log_time,
                             part.data,
+                            channel.metadata,
                         )
                 indexed = indexed or isinstance(record, records.Statistics)
         if not indexed and self.damage is None:

@@ -103,6 +103,10 @@ def run(
         float,
         typer.Option("--mcap-frames", metavar="FPS", min=0, help="Record so many frames per second too, as JPEG."),
     ] = 0.0,
+    raw_peaks: Annotated[
+        bool,
+        typer.Option("--raw-peaks", help="Record what people are made of too, for `heatstream decode`; on the CPU."),
+    ] = False,
     web: Annotated[bool, typer.Option("--web", help="Serve a live page for browsers.")] = False,
     web_address: Annotated[
         str, typer.Option("--web-address", metavar="HOST:PORT", help="Where; other machines need --token.")
@@ -220,6 +224,7 @@ def run(
         live=LiveOutputs(
             mcap=mcap,
             mcap_fps=mcap_frames,
+            peaks=raw_peaks,
             foxglove=FOXGLOVE_PORT if foxglove else None,
             web=web_address if web else None,
             web_fps=web_frames,
@@ -245,6 +250,7 @@ def run(
             confidence=min(confidence, TRACKED),
             settings=None if max_people is None else {"max_people": max_people},
             faces=face_model if faces else None,
+            peaks=raw_peaks,
             progress=view,
         )
         try:

@@ -23,11 +23,12 @@ from heatstream.extras import require
 from heatstream.messages import EventMessage, HeaderMessage, HealthMessage, ResultMessage
 from heatstream.results import Faces, Poses, Result
 
-__all__ = ["ANNOTATIONS_TOPIC", "IMAGE_TOPIC", "FoxgloveChannels", "FoxgloveSink", "require_foxglove"]
+__all__ = ["ANNOTATIONS_TOPIC", "IMAGE_TOPIC", "PEAKS_TOPIC", "FoxgloveChannels", "FoxgloveSink", "require_foxglove"]
 
 IMAGE_TOPIC = "/camera/image"
 ANNOTATIONS_TOPIC = "/camera/annotations"
 """Of one source; those of several are ``/camera/0/image`` and so on."""
+PEAKS_TOPIC = "/heatstream/peaks"
 JSON_TOPICS: Mapping[str, type[BaseModel]] = {
     "/heatstream/header": HeaderMessage,
     "/heatstream/results": ResultMessage,
@@ -59,10 +60,16 @@ class FoxgloveChannels:
         header: of :func:`heatstream.messages.header_message`.
         image_fps: how many frames per second go along as JPEG; none by default.
         health: gives a health message; it is asked once a second.
+        peaks: how the results' peaks were decoded; they are recorded with it. None to leave them out.
     """
 
     def __init__(
-        self, header: Mapping[str, Any], *, image_fps: float = 0, health: Callable[[], dict[str, Any]] | None = None
+        self,
+        header: Mapping[str, Any],
+        *,
+        image_fps: float = 0,
+        health: Callable[[], dict[str, Any]] | None = None,
+        peaks: Mapping[str, Any] | None = None,
     ) -> None:
         foxglove = require_foxglove("recordings and Foxglove's view")
         self.context: Any = foxglove.Context()
@@ -84,6 +91,15 @@ class FoxgloveChannels:
             )
             for topic, model in JSON_TOPICS.items()
         }
+        self._peaks = None
+        if peaks is not None:
+            self._peaks = foxglove.Channel(
+                PEAKS_TOPIC,
+                message_encoding="heatstream.peaks",
+                schema=foxglove.Schema(name="heatstream.Peaks", encoding="", data=b""),
+                metadata={"decode": json.dumps(peaks)},
+                context=self.context,
+            )
         messages = require("foxglove.messages", extra="mcap", purpose="Foxglove's overlay")
         channels = require("foxglove.channels", extra="mcap", purpose="Foxglove's overlay")
         self._messages = messages
@@ -106,6 +122,8 @@ class FoxgloveChannels:
         """Hand a result to all that listen; its time is its capture time."""
         at = _nanoseconds(result.capture_time)
         self._channels["/heatstream/results"].log(result.to_json().encode(), log_time=at)
+        if self._peaks is not None and result.peaks is not None:
+            self._peaks.log(result.peaks.to_bytes(), log_time=at)
         for event in result.events or ():
             self._channels["/heatstream/events"].log(event.to_json().encode(), log_time=at)
         if self._health is not None and time.monotonic() >= self._next_health:
