@@ -97,6 +97,8 @@ def run_job(sources: Sequence[Source], pipeline: PosePipeline, job: RunOptions) 
             stack.callback(source.close)
         read = [path for source in sources for path in source.files]
         check_outputs(_files(job, len(sources)), {"the source": read, **job.inputs})
+        for folder in {path.parent for path in read}:
+            check_outputs(job.saves, {"the folder of the source": [folder]})
         if job.zones is not None:
             job.zones.check(pipeline.info.skeleton)
         status = StatusLine(_expected_frames(sources, job))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
 from heatstream.errors import InputError
+
+if TYPE_CHECKING:
+    from heatstream.drawing import Label
 
 __all__ = ["CONFIDENCE", "run"]
 
@@ -40,7 +43,10 @@ def run(
     ] = "swahr-small",
     save: Annotated[
         Path | None,
-        typer.Option("--save", help="Write the annotated video (.mp4, .avi), or the best picture (.jpg, .png)."),
+        typer.Option(
+            "--save",
+            help="Write the annotated video (.mp4, .avi), the best picture (.jpg, .png), or all of them into a folder.",
+        ),
     ] = None,
     jsonl: Annotated[
         Path | None, typer.Option("--jsonl", help="Write one line of JSON per frame, while it runs; - is stdout.")
@@ -158,6 +164,12 @@ def run(
         str | None,
         typer.Option("--camera-format", metavar="CODE", help="Ask it for a format of the cable, such as MJPG or YUYV."),
     ] = None,
+    labels: Annotated[
+        str,
+        typer.Option(
+            "--labels", help="What is written beside people: some of id, score, joints, such as id,score; or none."
+        ),
+    ] = "id",
     color_people: Annotated[
         bool, typer.Option("--color-people", help="Give each person a colour, instead of left and right.")
     ] = False,
@@ -215,7 +227,7 @@ def run(
         window=window,
         mirror=mirror,
         frames=frames,
-        overlay=Overlay(min_score=min_score, colors="person" if color_people else "side"),
+        overlay=Overlay(min_score=min_score, colors="person" if color_people else "side", labels=_labels(labels)),
         confidence=confidence,
         smooth=smooth,
         zones=watched,
@@ -261,6 +273,18 @@ def run(
             pipeline.close()
             raise
     run_job(opened, pipeline, job)
+
+
+def _labels(text: str) -> tuple[Label, ...]:
+    """Of ``id,score``; none of ``none``."""
+    from heatstream.drawing import Label
+
+    words = [] if text == "none" else [word.strip() for word in text.split(",")]
+    known = get_args(Label)
+    for word in words:
+        if word not in known:
+            raise InputError(f"--labels {text!r} is not understood: give some of {', '.join(known)}, or none")
+    return tuple(label for label in known if label in words)
 
 
 def _width_height(text: str) -> tuple[int, int]:
