@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from heatstream.model_info import ModelInfo
     from heatstream.results import Event, Face, Faces, Gap, Pose, Poses, Result, StageTimes
     from heatstream.runtime.engines.base import Engine
+    from heatstream.runtime.health import Health, SourceHealth
     from heatstream.runtime.load import load, load_landmarks
     from heatstream.runtime.pipelines.base import PosePipeline
     from heatstream.runtime.pipelines.landmarks import LandmarkPipeline
@@ -49,6 +50,7 @@ __all__ = [
     "Faces",
     "Frame",
     "Gap",
+    "Health",
     "HeatstreamError",
     "LandmarkPipeline",
     "Line",
@@ -61,6 +63,7 @@ __all__ = [
     "Result",
     "Smoother",
     "Source",
+    "SourceHealth",
     "StageStats",
     "StageTimes",
     "Stream",
@@ -83,6 +86,7 @@ _HOMES = {
     "Faces": "heatstream.results",
     "Frame": "heatstream.runtime.sources.base",
     "Gap": "heatstream.results",
+    "Health": "heatstream.runtime.health",
     "LandmarkPipeline": "heatstream.runtime.pipelines.landmarks",
     "LiveHealth": "heatstream.runtime.sources.live",
     "Line": "heatstream.runtime.zone_rules",
@@ -94,6 +98,7 @@ _HOMES = {
     "Result": "heatstream.results",
     "Smoother": "heatstream.runtime.smoothing",
     "Source": "heatstream.runtime.sources.base",
+    "SourceHealth": "heatstream.runtime.health",
     "StageStats": "heatstream.runtime.timing",
     "StageTimes": "heatstream.results",
     "Stream": "heatstream.runtime.stream",

@@ -30,6 +30,7 @@ __all__ = [
     "bundled_path",
     "fetched_files",
     "get",
+    "missing_weights",
     "networks",
     "plugins",
 ]
@@ -418,8 +419,20 @@ def get(name: str) -> CatalogEntry:
     return known[name]
 
 
+def missing_weights(name: str) -> str:
+    """What to do where a file of ours is not installed: the default's model file alone comes with heatstream itself."""
+    if get(name).task == "landmarks":
+        return (
+            f"the weights of {name} are not installed, they are for non-commercial research only: "
+            "pip install 'heatstream[faces]'"
+        )
+    return f"the weights of {name} are not installed: pip install 'heatstream[weights]'"
+
+
 def bundled_path(name: str) -> Path:
-    """The model file with trained weights: that which comes with the package, or what ``heatstream fetch`` made.
+    """The model file with trained weights: our own, of a package of weights, or what ``heatstream fetch`` made.
+
+    Those packages put their files beside those of heatstream.
 
     Raises:
         UnknownNameError: there is no network of that name.
@@ -437,7 +450,7 @@ def bundled_path(name: str) -> Path:
         raise ModelFileError(f"{name} comes without weights: {by_hand}{page}")
     path = Path(str(files("heatstream") / "weights" / f"{name}.onnx"))
     if not path.is_file():
-        raise ModelFileError(f"the weights of {name} are missing at {path}: install heatstream again")
+        raise ModelFileError(missing_weights(name))
     return path
 
 

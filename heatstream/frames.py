@@ -57,7 +57,10 @@ def _exported(frame: object) -> NDArray[Any]:
     """What another library's array holds, without a copy."""
     name = type(frame).__name__
     if isinstance(frame, (list, tuple)):
-        raise InputError(f"a call takes one frame, got a {name} of {len(frame)}: pipeline.batch(frames) takes several")
+        raise InputError(
+            f"a frame must be one NumPy array (H, W, 3) uint8, got a {name} of {len(frame)}: pipeline.batch(frames) "
+            "takes several"
+        )
     if lies_on_gpu(frame):
         raise InputError(
             f"the frame, a {name}, lies on a GPU and is looked at on the CPU: load the model with device='cuda', or "

@@ -37,7 +37,11 @@ DTYPES = (np.float64, np.float32, np.float16, np.int64, np.int32, np.int16, np.i
 
 
 def weights_file(name_or_file: str | Path) -> Path:
-    """The checkpoint that is meant: a file, or the name of a network with weights in the package, or fetched ones."""
+    """The checkpoint that is meant: a file, or the name of a network whose weights are ours or were fetched.
+
+    Raises:
+        CheckpointError: it is such a name, and the package of these weights is not installed.
+    """
     path = expanded(name_or_file)
     if not isinstance(name_or_file, str) or Path(name_or_file).name != name_or_file:
         return path
@@ -47,8 +51,12 @@ def weights_file(name_or_file: str | Path) -> Path:
     if os.path.isfile(bundled):
         return bundled
     entry = catalog.networks().get(name_or_file)
-    fetched = None if entry is None else catalog.fetched_files(entry)[0]
-    return fetched if fetched is not None and fetched.is_file() else path
+    if entry is None:
+        return path
+    if entry.bundled:
+        raise CheckpointError(catalog.missing_weights(entry.name))
+    fetched = catalog.fetched_files(entry)[0]
+    return fetched if fetched.is_file() else path
 
 
 def read_content(path: Path) -> object:
