@@ -21,7 +21,17 @@ from heatstream.errors import InputError, ModelFileError, UnknownNameError
 from heatstream.skeleton_tables import skeleton_from_table, skeleton_to_table
 from heatstream.version import __version__
 
-__all__ = ["INPUT_NAME", "METADATA_KEY", "OUTPUTS", "ModelInfo", "Port", "Precision", "Task", "sized"]
+__all__ = [
+    "CHECKPOINT_SUFFIXES",
+    "INPUT_NAME",
+    "METADATA_KEY",
+    "OUTPUTS",
+    "ModelInfo",
+    "Port",
+    "Precision",
+    "Task",
+    "sized",
+]
 
 Precision = Literal["fp32", "fp16", "int8"]
 """What a network computes in. INT8 is that of its convolutions; what is left out of it, and all else, is FP16."""
@@ -31,6 +41,9 @@ Task = Literal["pose", "landmarks"]
 
 Convention = Literal["official", "exact"]
 """How a frame is warped into a network's input; :mod:`heatstream.kernels.geometry` tells the difference."""
+
+CHECKPOINT_SUFFIXES = (".pt", ".pth", ".ckpt", ".tar", ".safetensors", ".pdparams")
+"""Of files of weights alone; every other file is taken for a model file."""
 
 METADATA_KEY = "heatstream"
 LAYOUT_KEY = "skeleton_table"

@@ -13,7 +13,7 @@ import typer
 
 from heatstream.demo.live_outputs import LiveOutputs
 from heatstream.demo.outputs import check_outputs
-from heatstream.demo.terminal.messages import print_message
+from heatstream.demo.terminal.messages import print_gap, print_message
 from heatstream.demo.terminal.run_summary import print_report
 from heatstream.demo.terminal.signals import SIGNAL_EXIT, StopSignals
 from heatstream.demo.terminal.status_line import StatusLine
@@ -25,12 +25,16 @@ if TYPE_CHECKING:
     from heatstream.runtime.pipelines.base import PosePipeline
     from heatstream.runtime.sinks import Sink, WindowSink
     from heatstream.runtime.sources import Source
+    from heatstream.runtime.stream import Stream
     from heatstream.runtime.zones import Zones
 
 __all__ = ["RunOptions", "run_job"]
 
 HEALTH_FRAMES = 300
 """Over so many frames the times are that pages and recordings are told once a second."""
+
+PICTURE_MS = 1000
+"""How long each picture of a folder is in view, where somebody only looks."""
 
 Value = TypeVar("Value")
 
@@ -49,6 +53,7 @@ class RunOptions:
         overlay: how people are drawn.
         confidence: leave out people of a lower score, after tracking.
         smooth: smooth the keypoints of all results; those in the window are smooth in any case.
+        budget: how old a live frame may be when its result is there, in seconds; any age when None.
         zones: what to watch; nothing when None.
         events: JSON Lines file for what happens there.
         clips: folder for videos of the ten seconds before it; none are written when None.
@@ -65,6 +70,7 @@ class RunOptions:
     overlay: Overlay
     confidence: float = 0.0
     smooth: bool = False
+    budget: float | None = None
     zones: Zones | None = None
     events: Path | None = None
     clips: Path | None = None
@@ -87,7 +93,8 @@ def run_job(sources: Sequence[Source], pipeline: PosePipeline, job: RunOptions) 
         HeatstreamError: something failed, before or in the middle of it.
         typer.Exit: a signal ended the run, with the shell's exit code for it.
     """
-    from heatstream.runtime.sinks import Recorder, writes_to_stdout
+    from heatstream.results import Gap
+    from heatstream.runtime.sinks import Recorder, names_folder, writes_to_stdout
     from heatstream.runtime.stream import stream
     from heatstream.runtime.timing import StreamClock
 
@@ -97,8 +104,8 @@ def run_job(sources: Sequence[Source], pipeline: PosePipeline, job: RunOptions) 
             stack.callback(source.close)
         read = [path for source in sources for path in source.files]
         check_outputs(_files(job, len(sources)), {"the source": read, **job.inputs})
-        for folder in {path.parent for path in read}:
-            check_outputs(job.saves, {"the folder of the source": [folder]})
+        folders = [path for path in job.saves if names_folder(path)]
+        check_outputs(folders, {"the folder of the source": dict.fromkeys(path.parent for path in read)})
         if job.zones is not None:
             job.zones.check(pipeline.info.skeleton)
         status = StatusLine(_expected_frames(sources, job))
@@ -116,14 +123,29 @@ def run_job(sources: Sequence[Source], pipeline: PosePipeline, job: RunOptions) 
         recorder = stack.enter_context(Recorder(sinks))
         stop = stack.enter_context(StopSignals(recorder.hurry))
         results = stack.enter_context(
-            stream(sources, pipeline, frames=job.frames, smooth=job.smooth, confidence=job.confidence)
+            stream(
+                sources,
+                pipeline,
+                frames=job.frames,
+                smooth=job.smooth,
+                confidence=job.confidence,
+                budget=job.budget,
+            )
         )
         shown = _shown_smooth(job, len(sources))
         zones = None if job.zones is None else [job.zones.afresh() for _ in sources]
         latest = None
         try:
             with status:
-                for latest in stop.until_signalled(results):
+                for item in stop.until_signalled(results.with_gaps()):
+                    if isinstance(item, Gap):
+                        print_gap(sources[item.source or 0].name, item)
+                        if window is not None and not item.over and len(sources) == 1:
+                            _look_on(window, stop, results)
+                            if window.closed:
+                                break
+                        continue
+                    latest = item
                     status.add(latest)
                     clock.add(latest.timing, time.perf_counter(), dropped=latest.dropped, source=latest.source or 0)
                     latest = job.live.guarded(latest)
@@ -132,6 +154,8 @@ def run_job(sources: Sequence[Source], pipeline: PosePipeline, job: RunOptions) 
                     recorder.write(latest)
                     if window is not None:
                         window.write(shown(latest))
+                        if latest.picture is not None and not job.files:
+                            window.look(PICTURE_MS)  # or until a key is pressed
                         while window.paused and not window.closed and stop.received is None:
                             window.look()
                         if window.closed:
@@ -224,10 +248,14 @@ def _open_sinks(
     try:
         for path in job.saves:
             if len(sources) == 1:
-                sinks.append(save_sink(path, job.overlay, fps=sources[0].fps, live=sources[0].live))
+                sinks.append(
+                    save_sink(path, job.overlay, fps=sources[0].fps, live=sources[0].live, sound=_film(sources[0]))
+                )
                 continue
             for number, source in enumerate(sources):
-                own = save_sink(numbered(path, number), job.overlay, fps=source.fps, live=source.live)
+                own = save_sink(
+                    numbered(path, number), job.overlay, fps=source.fps, live=source.live, sound=_film(source)
+                )
                 sinks.append(OfSource(own, number))
         if job.jsonl is not None:
             sinks.append(JsonLinesSink(job.jsonl, header))
@@ -261,6 +289,11 @@ def _common(values: Iterable[Value]) -> Value | None:
     return first if all(value == first for value in others) else None
 
 
+def _film(source: Source) -> Path | None:
+    """The one file that a source is, which may have sound."""
+    return source.files[0] if len(source.files) == 1 and not source.live else None
+
+
 def _shown_smooth(job: RunOptions, sources: int) -> Callable[[Result], Result]:
     """What makes of a result the one to show: a smooth one, as far as it is not yet."""
     from heatstream.runtime.smoothing import Smoother
@@ -273,6 +306,15 @@ def _shown_smooth(job: RunOptions, sources: int) -> Callable[[Result], Result]:
         return replace(result, poses=smoothers[result.source or 0](result.poses, result.capture_time))
 
     return smooth
+
+
+def _look_on(window: WindowSink, stop: StopSignals, results: Stream) -> None:
+    """Keep the window alive while the one source is silent."""
+    while not window.closed and stop.received is None:
+        (source,) = results.health().sources
+        if source.state in ("ended", "failed") or source.live is None or source.live.connected:
+            return
+        window.look()
 
 
 def _hold(window: WindowSink, stop: StopSignals) -> None:

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from heatstream.runtime.sources.live import LiveHealth
 from heatstream.runtime.timing import StageStats
 
 __all__ = ["Health", "RecentRate", "SourceHealth", "SourceState", "stats_of"]
@@ -35,6 +36,8 @@ class SourceHealth:
         gaps: how often its frames stopped coming.
         returns: how often they came back.
         error: what it ended with; empty unless it failed.
+        live: what a camera, stream or screen has been through: connections, interruptions, what was passed over; None
+            of other sources.
     """
 
     name: str
@@ -47,6 +50,7 @@ class SourceHealth:
     gaps: int
     returns: int
     error: str
+    live: LiveHealth | None
 
 
 @dataclass(frozen=True)

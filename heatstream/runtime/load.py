@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from heatstream.errors import EngineError, InputError, MissingExtraError
+from heatstream.errors import EngineError, InputError, MissingExtraError, ModelFileError
 from heatstream.files import expanded
 
 if TYPE_CHECKING:
@@ -239,13 +239,20 @@ def model_path(name_or_file: str | Path) -> Path:
     Raises:
         InputError: it is neither a text nor a path.
         UnknownNameError: there is no network of that name.
-        ModelFileError: no weights come with it.
+        ModelFileError: no weights come with it, or it is a checkpoint.
     """
     if not isinstance(name_or_file, (str, Path)):
         raise InputError(f"a model is named by a text or a path, got {type(name_or_file).__name__}")
     text = os.fspath(name_or_file)
     looks_like_path = isinstance(name_or_file, Path) or text.endswith(".onnx") or os.sep in text or "/" in text
-    if looks_like_path or os.path.isfile(Path(text)):
+    from heatstream.model_info import CHECKPOINT_SUFFIXES
+
+    if text.lower().endswith(CHECKPOINT_SUFFIXES):
+        raise ModelFileError(
+            f"{text} is a checkpoint: make a model file of it, which runs without torch, with `heatstream export "
+            f"NAME --checkpoint {text}`"
+        )
+    if looks_like_path or os.path.isfile(text):
         return expanded(text)
     from heatstream import catalog
 

@@ -22,7 +22,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -37,21 +36,19 @@ from heatstream.runtime.load import load
 from heatstream.runtime.memory import keep_freed_memory
 from heatstream.runtime.pipelines.base import PosePipeline
 from heatstream.runtime.sources.base import Frame, Interruptible, Source
+from heatstream.runtime.sources.live import Live
 from heatstream.runtime.sources.open import open_sources
+from heatstream.runtime.submissions import Mode, check_mode
 from heatstream.runtime.threads import start_thread
 from heatstream.runtime.timing import StreamClock, StreamSummary
 from heatstream.runtime.work_queue import NOTHING, LaneKind, Nothing, OrderedWorkQueue, Taken
 
-__all__ = ["Mode", "Stream", "stream"]
+__all__ = ["Stream", "stream"]
 
 _log = logging.getLogger(__name__)
 
 CLOSE_SECONDS = 1.0  # whoever needs longer to stop is waited for when the process ends
 
-
-Mode: TypeAlias = Literal["every", "newest", "budget"]
-"""Which frames are worked on: every one, for which whoever gives them waits; the newest ones; or the newest ones as
-long as they are not older than a budget."""
 
 USUAL_SIZE = (720, 1280)  # px, of a source that does not know the size of its frames
 REMEMBERED_AGES = 10_000
@@ -182,20 +179,6 @@ def stream(
         confidence=confidence,
         budget=budget,
     )
-
-
-def check_mode(mode: str | None, budget: float | None) -> None:
-    """Refuse a mode that there is not, and one without the budget that it needs.
-
-    Raises:
-        InputError: it is so.
-    """
-    if mode not in (None, "every", "newest", "budget"):
-        raise InputError(f"a mode is every, newest or budget, got {mode!r}")
-    if (mode == "budget" and budget is None) or (mode in ("every", "newest") and budget is not None):
-        raise InputError("the mode budget and a budget in seconds belong together: mode='budget', budget=0.1")
-    if budget is not None and not 0 < budget < float("inf"):
-        raise InputError(f"a budget is a positive number of seconds, got {budget}")
 
 
 def _check_ages(sources: Sequence[Source]) -> None:
@@ -400,6 +383,7 @@ class Stream(Iterator[Result]):
             gaps=lane.gaps,
             returns=lane.returns,
             error="" if counts.error is None else str(counts.error),
+            live=lane.source.health() if isinstance(lane.source, Live) else None,
         )
 
     def _dropped(self, numbers: Iterable[int]) -> dict[str, int]:

@@ -45,6 +45,7 @@ from heatstream.runtime.zone_rules import Line, PostureRule, Rule, Zone
 __all__ = ["Zones"]
 
 MARGIN = 0.02  # body heights beyond a border, before a change of sides counts: people on it do not flicker
+HOLD_SECONDS = 0.2  # outside of a zone, before somebody has left it: keypoints that jump away and back do not count
 GONE_SECONDS = 3.0  # who is out of sight for so long has left; it is the tracker's memory
 LYING_DEGREES = 60.0  # the trunk's tilt from upright, at least
 HANDS_UP_MARGIN = 0.03  # body heights of both wrists above the head, at least
@@ -59,7 +60,8 @@ class _Watched:
         since: capture time since when.
         position: (x, y) px where the joints were seen last.
         told: whether the dwelling, or the posture, was told.
-        changing: since when a posture is another, None while it is not.
+        changing: since when a posture is another, or somebody is outside of a zone that they have not left yet; None
+            while it is not so.
     """
 
     inside: bool | None = None
@@ -192,7 +194,8 @@ class Zones:
                 rule = self.rules[number]
                 stamp = (name, result.frame_index, person.seen)
                 if watched.inside and isinstance(rule, Zone):
-                    yield _event("leave", rule.name, stamp, watched.position, seconds=person.seen - watched.since)
+                    left = person.seen if watched.changing is None else watched.changing
+                    yield _event("leave", rule.name, stamp, watched.position, seconds=left - watched.since)
                 if watched.told and isinstance(rule, PostureRule):
                     yield _event(
                         "posture_end", rule.posture, stamp, watched.position, seconds=person.seen - watched.since
@@ -232,8 +235,11 @@ def _zone_events(
         watched.since, watched.told = time, False
         yield _event("enter", zone.name, stamp, position)
     if watched.inside and not inside:
-        yield _event("leave", zone.name, stamp, position, seconds=time - watched.since)
-    watched.inside = inside
+        left = watched.changing = time if watched.changing is None else watched.changing
+        if time - left < HOLD_SECONDS:
+            return
+        yield _event("leave", zone.name, stamp, position, seconds=left - watched.since)
+    watched.inside, watched.changing = inside, None
     if inside and zone.dwell is not None and not watched.told and time - watched.since >= zone.dwell:
         watched.told = True
         yield _event("dwell", zone.name, stamp, position, seconds=time - watched.since)

@@ -269,7 +269,7 @@ def test_a_worker_waits_for_a_frame_that_is_due_and_not_for_one_that_is_not() ->
         window.arrived(0, number * 0.05)
         window.arrived(1, number * 0.05 + 0.004)
     window.arrived(0, 1.0)
-    assert window.left([0], 1.0, 1.0) == pytest.approx(0.01)
+    assert window.left([0], 1.0, 1.0) == pytest.approx(0.008)
     assert window.left([0], 1.0, 1.007) == 0  # it is late: nobody waits for it
     assert window.left([0, 1], 1.0, 1.0) == 0  # all are here
     window.worked(0.045)

@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate"]
 
-CHECKPOINTS = (".pt", ".pth", ".ckpt", ".tar", ".safetensors", ".pdparams")
-"""Suffixes of checkpoints; every other file is taken for a model file."""
-
 
 class AdjustChoice(str, Enum):
     """Where in a map's pixel a keypoint is."""
@@ -43,6 +40,13 @@ class NormChoice(str, Enum):
     inter_ocular = "inter-ocular"
     inter_pupil = "inter-pupil"
     box = "box"
+
+
+class ProtocolChoice(str, Enum):
+    """Which boxes of faces are looked at, by the names of H3R's paper."""
+
+    P1 = "P1"
+    P2 = "P2"
 
 
 def evaluate(
@@ -72,6 +76,14 @@ def evaluate(
             metavar="FILE.json",
             help="Bodies in boxes: a detector's results as COCO JSON.",
             show_default="the labelled boxes",
+        ),
+    ] = None,
+    protocol: Annotated[
+        ProtocolChoice | None,
+        typer.Option(
+            "--protocol",
+            help="Boxes of faces: P1 is tight around the labelled points, P2 are those that the set gives.",
+            show_default="P2 where the set gives boxes",
         ),
     ] = None,
     norm: Annotated[
@@ -163,7 +175,8 @@ def evaluate(
     LaPa, our faces JSON), those that find bodies in boxes by PCKh (MPII) or
     average precision (COCO). Everything goes through the same pipeline that
     `heatstream run` uses. All figures are in per cent. A checkpoint gives the
-    figures of its export. AP needs the extra `train`.
+    figures of its export. AP needs the extra `eval`,
+    a checkpoint the extra `train`.
 
     Examples:
 
@@ -204,7 +217,10 @@ def evaluate(
             if labelled.measure != "oks":
                 _refuse({"--boxes": boxes}, f"is for COCO's people; {labelled.labels} has its own boxes")
             if labelled.measure != "nme":
-                _refuse({"--norm": norm, "--ced": ced}, f"is for faces; {labelled.labels} labels bodies")
+                _refuse(
+                    {"--norm": norm, "--ced": ced, "--protocol": protocol},
+                    f"is for faces; {labelled.labels} labels bodies",
+                )
             elif ced is None and find_spec("matplotlib") is None:
                 print_message("no error curve is drawn, which needs matplotlib: pip install 'heatstream[plot]'")
             elif ced is None:
@@ -217,9 +233,16 @@ def evaluate(
             report = EvaluationReport(output, sheet, ced, inputs=inputs)
             divisor = cast("Norm | None", norm and norm.value)
             landmarks = LandmarkPipeline(engine, flip=flip)
-            measured = measure_landmarks(landmarks, labelled, norm=divisor, boxes=boxes, limit=limit or 0)
+            measured = measure_landmarks(
+                landmarks,
+                labelled,
+                norm=divisor,
+                boxes=boxes,
+                limit=limit or 0,
+                tight=None if protocol is None else protocol is ProtocolChoice.P1,
+            )
         else:
-            of_boxes = {"--boxes": boxes, "--norm": norm, "--ced": ced}
+            of_boxes = {"--boxes": boxes, "--norm": norm, "--ced": ced, "--protocol": protocol}
             _refuse(of_boxes, f"is for networks that find landmarks in boxes; {info.name} finds people")
             labels, images = _find_people(info, data, annotations)
             inputs = {"the model": [file], "the file of labels": [labels]}
@@ -308,7 +331,9 @@ def _open_engine(
 
 
 def _is_checkpoint(model: str) -> bool:
-    return model.lower().endswith(CHECKPOINTS)
+    from heatstream.model_info import CHECKPOINT_SUFFIXES
+
+    return model.lower().endswith(CHECKPOINT_SUFFIXES)
 
 
 def _changed(settings: DecodeSettings, adjust: AdjustChoice | None, threshold: float | None) -> DecodeSettings:

@@ -33,9 +33,9 @@ def run(
         typer.Argument(
             metavar="SOURCE",
             help="A camera number (0 is the first), a video, a picture, a folder of pictures, an RTSP or HTTP URL, "
-            "or a GStreamer pipeline that ends in appsink; several pictures, or several of the others, which share the "
-            "network. '${NAME}' in a URL stands for an "
-            "environment variable, so that no list of processes shows a password.",
+            "screen (screen:2 is the second), or a GStreamer pipeline that ends in appsink; several pictures, or "
+            "several of the others, which share the network. '${NAME}' in a URL stands for an environment variable, so "
+            "that no list of processes shows a password.",
         ),
     ],
     model: Annotated[
@@ -45,7 +45,8 @@ def run(
         Path | None,
         typer.Option(
             "--save",
-            help="Write the annotated video (.mp4, .avi), the best picture (.jpg, .png), or all of them into a folder.",
+            help="Write the annotated video (.mp4, .avi), the best picture (.jpg, .png), or all "
+            "pictures into a folder (a name without an ending).",
         ),
     ] = None,
     jsonl: Annotated[
@@ -170,6 +171,34 @@ def run(
             "--labels", help="What is written beside people: some of id, score, joints, such as id,score; or none."
         ),
     ] = "id",
+    budget: Annotated[
+        str | None,
+        typer.Option("--budget", metavar="TIME", help="Drop what is older, such as 100ms, when its result is there."),
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for a camera or address that is not there yet, instead of ending.")
+    ] = False,
+    loop: Annotated[bool, typer.Option("--loop", help="Begin a file or folder anew at its end.")] = False,
+    realtime: Annotated[
+        bool, typer.Option("--realtime", help="Play a video as a camera would give it; late frames are dropped.")
+    ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Wait for further pictures in a folder, until Ctrl-C.")
+    ] = False,
+    rtsp_transport: Annotated[
+        str, typer.Option("--rtsp-transport", help="How RTSP sends: tcp, or udp for servers without it.")
+    ] = "tcp",
+    rtsp_latency: Annotated[
+        str | None,
+        typer.Option("--rtsp-latency", metavar="TIME", help="Wait so long for late UDP packets, such as 200ms."),
+    ] = None,
+    rtsp_buffer: Annotated[
+        int | None, typer.Option("--rtsp-buffer", metavar="BYTES", min=1, help="Buffer of UDP packets in the system.")
+    ] = None,
+    tls_trust: Annotated[
+        str | None,
+        typer.Option("--tls-trust", metavar="PEM", help="Trust this certificate of a camera; any trusts everybody."),
+    ] = None,
     color_people: Annotated[
         bool, typer.Option("--color-people", help="Give each person a colour, instead of left and right.")
     ] = False,
@@ -204,22 +233,29 @@ def run(
 
         heatstream run 'rtsp://admin:${CAMERA_PASSWORD}@camera.local/stream'
 
+        heatstream run rtsp://camera.local/stream --wait --budget 150ms
+
+        heatstream run clip.mp4 --loop --realtime
+
         heatstream run rtsp://camera.local/stream --model my-model.onnx
 
         heatstream run clip.mp4 --device cuda --engine tensorrt
     """
     from heatstream.demo.drawing.overlay import Overlay
+    from heatstream.demo.fetching import fetch_before_use
     from heatstream.demo.live_outputs import LiveOutputs
     from heatstream.demo.outputs import model_files
     from heatstream.demo.run_loop import RunOptions, run_job
     from heatstream.demo.terminal.build_progress import BuildView
+    from heatstream.demo.terminal.durations import seconds_of
     from heatstream.runtime.load import load
-    from heatstream.runtime.sources import CameraSettings, open_sources
+    from heatstream.runtime.sources import CameraSettings, NetworkSettings, open_sources
     from heatstream.runtime.zones import Zones
 
     if zones is None and (events is not None or clips is not None):
         raise InputError("--events and --clips need to know what to watch: add --zones zones.toml")
     watched = None if zones is None else Zones.read(zones)
+    fetch_before_use(model)
     job = RunOptions(
         saves=() if save is None else (save,),
         jsonl=jsonl,
@@ -230,6 +266,7 @@ def run(
         overlay=Overlay(min_score=min_score, colors="person" if color_people else "side", labels=_labels(labels)),
         confidence=confidence,
         smooth=smooth,
+        budget=None if budget is None else seconds_of(budget, "--budget"),
         zones=watched,
         events=Path("-") if events is None and zones is not None else events,
         clips=clips,
@@ -252,6 +289,12 @@ def run(
         },
     )
     camera = CameraSettings(None if camera_size is None else _width_height(camera_size), camera_fps, camera_format)
+    network = NetworkSettings(
+        transport=rtsp_transport,  # type: ignore[arg-type]  # it is checked there
+        latency=None if rtsp_latency is None else seconds_of(rtsp_latency, "--rtsp-latency"),
+        buffer=rtsp_buffer,
+        trust=tls_trust,
+    )
     with BuildView() as view:
         pipeline = load(
             model,
@@ -266,7 +309,9 @@ def run(
             progress=view,
         )
         try:
-            opened = open_sources(source, camera=camera)
+            opened = open_sources(
+                source, camera=camera, network=network, wait=wait, loop=loop, realtime=realtime, watch=watch
+            )
             for size in dict.fromkeys(each.size for each in opened if each.size is not None):
                 pipeline.warm_up(*size)
         except BaseException:

@@ -43,8 +43,15 @@ def print_report(
         ("frames", str(summary.frames)),
         ("FPS", f"{summary.fps:.1f}"),
         ("seconds", f"{summary.seconds:.1f}"),
-        ("dropped frames", str(summary.dropped)),
+        ("dropped frames", _dropped(summary)),
         *((("engine because", reason),) if reason else ()),
         *(("written", str(path)) for path in written),
     ):
         console.print(f"{name:>15}  {value}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _dropped(summary: StreamSummary) -> str:
+    """How many frames, and where there was more than one reason how many for each."""
+    reasons = {reason: number for reason, number in summary.dropped_by.items() if number}
+    told = ", ".join(f"{number} {reason.replace('_', ' when ')}" for reason, number in reasons.items())
+    return f"{summary.dropped} ({told})" if set(reasons) - {"newer"} else str(summary.dropped)

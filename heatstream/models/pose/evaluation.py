@@ -178,7 +178,7 @@ def _labels(annotations: Path, images: Path, *, skeleton: str, limit: int) -> tu
     layout = skeletons.get(skeleton)
     if layout.sigmas is None:
         raise InputError(f"{skeleton} has no object keypoint similarity, so there is no AP for it")
-    library = require("faster_coco_eval", extra="train", purpose="scoring people")
+    library = require("faster_coco_eval", extra="eval", purpose="scoring people")
     ground_truth = read_ground_truth(annotations, layout, limit=limit)
     if not os.path.isdir(images):
         raise DatasetError(f"{images} is not a folder: give the one that the file names of {annotations} start from")

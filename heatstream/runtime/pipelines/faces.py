@@ -147,7 +147,7 @@ class FaceCascade(PosePipeline):
         """Make the poses ready for frames of this size in px."""
         self.poses.warm_up(height, width)
 
-    def close(self) -> None:
+    def _close(self) -> None:
         """Close both engines."""
         self.poses.close()
         self.landmarks.close()

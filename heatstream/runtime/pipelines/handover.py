@@ -150,7 +150,7 @@ class HandoverPipeline(PosePipeline):
         self._start(height, width)
         self._current.warm_up(height, width)
 
-    def close(self) -> None:
+    def _close(self) -> None:
         """End the build and close what is open."""
         self._end()
         if self._thread is not None:

@@ -230,7 +230,7 @@ class CpuPosePipeline(PosePipeline):
     def warm_up(self, height: int, width: int) -> None:
         """Does nothing: on the CPU everything is ready."""
 
-    def close(self) -> None:
+    def _close(self) -> None:
         """Close the engine."""
         self.engine.close()
 

@@ -182,7 +182,7 @@ class GpuPosePipeline(PosePipeline):
         with self._slot() as slot:
             return slot.stage_times(frame, repeats)
 
-    def close(self) -> None:
+    def _close(self) -> None:
         """Give the memory back and close the engine, once the frames in flight are done."""
         if self._closed:
             return

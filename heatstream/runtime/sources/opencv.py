@@ -43,9 +43,10 @@ def readable_name(path: Path) -> Iterator[str]:
 class Capture:
     """An open ``cv2.VideoCapture`` that may be closed by any thread, even while another one hangs in a read."""
 
-    def __init__(self, capture: cv2.VideoCapture, descriptor: int | None = None) -> None:
+    def __init__(self, capture: cv2.VideoCapture, backend: int, descriptor: int | None = None) -> None:
         self._capture = capture
         self._turn: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None
+        self.backend = backend
         self._descriptor = descriptor
         self._busy = threading.Lock()
 
@@ -66,7 +67,7 @@ class Capture:
                 capture = cv2.VideoCapture(target, backend, list(params))
             except cv2.error:
                 return None
-        return cls(capture, descriptor) if capture.isOpened() else None
+        return cls(capture, backend, descriptor) if capture.isOpened() else None
 
     def read(self) -> NDArray[np.uint8] | None:
         """The next frame, (H, W, 3) uint8 BGR in memory of its own, or None if there is none."""

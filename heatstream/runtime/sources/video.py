@@ -15,9 +15,9 @@ from heatstream.errors import SourceError
 from heatstream.frames import size_trouble
 from heatstream.runtime.sources import opencv
 from heatstream.runtime.sources.base import OPEN_SECONDS, Frame, within
-from heatstream.runtime.sources.display_matrix import read_mirroring
+from heatstream.runtime.sources.film_header import read_mirroring, start_seconds
 
-__all__ = ["VideoFile", "open_pipe", "open_video"]
+__all__ = ["VideoFile", "open_offered", "open_pipe", "open_video"]
 
 # After a damaged stretch FFmpeg often finds the next whole frame; at the true end all these attempts fail at once.
 FILE_ATTEMPTS = 16
@@ -27,7 +27,6 @@ EXACT_COUNTS = frozenset({".avi", ".m4v", ".mov", ".mp4"})
 FROM_ZERO = frozenset({".mkv", ".webm"})
 # Containers with a display matrix, which may mirror.
 MIRRORED = frozenset({".m4v", ".mov", ".mp4"})
-PTS = 71  # cv2.CAP_PROP_PTS, time of a frame in durations of one; 4.10 lacks the name
 
 
 def open_video(path: Path) -> VideoFile:
@@ -41,6 +40,7 @@ def open_video(path: Path) -> VideoFile:
         capture = opencv.Capture.open(name, opencv.backend_for_files())
         small = capture is not None and not size_trouble(*capture.size)
         mirroring = read_mirroring(name) if small and suffix in MIRRORED else None
+        begin = start_seconds(name) if small and suffix in FROM_ZERO else 0.0
     if capture is None:
         raise SourceError(
             f"{path} cannot be opened as a video: it is damaged, cut off, or of a kind that OpenCV does not know; "
@@ -61,9 +61,32 @@ def open_video(path: Path) -> VideoFile:
         str(path),
         exact=suffix in EXACT_COUNTS,
         attempts=FILE_ATTEMPTS,
-        empty=max(0.0, capture.property(PTS)) if suffix in FROM_ZERO else 0.0,
+        begin=begin,
         files=(path,),
     )
+
+
+def open_offered(url: str, name: str) -> VideoFile:
+    """Open a video file that a web server offers.
+
+    Raises:
+        SourceError: it holds no frame that can be read.
+    """
+    limit = int(OPEN_SECONDS * 1000) - 500  # OpenCV's own ends a little before ours, so that no thread is left behind
+
+    def work() -> tuple[opencv.Capture, NDArray[np.uint8]]:
+        params = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, limit, cv2.CAP_PROP_READ_TIMEOUT_MSEC, limit)
+        capture = opencv.Capture.open(url, cv2.CAP_FFMPEG, params)
+        first = None if capture is None or size_trouble(*capture.size) else capture.read()
+        if capture is None or first is None:
+            if capture is not None:
+                capture.close()
+            raise SourceError(f"{name} offers a video that cannot be read: check that it plays elsewhere")
+        return capture, first
+
+    late = f"{name} sends no picture within {OPEN_SECONDS:.0f} s: check the address and the network"
+    capture, first = within(OPEN_SECONDS, work, late=late, discard=lambda opened: opened[0].close())
+    return VideoFile(capture, first, name, exact=False, attempts=1)
 
 
 def open_pipe(path: Path) -> VideoFile:
@@ -104,7 +127,7 @@ class VideoFile:
         name: for people.
         exact: whether the announced number of frames counts frames, rather than being worked out from a duration.
         attempts: how often to try for a frame before the end is believed; 1 where each may wait for a network.
-        empty: how many frames there would have been before the first, which the announced number counts.
+        begin: time before the first frame, s, of which the announced number of frames is worked out too.
         files: what it is read from.
     """
 
@@ -118,7 +141,7 @@ class VideoFile:
         *,
         exact: bool,
         attempts: int,
-        empty: float = 0.0,
+        begin: float = 0.0,
         files: tuple[Path, ...] = (),
     ) -> None:
         self._capture = capture
@@ -130,8 +153,8 @@ class VideoFile:
         self.files = files
         self.size: tuple[int, int] | None = (first.shape[0], first.shape[1])
         self.fps: float | None = capture.rate()
-        frames = capture.property(cv2.CAP_PROP_FRAME_COUNT) - empty
-        self.frame_count: int | None = int(frames) if 0 < frames < 1e9 else None
+        frames = capture.property(cv2.CAP_PROP_FRAME_COUNT) - begin * (self.fps or 0.0)
+        self.frame_count: int | None = round(frames) if 0 < frames < 1e9 else None
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -236,6 +236,19 @@ def test_wrong_use_ends_with_code_2(heatstream: Command, arguments: tuple[str, .
     assert "Traceback" not in ended.err
 
 
+def test_a_folder_of_pictures_becomes_another(heatstream: Command, tiny_model: Path, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in (1, 2):
+        cv2.imwrite(str(photos / f"{number}.png"), spot(90, 60))
+    ended = heatstream("run", photos, "-m", tiny_model, "--no-window", "--save", tmp_path / "drawn")
+    assert (ended.code, ended.err) == (0, "")
+    assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == ["1.png", "2.png"]
+    ended = heatstream("run", photos, "-m", tiny_model, "--no-window", "--save", photos)
+    assert ended.code == 2
+    assert "is the folder of the source itself" in ended.err
+
+
 @pytest.mark.parametrize("name", ["clip", "symbolic link", "hard link", "folder"])
 def test_the_source_is_never_overwritten(
     heatstream: Command, clip: Path, tiny_model: Path, tmp_path: Path, name: str
@@ -303,6 +316,20 @@ def test_several_sources_are_told_apart_in_every_output(
     refused = heatstream(*run, "--coco", tmp_path / "out.json")
     assert refused.code == 2
     assert "COCO results number the pictures of one source" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("options", "people"), [((), 2), (("--conf", "0"), 3), (("--conf", "0.7"), 1), (("--max-people", "1"), 1)]
+)
+def test_how_sure_and_how_many_people_are_chosen_on_the_command_line(
+    heatstream: Command, tiny_model: Path, tmp_path: Path, options: tuple[str, ...], people: int
+) -> None:
+    bright, dim, faint = spot(40, 60), spot(100, 60) * 0.55, spot(160, 60) * 0.2
+    cv2.imwrite(str(tmp_path / "a.png"), np.maximum(np.maximum(bright, dim), faint).astype(np.uint8))
+    lines = tmp_path / "out.jsonl"
+    ended = heatstream("run", tmp_path / "a.png", "-m", tiny_model, "--no-window", "--jsonl", lines, *options)
+    assert ended.code == 0, ended.err
+    assert len(read_results(lines)[-1]["people"]) == people
 
 
 def test_results_on_stdout_are_alone_there(heatstream: Command, clip: Path, tiny_model: Path) -> None:

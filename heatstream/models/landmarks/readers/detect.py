@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +23,7 @@ from heatstream.models.landmarks.readers.mpii import read_mpii
 from heatstream.models.landmarks.readers.mpii_release import read_mpii_release
 from heatstream.models.landmarks.readers.parsing import mat_names, read_json
 from heatstream.models.landmarks.readers.w300 import has_usual_test, read_300w
-from heatstream.models.landmarks.readers.wflw import read_wflw
+from heatstream.models.landmarks.readers.wflw import gives_boxes, read_wflw
 from heatstream.models.settings import Norm
 from heatstream.skeletons import (
     AFLW_19,
@@ -43,13 +44,17 @@ Measure = Literal["nme", "pckh", "oks"]
 
 LABELS = {
     "faces or COCO": ("val.json", "test.json"),
-    "WFLW": tuple(f"{above}list_98pt_rect_attr_test.txt" for above in ("", "*/", "*/*/")),
+    "WFLW": (
+        *(f"{above}list_98pt_rect_attr_test.txt" for above in ("", "*/", "*/*/")),
+        *("WFLW/test.txt", "wflw/test.txt"),  # as H3R's program has it
+    ),
     "COFW": tuple(f"{above}COFW_test_color.mat" for above in ("", "*/")),
     "AFLW": tuple(
         f"{above}{name}" for name in ("AFLWinfo_release.mat", "face_landmarks_aflw_test.csv") for above in ("", "*/")
     ),
     "MPII": ("annot/valid.json", "valid.json"),
     "COCO": ("annotations/person_keypoints_val2017.json", "person_keypoints_val2017.json"),
+    "CrowdPose": ("json/crowdpose_test.json", "crowdpose_test.json"),
 }
 """Where the part of a set lies that is measured, in the folder or below."""
 
@@ -66,6 +71,7 @@ class LandmarkDataset:
         labels: the file or the folder of its labels.
         images: the folder of its photos; that of the labels where these hold the photos or lie beside them.
         read: reads its examples; raises DatasetError, which names the file and the line.
+        tight: whether it gives no boxes of its own, so that those around its points are taken.
     """
 
     title: str
@@ -75,6 +81,7 @@ class LandmarkDataset:
     labels: Path
     images: Path
     read: Callable[[], list[LandmarkAnnotation]]
+    tight: bool = False
 
 
 def detect_dataset(
@@ -138,7 +145,9 @@ def _of_file(labels: Path, folder: Path, skeleton: Skeleton | None) -> LandmarkD
 
 def _wflw(labels: Path, folder: Path) -> LandmarkDataset:
     images = _beside(labels, folder, ["WFLW_images", "images"])
-    return LandmarkDataset("WFLW", WFLW_98, "nme", "inter-ocular", labels, images, lambda: read_wflw(labels, images))
+    read = partial(read_wflw, labels, images)
+    tight = not gives_boxes(labels)
+    return LandmarkDataset("WFLW", WFLW_98, "nme", "inter-ocular", labels, images, read, tight=tight)
 
 
 def _matlab(labels: Path, folder: Path) -> LandmarkDataset:
@@ -197,18 +206,20 @@ def _is_lapa(folder: Path) -> bool:
 
 
 def _lapa(folder: Path) -> LandmarkDataset:
-    return LandmarkDataset("LaPa", LAPA_106, "nme", "inter-ocular", folder, folder, lambda: read_lapa(folder))
+    return LandmarkDataset(
+        "LaPa", LAPA_106, "nme", "inter-ocular", folder, folder, lambda: read_lapa(folder), tight=True
+    )
 
 
 def _w300(folder: Path) -> LandmarkDataset:
     # A folder above the set's own would mix training and test.
-    inner = sorted(each for each in folder.iterdir() if each.is_dir())
-    folder = next((each for each in (folder, *inner) if has_usual_test(each)), folder)
+    inside = {above for file in folder.rglob("*.pts") for above in file.parents if folder in above.parents}
+    folder = next((each for each in (folder, *sorted(inside)) if has_usual_test(each)), folder)
     usual = has_usual_test(folder)
     title = "300-W, full test" if usual else "300-W"
-    return LandmarkDataset(
-        title, W300_68, "nme", "inter-ocular", folder, folder, lambda: read_300w(folder, "test" if usual else "all")
-    )
+    part: Literal["test", "all"] = "test" if usual else "all"
+    read = partial(read_300w, folder, part)
+    return LandmarkDataset(title, W300_68, "nme", "inter-ocular", folder, folder, read, tight=True)
 
 
 def _beside(labels: Path, folder: Path, names: Sequence[str]) -> Path:
