@@ -15,5 +15,5 @@ def test_times_are_read(text: str, seconds: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "0", "0ms", "-1s", "1m", "fast", "1e9", "nan", "100 000 ms"])
 def test_what_is_no_time_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match="--budget .* such as 100ms"):
+    with pytest.raises(InputError, match=r"--budget .* such as 100ms"):
         seconds_of(text, "--budget")
