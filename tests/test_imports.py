@@ -21,10 +21,13 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 OPTIONAL = (
     *("torch", "torchvision", "onnx", "onnxscript", "cupy", "cupyx", "tensorrt", "tensorrt_rtx"),
     *("pycuda", "pycocotools", "faster_coco_eval", "skimage", "h5py", "tomli_w", "matplotlib", "ray", "pyarrow"),
+    *("mcap", "foxglove", "starlette", "uvicorn", "websockets", "prometheus_client"),
+    *("rerun", "zenoh", "paho", "pythonosc", "pyvirtualcam"),
 )
 
 COMMANDS = (
-    *("run", "process", "label", "recipe", "train", "export", "build", "bench", "models", "doctor", "demo", "eval"),
+    *("run", "decode", "recover", "process", "label", "recipe", "train", "export", "build", "bench", "models"),
+    *("doctor", "demo", "eval"),
 )
 
 REFUSE = f"""

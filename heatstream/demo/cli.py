@@ -18,6 +18,7 @@ import typer
 
 from heatstream.demo.commands.bench import bench
 from heatstream.demo.commands.build import build
+from heatstream.demo.commands.decode import decode
 from heatstream.demo.commands.demo import demo
 from heatstream.demo.commands.describe import describe
 from heatstream.demo.commands.doctor import doctor
@@ -29,6 +30,7 @@ from heatstream.demo.commands.latency import latency
 from heatstream.demo.commands.models import models
 from heatstream.demo.commands.process import process
 from heatstream.demo.commands.recipe import recipe
+from heatstream.demo.commands.recover import recover
 from heatstream.demo.commands.run import run
 from heatstream.demo.commands.train import train
 from heatstream.demo.terminal.messages import print_message
@@ -70,6 +72,8 @@ def options(
 
 for command in (
     run,
+    decode,
+    recover,
     fetch,
     process,
     label,

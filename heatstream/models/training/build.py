@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from heatstream import catalog
 from heatstream.errors import RecipeError
 from heatstream.models.checkpoints import SCALE_HEADS, LoadReport, load_checkpoint, read_origin
 from heatstream.models.networks.registry import create
@@ -48,6 +49,9 @@ def _takes_heads(recipe: AnyRecipe) -> bool | None:
     model = recipe.model
     if model.fresh_heads:
         return False
+    named = catalog.networks().get(model.init)
+    if named is not None:
+        return named.skeleton == model.skeleton
     origin = read_origin(model.init)
     return None if origin is None else origin.skeleton == model.skeleton
 

@@ -1,4 +1,4 @@
-"""The sink that a file's name asks for."""
+"""The sink that a name of a file or folder asks for."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> Ite
     """A network of the catalogue whose weights lie on a server; the file there."""
     folder = tmp_path / "server"
     folder.mkdir()
-    bundled = torch.load(weights_file("swahr-tiny"), weights_only=True)["model"]
+    bundled = torch.load(weights_file("swahr-tiny"), weights_only=True)
     torch.save({"meta": {"epoch": 300}, "state_dict": {f"net.{k}": v for k, v in bundled.items()}}, folder / "a.pth")
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
