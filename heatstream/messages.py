@@ -25,6 +25,7 @@ __all__ = [
     "VERSION",
     "EventMessage",
     "FaceEntry",
+    "GapEntry",
     "HeaderMessage",
     "HealthMessage",
     "Message",
@@ -79,6 +80,9 @@ class HeaderMessage(_Entry):
     )
     skeleton: SkeletonEntry
     face_skeleton: SkeletonEntry | None = Field(description="Of faces; null unless they are looked for.")
+    pictures: bool | None = Field(
+        default=None, description="Of the live page alone: whether frames come along as JPEG."
+    )
 
 
 class PersonEntry(_Entry):
@@ -112,9 +116,16 @@ class EventMessage(_Entry):
     frame_index: Count = Field(description="The frame in which it was noticed.")
     capture_time: float = Field(description="Seconds, on the header's clock.")
     position: Point = Field(description="[x, y] px, where the watched keypoints were.")
-    direction: Literal["left", "right"] | None = Field(None, description="Of cross: the side that was gone to.")
-    seconds: float | None = Field(None, description="Of leave, dwell, posture_end: how long it lasted.")
-    source: Count | None = Field(None, description="Which of several sources it happened in.")
+    direction: Literal["left", "right"] | None = Field(default=None, description="Of cross: the side that was gone to.")
+    seconds: float | None = Field(default=None, description="Of leave, dwell, posture_end: how long it lasted.")
+    source: Count | None = Field(default=None, description="Which of several sources it happened in.")
+
+
+class GapEntry(_Entry):
+    """A live source gave no frames for a while."""
+
+    seconds: float = Field(description="For how long.")
+    reason: str = Field(description="stalled, ended, garbage or absent.")
 
 
 class ResultMessage(_Entry):
@@ -122,22 +133,28 @@ class ResultMessage(_Entry):
 
     type: Literal["result"]
     source: Count | None = Field(
-        None, description="Which of several sources it is of; frames, drops and people's ids are counted in each."
+        default=None,
+        description="Which of several sources it is of; frames, drops and people's ids are counted in each.",
     )
-    picture: str | None = Field(None, description="File name, of a picture.")
+    picture: str | None = Field(default=None, description="File name, of a picture.")
     frame_index: Count = Field(description="Number of the frame in its source; dropped frames leave gaps.")
     capture_time: float = Field(description="Seconds, on the header's clock.")
     frame_size: Size | None = Field(description="[width, height] px; null for a frame in a GPU's memory.")
     dropped: Count = Field(description="Frames dropped so far.")
+    gap: GapEntry | None = Field(default=None, description="What kept the source silent before this frame.")
     timing: dict[str, float] = Field(
         description="Seconds that the frame took, by stage; `latency` is all of it, from the frame to its result.",
         json_schema_extra={"required": ["capture", "latency"]},
     )
     skeleton: str = Field(description="Name of the header's.")
     people: list[PersonEntry]
-    face_skeleton: str | None = Field(None, description="Name of the header's; only where faces are looked for.")
-    faces: list[FaceEntry] | None = Field(None, description="Only where faces are looked for.")
-    events: list[EventMessage] | None = Field(None, description="Only where zones, lines or postures are watched.")
+    face_skeleton: str | None = Field(
+        default=None, description="Name of the header's; only where faces are looked for."
+    )
+    faces: list[FaceEntry] | None = Field(default=None, description="Only where faces are looked for.")
+    events: list[EventMessage] | None = Field(
+        default=None, description="Only where zones, lines or postures are watched."
+    )
 
 
 class StageEntry(_Entry):
@@ -196,7 +213,7 @@ def header_message(
         clock="unix" if live else "clip",
         skeleton=_skeleton(model.skeleton),
         face_skeleton=None if face_skeleton is None else _skeleton(face_skeleton),
-    ).model_dump(mode="json")
+    ).model_dump(mode="json", exclude_unset=True)
 
 
 def json_schema() -> dict[str, Any]:

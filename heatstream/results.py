@@ -17,6 +17,7 @@ from (0, 0) to (width, height).
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias, TypeVar, overload
@@ -27,7 +28,7 @@ from numpy.typing import NDArray
 from heatstream import skeletons
 from heatstream.errors import InputError, UnknownNameError
 
-__all__ = ["Event", "Face", "Faces", "Gap", "Pose", "Poses", "Result", "StageTimes"]
+__all__ = ["Event", "Face", "Faces", "Gap", "Peaks", "Pose", "Poses", "Result", "StageTimes"]
 
 Chosen: TypeAlias = "slice | NDArray[np.bool_] | NDArray[np.integer] | Sequence[int] | Sequence[bool]"
 """Some of several: a slice, a mask, or indices."""
@@ -396,6 +397,55 @@ class Gap:
     source: int | None = None
 
 
+PEAKS_HEAD = struct.Struct("<4sHH6d")
+PEAKS_MAGIC = b"HSP1"
+
+
+@dataclass(frozen=True, eq=False)
+class Peaks:
+    """The detections of one frame, before they became people: P of all joints, ordered by joint, strongest first.
+
+    Attributes:
+        joints: (P,) uint8, index of the keypoint.
+        scores: (P,) float32, heights of heatmaps.
+        places: (P, 2) float32, (x, y) in map px, between pixels too.
+        tags: (P, T) float32.
+        to_source: (2, 3) float64: map px to px of the source.
+    """
+
+    joints: NDArray[np.uint8]
+    scores: NDArray[np.float32]
+    places: NDArray[np.float32]
+    tags: NDArray[np.float32]
+    to_source: NDArray[np.float64]
+
+    def to_bytes(self) -> bytes:
+        """For recordings: a head, then the arrays in their order, little-endian."""
+        head = PEAKS_HEAD.pack(PEAKS_MAGIC, len(self.joints), self.tags.shape[1], *self.to_source.ravel())
+        arrays = (self.scores, self.places, self.tags)
+        return head + self.joints.tobytes() + b"".join(array.astype("<f4").tobytes() for array in arrays)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Peaks:
+        """What :meth:`to_bytes` gave.
+
+        Raises:
+            InputError: it is something else, or of a newer version.
+        """
+        try:
+            magic, count, tag_size, *matrix = PEAKS_HEAD.unpack_from(data)
+        except struct.error:
+            magic, count, tag_size, matrix = b"", 0, 0, []
+        if magic != PEAKS_MAGIC or len(data) != PEAKS_HEAD.size + count * (1 + 4 * (3 + tag_size)):
+            raise InputError("these are no peaks of a recording, or those of a newer heatstream: decode them with that")
+        joints = np.frombuffer(data, np.uint8, count, PEAKS_HEAD.size)
+        numbers = np.frombuffer(data, "<f4", offset=PEAKS_HEAD.size + count).astype(np.float32)
+        scores, places, tags = np.split(numbers, [count, 3 * count])
+        return cls(
+            joints, scores, places.reshape(count, 2), tags.reshape(count, tag_size), np.array(matrix).reshape(2, 3)
+        )
+
+
 @dataclass(frozen=True)
 class Event:
     """Something that happened.
@@ -471,6 +521,7 @@ class Result:
         source: of a stream of several sources which one it is, from 0 in their order; None where there is one. Frame
             index, capture time, dropped frames and people's ids are counted within each source.
         events: what happened, where :class:`heatstream.Zones` watch; None where nothing is watched.
+        peaks: what people were made of; None unless a pipeline was told to keep it.
     """
 
     poses: Poses
@@ -487,6 +538,7 @@ class Result:
     gap: Gap | None = None
     source: int | None = None
     events: tuple[Event, ...] | None = None
+    peaks: Peaks | None = None
 
     def __repr__(self) -> str:
         faces = "" if self.faces is None else f"{self.faces}, "
@@ -505,6 +557,10 @@ class Result:
             "capture_time": round(self.capture_time, 6),
             "frame_size": [width, height] if self.frame.size else None,
             "dropped": self.dropped,
+        }
+        if self.gap is not None:
+            entries["gap"] = {"seconds": round(self.gap.seconds, 3), "reason": self.gap.reason}
+        entries |= {
             "timing": {name: round(seconds, 6) for name, seconds in self.timing.named().items()},
         }
         entries |= self.poses.to_dict()

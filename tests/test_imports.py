@@ -20,10 +20,15 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 OPTIONAL = (
     *("torch", "torchvision", "onnx", "onnxscript", "cupy", "cupyx", "tensorrt", "tensorrt_rtx"),
-    *("pycuda", "pycocotools", "faster_coco_eval", "skimage", "h5py", "tomli_w", "matplotlib"),
+    *("pycuda", "pycocotools", "faster_coco_eval", "skimage", "h5py", "tomli_w", "matplotlib", "ray", "pyarrow"),
+    *("mcap", "foxglove", "starlette", "uvicorn", "websockets", "prometheus_client"),
+    *("rerun", "zenoh", "paho", "pythonosc", "pyvirtualcam"),
 )
 
-COMMANDS = ("run", "train", "export", "build", "bench", "models", "doctor", "demo", "eval")
+COMMANDS = (
+    *("run", "process", "label", "recipe", "train", "export", "build", "bench", "models", "doctor", "demo", "eval"),
+    *("decode", "recover"),
+)
 
 REFUSE = f"""
 import sys
@@ -98,7 +103,6 @@ def test_importing_the_face_loads_nothing_heavy(module: str) -> None:
         (["export", "swahr-mobile", "-o", "never-written.onnx"], "torch", "train"),
         (["build", "swahr-mobile", "--backend", "tensorrt", "--output", "never-written"], "tensorrt", "gpu"),
         (["build", "swahr-mobile", "--output", "never-written"], "tensorrt_rtx", "rtx"),
-        (["demo", "--no-camera", "--output", "never-written"], "skimage", "demo"),
     ],
 )
 def test_a_missing_extra_is_one_sentence_with_the_command(arguments: list[str], library: str, extra: str) -> None:

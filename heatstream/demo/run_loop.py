@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
+from heatstream.demo.live_outputs import LiveOutputs
 from heatstream.demo.outputs import check_outputs
 from heatstream.demo.terminal.messages import print_gap, print_message
 from heatstream.demo.terminal.run_summary import print_report
 from heatstream.demo.terminal.signals import SIGNAL_EXIT, StopSignals
 from heatstream.demo.terminal.status_line import StatusLine
-from heatstream.errors import InputError, SinkError
+from heatstream.errors import HeatstreamError, InputError, SinkError
 
 if TYPE_CHECKING:
     from heatstream.demo.drawing.overlay import Overlay
@@ -27,6 +29,12 @@ if TYPE_CHECKING:
     from heatstream.runtime.zones import Zones
 
 __all__ = ["RunOptions", "run_job"]
+
+PICTURE_MS = 1000
+"""How long each picture of a folder is in view, where somebody only looks."""
+
+HEALTH_FRAMES = 300
+"""Over so many frames the times are that pages and recordings are told once a second."""
 
 Value = TypeVar("Value")
 
@@ -49,6 +57,7 @@ class RunOptions:
         zones: what to watch; nothing when None.
         events: JSON Lines file for what happens there.
         clips: folder for videos of the ten seconds before it; none are written when None.
+        live: recordings, pages, and what is sent.
         inputs: what else is read than the source, as of :func:`heatstream.demo.outputs.check_outputs`.
     """
 
@@ -65,12 +74,14 @@ class RunOptions:
     zones: Zones | None = None
     events: Path | None = None
     clips: Path | None = None
+    live: LiveOutputs = field(default_factory=LiveOutputs)
     inputs: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
 
     @property
     def files(self) -> tuple[Path, ...]:
         """Every file that will be written."""
-        return (*self.saves, *(path for path in (self.jsonl, self.coco, self.events) if path is not None))
+        plain = (path for path in (self.jsonl, self.coco, self.events) if path is not None)
+        return (*self.saves, *plain, *self.live.files)
 
 
 def run_job(sources: Sequence[Source], pipeline: PosePipeline, job: RunOptions) -> None:
@@ -83,8 +94,9 @@ def run_job(sources: Sequence[Source], pipeline: PosePipeline, job: RunOptions) 
         typer.Exit: a signal ended the run, with the shell's exit code for it.
     """
     from heatstream.results import Gap
-    from heatstream.runtime.sinks import Recorder, writes_to_stdout
+    from heatstream.runtime.sinks import Recorder, names_folder, writes_to_stdout
     from heatstream.runtime.stream import stream
+    from heatstream.runtime.timing import StreamClock
 
     with ExitStack() as stack:
         stack.callback(pipeline.close)
@@ -92,13 +104,20 @@ def run_job(sources: Sequence[Source], pipeline: PosePipeline, job: RunOptions) 
             stack.callback(source.close)
         read = [path for source in sources for path in source.files]
         check_outputs(_files(job, len(sources)), {"the source": read, **job.inputs})
+        folders = [path for path in job.saves if names_folder(path)]
+        check_outputs(folders, {"the folder of the source": dict.fromkeys(path.parent for path in read)})
         if job.zones is not None:
             job.zones.check(pipeline.info.skeleton)
         status = StatusLine(_expected_frames(sources, job))
         window, no_window = _open_window(job, status, len(sources))
         if window is not None:
             stack.callback(window.close)
-        sinks = _open_sinks(job, sources, pipeline)
+        clock = StreamClock(time.perf_counter(), remembered=HEALTH_FRAMES)
+
+        def health() -> dict[str, Any]:
+            return clock.summary(warnings=tuple(text for source in sources for text in source.warnings)).to_dict()
+
+        sinks = _open_sinks(job, sources, pipeline, health)
         if no_window:
             print_message(no_window)
         recorder = stack.enter_context(Recorder(sinks))
@@ -128,11 +147,15 @@ def run_job(sources: Sequence[Source], pipeline: PosePipeline, job: RunOptions) 
                         continue
                     latest = item
                     status.add(latest)
+                    clock.add(latest.timing, time.perf_counter(), dropped=latest.dropped, source=latest.source or 0)
+                    latest = job.live.guarded(latest)
                     if zones is not None:
                         latest = replace(latest, events=tuple(zones[latest.source or 0](latest)))
                     recorder.write(latest)
                     if window is not None:
                         window.write(shown(latest))
+                        if latest.picture is not None and not job.files:
+                            window.look(PICTURE_MS)  # or until a key is pressed
                         while window.paused and not window.closed and stop.received is None:
                             window.look()
                         if window.closed:
@@ -195,8 +218,11 @@ def _open_window(job: RunOptions, status: StatusLine, sources: int) -> tuple[Win
         return None, f"no window: {str(error).partition(':')[0]}{hint}"
 
 
-def _open_sinks(job: RunOptions, sources: Sequence[Source], pipeline: PosePipeline) -> list[Sink]:
+def _open_sinks(
+    job: RunOptions, sources: Sequence[Source], pipeline: PosePipeline, health: Callable[[], dict[str, Any]]
+) -> list[Sink]:
     from heatstream.messages import header_message
+    from heatstream.runtime.redecode import decoding_of
     from heatstream.runtime.sinks import (
         ClipRecorder,
         CocoSink,
@@ -244,7 +270,13 @@ def _open_sinks(job: RunOptions, sources: Sequence[Source], pipeline: PosePipeli
                     for folder, source in zip(folders, sources, strict=True)
                 ]
             sinks.append(EventsSink(job.events, clips))
-    except SinkError:
+        job.live.open(
+            header,
+            health,
+            sinks,
+            decoding=lambda: decoding_of(pipeline, confidence=job.confidence, smooth=job.smooth),
+        )
+    except HeatstreamError:
         for sink in sinks:
             sink.close()  # without results everything is as it was
         raise

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from heatstream import catalog
 from heatstream.errors import CheckpointError
 from heatstream.extras import require
 from heatstream.files import expanded
@@ -36,10 +37,26 @@ DTYPES = (np.float64, np.float32, np.float16, np.int64, np.int32, np.int16, np.i
 
 
 def weights_file(name_or_file: str | Path) -> Path:
-    """The checkpoint that is meant: a file, or the name of a network whose weights come with the package."""
+    """The checkpoint that is meant: a file, or the name of a network whose weights are ours or were fetched.
+
+    Raises:
+        CheckpointError: it is such a name, and the package of these weights is not installed.
+    """
+    path = expanded(name_or_file)
+    if not isinstance(name_or_file, str) or Path(name_or_file).name != name_or_file:
+        return path
+    if os.path.isfile(path):  # False, too, of a name that is too long for one
+        return path
     bundled = Path(str(files("heatstream") / "weights" / f"{name_or_file}.pt"))
-    named = isinstance(name_or_file, str) and Path(name_or_file).name == name_or_file
-    return bundled if named and os.path.isfile(bundled) else expanded(name_or_file)
+    if os.path.isfile(bundled):
+        return bundled
+    entry = catalog.networks().get(name_or_file)
+    if entry is None:
+        return path
+    if entry.bundled:
+        raise CheckpointError(catalog.missing_weights(entry.name))
+    fetched = catalog.fetched_files(entry)[0]
+    return fetched if fetched.is_file() else path
 
 
 def read_content(path: Path) -> object:

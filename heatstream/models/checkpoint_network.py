@@ -22,7 +22,9 @@ RANDOM = "random"
 """What a model file says of weights that were not trained."""
 
 
-def open_network(name: str | None, checkpoint: Path | None) -> tuple[nn.Module, ModelInfo]:
+def open_network(
+    name: str | None, checkpoint: Path | None, *, skeleton: str | None = None
+) -> tuple[nn.Module, ModelInfo]:
     """A network with the weights of a checkpoint, and how it is fed.
 
     Skeleton and input size are those of the training where the checkpoint tells, as ours do, and the catalogue's
@@ -32,6 +34,7 @@ def open_network(name: str | None, checkpoint: Path | None) -> tuple[nn.Module, 
         name: of the network; what the checkpoint says when left out.
         checkpoint: the weights, or the name of a network whose weights come with the package; random ones when left
             out.
+        skeleton: name of the layout of a checkpoint that does not say it; the network's usual one when left out.
 
     Raises:
         UnknownNameError: there is no such network or skeleton.
@@ -49,15 +52,19 @@ def open_network(name: str | None, checkpoint: Path | None) -> tuple[nn.Module, 
         raise CheckpointError(f"{checkpoint} holds a {origin.network}, not a {name}: name that one")
     name = name if origin is None else origin.network
     if name is None:
-        known = ", ".join(catalog.CATALOG)
+        known = ", ".join(catalog.networks())
         raise CheckpointError(f"{checkpoint} does not say which network it is of: name one of {known}")
     entry = catalog.get(name)
     info = entry.info(weights=RANDOM)
+    if skeleton is not None:
+        info = replace(info, skeleton=skeleton)
     if origin is not None:
         # Our training warps photographs with pixel centres where they are.
         info = replace(info, skeleton=origin.skeleton, input_size=origin.size, geometry="exact")
-        if origin.skeleton != entry.skeleton:
-            info = replace(info, calibration=())  # of the scores of other weights
+        if skeleton not in (None, origin.skeleton):
+            raise CheckpointError(f"{checkpoint} finds {origin.skeleton}, not {skeleton}: leave the skeleton out")
+    if info.skeleton != entry.skeleton:
+        info = replace(info, calibration=())  # of the scores of other weights
     network = create(entry.name, skeleton=info.skeleton)
     if checkpoint is None:
         return network, info

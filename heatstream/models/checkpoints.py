@@ -259,7 +259,8 @@ def _unprefixed(state: State, wanted: State, path: Path) -> tuple[dict[str, Tens
         return dict(state), ()
     ranked = sorted(groups, key=lambda prefix: -len(groups[prefix]))
     main = ranked[0]
-    _refuse_twins(ranked, groups, path)
+    if 2 * len(groups[main]) > len(wanted):  # what is alike in a network's parts are no networks
+        _refuse_twins(ranked, groups, path)
     # A name that has the network's prefix and another shape is the network's all the same.
     names = {key: _inside(key, main, wanted, of_backbone) for key in state if key.startswith(main)}
     for prefix in ranked[1:]:

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, field
+from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
-from heatstream import skeletons
-from heatstream.catalog import CATALOG
+from heatstream import catalog, skeletons
 from heatstream.errors import UnknownNameError
 from heatstream.model_info import SIZE_MULTIPLE
 from heatstream.skeleton_tables import skeleton_from_table
@@ -54,7 +54,7 @@ Settings = TypeVar("Settings")
 
 
 def _network(name: str) -> str:
-    return _among(CATALOG, "network", name)
+    return _among(catalog.networks(), "network", name)
 
 
 def _skeleton(name: str) -> str:
@@ -135,17 +135,22 @@ class SetSettings:
 
     Attributes:
         annotations: COCO keypoint JSON.
-        images: folder that the JSON's `file_name` entries are relative to.
+        images: folder that the JSON's `file_name` entries are relative to; that of the JSON when left out.
         weight: how often each photo of this set is seen, relative to those of a set with weight 1.
         single_person: photos are crops around one person, and windows are scaled by that person.
         partial_labels: a joint without a label may be in view, so nothing is learned about it in that image.
     """
 
     annotations: str
-    images: str
+    images: str = ""
     weight: Positive = 1.0
     single_person: bool = False
     partial_labels: bool = False
+
+    @property
+    def folder(self) -> str:
+        """Of the photos."""
+        return self.images or str(Path(self.annotations).parent)
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -154,13 +159,18 @@ class ValidationSettings:
 
     Attributes:
         annotations: COCO keypoint JSON.
-        images: folder of its photos.
+        images: folder of its photos; that of the JSON when left out.
         limit: use the first so many images; 0 uses all.
     """
 
     annotations: str
-    images: str
+    images: str = ""
     limit: Whole = 0
+
+    @property
+    def folder(self) -> str:
+        """Of the photos."""
+        return self.images or str(Path(self.annotations).parent)
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -360,7 +370,7 @@ class ModelSettings:
     """Which network.
 
     Attributes:
-        name: one of :data:`heatstream.catalog.CATALOG`.
+        name: one of :func:`heatstream.catalog.networks`.
         skeleton: name of the keypoint layout that it learns; empty for that of the section `skeleton`, else that which
             the first set's COCO keypoint JSON describes, else the network's usual one.
         init: a checkpoint to start from (ours, official SWAHR or HigherHRNet, an HRNet backbone), relative to the

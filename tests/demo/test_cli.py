@@ -161,7 +161,6 @@ def test_an_exported_file_alone_is_enough_to_run(heatstream: Command, clip: Path
 @pytest.mark.filterwarnings("ignore:more than 30 people may be in view:RuntimeWarning")
 @pytest.mark.usefixtures("demo_module")
 def test_the_demo_leaves_a_video_a_picture_and_a_table(heatstream: Command, tmp_path: Path) -> None:
-    pytest.importorskip("skimage", reason="scikit-image comes with the extra demo")
     output = tmp_path / "new" / "folder"
     ended = heatstream("demo", "--output", output)
     assert ended.code == 0
@@ -178,7 +177,6 @@ def test_the_demo_leaves_a_video_a_picture_and_a_table(heatstream: Command, tmp_
 
 @pytest.mark.usefixtures("demo_module")
 def test_the_demo_cannot_write_everywhere(heatstream: Command, tmp_path: Path) -> None:
-    pytest.importorskip("skimage", reason="scikit-image comes with the extra demo")
     (tmp_path / "file").write_text("not a folder")
     ended = heatstream("demo", "--no-camera", "-o", tmp_path / "file")
     assert ended.code == 2

@@ -7,23 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count, islice, takewhile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from heatstream.errors import MissingExtraError, SourceError
+from heatstream.errors import SourceError
 from heatstream.runtime.sources import Frame, Source, open_source
 
 __all__ = ["Endless", "FrameFeed", "Paced", "open_feed"]
 
 KEPT_FRAMES = 24
-NOBODY = (
-    "measured on a made-up texture with nobody in it, so finding people costs less than it will: give a clip with "
-    "--source, or pip install 'heatstream[demo]' for a photograph"
-)
-MADE_UP_SIZE = (512, 512)
-"""(height, width) px of the frame where there is neither a source nor a photograph."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,13 +28,11 @@ class FrameFeed:
         frames: some of them, (H, W, 3) uint8 BGR each, in memory.
         source: a file or folder that is read again and again in the whole pipeline; None where the frames in memory
             are all there is.
-        note: what to know before the figures are believed; empty if nothing.
     """
 
     name: str
     frames: tuple[NDArray[np.uint8], ...]
     source: str | None = None
-    note: str = ""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -146,20 +137,5 @@ def open_feed(source: str | None) -> FrameFeed:
 def _own_feed() -> FrameFeed:
     from heatstream.demo.sample_clip import CLIP_FRAMES, astronaut_clip
 
-    try:
-        clip = list(astronaut_clip())
-    except MissingExtraError:
-        return FrameFeed("made-up texture with nobody in it", (_texture(),), note=NOBODY)
+    clip = list(astronaut_clip())
     return FrameFeed("a photograph, panned", tuple(clip[:: CLIP_FRAMES // KEPT_FRAMES]))
-
-
-def _texture() -> NDArray[np.uint8]:
-    """A frame with detail of all sizes and no person in it, the same every time."""
-    import cv2
-
-    rng = np.random.default_rng(0)
-    frame: Any = np.zeros((*MADE_UP_SIZE, 3), np.float32)
-    for cells in (4, 16, 64, 256):
-        noise = rng.uniform(0, 64, (cells, cells, 3)).astype(np.float32)
-        frame += cv2.resize(noise, MADE_UP_SIZE[::-1], interpolation=cv2.INTER_LINEAR)
-    return np.asarray(np.clip(frame, 0, 255), np.uint8)

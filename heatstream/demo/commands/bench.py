@@ -147,8 +147,6 @@ def bench(
         threads=threads,
     )
     feed = open_feed(source)
-    if feed.note:
-        print_message(feed.note)
     with StopSignals() as stop:
         record, error = _measure(configs, feed, seconds, stop)
     console = console_for(least=TABLE_COLUMNS)

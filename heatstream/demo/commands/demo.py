@@ -31,7 +31,7 @@ def demo(
     Live where there is a camera and a display. Otherwise on a clip that is a
     photograph of an astronaut, panned and zoomed: it leaves astronaut.mp4,
     astronaut.png and results.jsonl in the output folder. Either way it prints
-    how long each stage took. Needs the extra `demo`, and no internet.
+    how long each stage took. It needs no internet.
     """
     from heatstream.demo.commands.run import CONFIDENCE, TRACKED
     from heatstream.demo.drawing.overlay import Overlay
@@ -69,11 +69,7 @@ def demo(
 
 
 class AstronautClip:
-    """The clip of :mod:`heatstream.demo.sample_clip` as a source.
-
-    Raises:
-        MissingExtraError: scikit-image is not installed.
-    """
+    """The clip of :mod:`heatstream.demo.sample_clip` as a source."""
 
     name = "astronaut"
     live = False

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from heatstream import catalog
+from heatstream.demo.skeleton_option import SKELETON_HELP, read_skeleton
 from heatstream.demo.terminal.messages import print_message
 from heatstream.errors import InputError
 from heatstream.model_info import sized
@@ -62,6 +63,14 @@ def export(
             show_default=False,
         ),
     ] = None,
+    skeleton: Annotated[
+        str | None,
+        typer.Option(
+            "--skeleton",
+            help=f"Of a checkpoint that does not say it. {SKELETON_HELP}",
+            show_default="the network's",
+        ),
+    ] = None,
     precision: Annotated[
         PrecisionChoice, typer.Option("--precision", help="What the network computes in.")
     ] = PrecisionChoice.fp32,
@@ -112,7 +121,8 @@ def export(
         )
     output = output or Path(f"{name}.onnx")
     check_outputs([output], {"the checkpoint": [] if checkpoint is None else [checkpoint]})
-    network, info = open_network(name, checkpoint)
+    named = None if skeleton is None else read_skeleton(skeleton)
+    network, info = open_network(name, checkpoint, skeleton=named)
     entry = catalog.get(info.name)
     unsized = size is None and short_side is None
     if checkpoint is not None and unsized and entry.other_sizes and info.input_size == entry.input_size:

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["label"]
 
 SCALES = (0.5, 1.0, 2.0)
-SURE, DOUBTFUL = 0.4, 0.15
+
+# Of what swahr-small writes on 50 training photographs of COCO, 77 % are right from 0.35 on, 45 % from 0.2 to there
+# (within the distance of an OKS of 0.5; all those of people whom nobody has labelled count as wrong).
+SURE, DOUBTFUL = 0.35, 0.2
 
 
 def label(

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
 from heatstream.errors import InputError
 
+if TYPE_CHECKING:
+    from heatstream.drawing import Label
+
 __all__ = ["CONFIDENCE", "run"]
 
 FACE_MODEL = "h3r-mobile-68"
+
+FOXGLOVE_PORT = 8765
+"""Where the Foxglove app looks first."""
 
 CONFIDENCE = 0.3
 """Score from which people are shown. In a crowded street false people are fewer than right ones then."""
@@ -37,7 +43,11 @@ def run(
     ] = "swahr-small",
     save: Annotated[
         Path | None,
-        typer.Option("--save", help="Write the annotated video (.mp4, .avi), or the best picture (.jpg, .png)."),
+        typer.Option(
+            "--save",
+            help="Write the annotated video (.mp4, .avi), the best picture (.jpg, .png), or all "
+            "pictures into a folder (a name without an ending).",
+        ),
     ] = None,
     jsonl: Annotated[
         Path | None, typer.Option("--jsonl", help="Write one line of JSON per frame, while it runs; - is stdout.")
@@ -93,6 +103,51 @@ def run(
         Path | None,
         typer.Option("--clips", help="With --zones: a folder for videos of the 10 seconds before each event."),
     ] = None,
+    mcap: Annotated[
+        Path | None, typer.Option("--mcap", help="Record results, events and health for Foxglove and robots' tools.")
+    ] = None,
+    mcap_frames: Annotated[
+        float,
+        typer.Option("--mcap-frames", metavar="FPS", min=0, help="Record so many frames per second too, as JPEG."),
+    ] = 0.0,
+    raw_peaks: Annotated[
+        bool,
+        typer.Option("--raw-peaks", help="Record what people are made of too, for `heatstream decode`; on the CPU."),
+    ] = False,
+    web: Annotated[bool, typer.Option("--web", help="Serve a live page for browsers.")] = False,
+    web_address: Annotated[
+        str, typer.Option("--web-address", metavar="HOST:PORT", help="Where; other machines need --token.")
+    ] = "127.0.0.1:8000",
+    web_frames: Annotated[
+        float,
+        typer.Option("--web-frames", metavar="FPS", min=0, help="Pictures per second on the live page; 0 for none."),
+    ] = 10.0,
+    token: Annotated[
+        str | None,
+        typer.Option("--token", envvar="HEATSTREAM_TOKEN", help="What viewers of the live page must know."),
+    ] = None,
+    foxglove: Annotated[bool, typer.Option("--foxglove", help="Serve Foxglove's live view on 127.0.0.1:8765.")] = False,
+    rerun: Annotated[
+        str | None,
+        typer.Option(
+            "--rerun", metavar="FILE", help="Write a recording for Rerun (.rrd), or rerun+http://... to its viewer."
+        ),
+    ] = None,
+    send: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--send",
+            metavar="ADDRESS",
+            help="Send results to mqtt://HOST/PREFIX, osc://HOST:PORT or zenoh:KEY; repeat it for several.",
+        ),
+    ] = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="Skeletons only: no pixel of a frame leaves this process.")
+    ] = False,
+    blur_heads: Annotated[
+        bool,
+        typer.Option("--blur-heads", help="Blur the heads of all people found before anything is written or sent."),
+    ] = False,
     min_score: Annotated[
         float, typer.Option("--min-score", min=0, max=1, help="Draw keypoints of at least this score.")
     ] = 0.2,
@@ -138,6 +193,12 @@ def run(
         str | None,
         typer.Option("--tls-trust", metavar="PEM", help="Trust this certificate of a camera; any trusts everybody."),
     ] = None,
+    labels: Annotated[
+        str,
+        typer.Option(
+            "--labels", help="What is written beside people: some of id, score, joints, such as id,score; or none."
+        ),
+    ] = "id",
     color_people: Annotated[
         bool, typer.Option("--color-people", help="Give each person a colour, instead of left and right.")
     ] = False,
@@ -162,6 +223,8 @@ def run(
 
         heatstream run clip.mp4 --smooth --zones zones.toml --events events.jsonl
 
+        heatstream run 0 --web --mcap out.mcap --private
+
         heatstream run photos/ --no-window --coco results.json
 
         heatstream run clip.mp4 --no-window --jsonl - | jq 'select(.type=="result").people'
@@ -179,6 +242,8 @@ def run(
         heatstream run clip.mp4 --device cuda --engine tensorrt
     """
     from heatstream.demo.drawing.overlay import Overlay
+    from heatstream.demo.fetching import fetch_before_use
+    from heatstream.demo.live_outputs import LiveOutputs
     from heatstream.demo.outputs import model_files
     from heatstream.demo.run_loop import RunOptions, run_job
     from heatstream.demo.terminal.build_progress import BuildView
@@ -190,6 +255,7 @@ def run(
     if zones is None and (events is not None or clips is not None):
         raise InputError("--events and --clips need to know what to watch: add --zones zones.toml")
     watched = None if zones is None else Zones.read(zones)
+    fetch_before_use(model)
     job = RunOptions(
         saves=() if save is None else (save,),
         jsonl=jsonl,
@@ -197,13 +263,25 @@ def run(
         window=window,
         mirror=mirror,
         frames=frames,
-        overlay=Overlay(min_score=min_score, colors="person" if color_people else "side"),
+        overlay=Overlay(min_score=min_score, colors="person" if color_people else "side", labels=_labels(labels)),
         confidence=confidence,
         smooth=smooth,
         budget=None if budget is None else seconds_of(budget, "--budget"),
         zones=watched,
         events=Path("-") if events is None and zones is not None else events,
         clips=clips,
+        live=LiveOutputs(
+            mcap=mcap,
+            mcap_fps=mcap_frames,
+            peaks=raw_peaks,
+            foxglove=FOXGLOVE_PORT if foxglove else None,
+            web=web_address if web else None,
+            web_fps=web_frames,
+            token=token,
+            send=tuple(send or ()),
+            rerun=rerun,
+            privacy="pixels" if private else "heads" if blur_heads else "off",
+        ),
         inputs={
             "the model": model_files(model),
             "the model of faces": model_files(face_model) if faces else (),
@@ -227,6 +305,7 @@ def run(
             confidence=min(confidence, TRACKED),
             settings=None if max_people is None else {"max_people": max_people},
             faces=face_model if faces else None,
+            peaks=raw_peaks,
             progress=view,
         )
         try:
@@ -239,6 +318,18 @@ def run(
             pipeline.close()
             raise
     run_job(opened, pipeline, job)
+
+
+def _labels(text: str) -> tuple[Label, ...]:
+    """Of ``id,score``; none of ``none``."""
+    from heatstream.drawing import Label
+
+    words = [] if text == "none" else [word.strip() for word in text.split(",")]
+    known = get_args(Label)
+    for word in words:
+        if word not in known:
+            raise InputError(f"--labels {text!r} is not understood: give some of {', '.join(known)}, or none")
+    return tuple(label for label in known if label in words)
 
 
 def _width_height(text: str) -> tuple[int, int]:

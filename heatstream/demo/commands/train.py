@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from heatstream.demo.commands.recipe import recipe_path
 from heatstream.demo.terminal.messages import print_message
 from heatstream.demo.terminal.signals import SIGNAL_EXIT, StopSignals
 
@@ -36,7 +37,11 @@ SHOWN = 16
 
 def train(
     recipe: Annotated[
-        Path, typer.Argument(metavar="RECIPE.toml", help="What to train, on what, and how; see the folder recipes.")
+        str,
+        typer.Argument(
+            metavar="RECIPE",
+            help="What to train, on what, and how: a TOML file, or a name that `heatstream recipe --list` has.",
+        ),
     ],
     changes: Annotated[
         list[str] | None,
@@ -60,20 +65,20 @@ def train(
 
     Examples:
 
-        heatstream train recipes/finetune.toml --show-batch batch.png
+        heatstream train mine.toml --show-batch batch.png
 
-        heatstream train recipes/swahr-mobile.toml --set train.steps=2000 --set data.sets.0.weight=2
+        heatstream train swahr-tiny --set train.steps=2000 --set data.sets.0.weight=2
 
-        heatstream train recipes/swahr-mobile.toml --set model.init=best.pt --out runs/second
+        heatstream train swahr-tiny --set model.init=best.pt --out runs/second
 
-        torchrun --nproc-per-node 2 -m heatstream train recipes/swahr-mobile.toml
+        torchrun --nproc-per-node 2 -m heatstream train swahr-tiny
 
         tensorboard --logdir runs
     """
     from heatstream.models.training.recipe import read_recipe
     from heatstream.models.training.recipe_checks import check_files
 
-    chosen = read_recipe(recipe, changes or ())
+    chosen = read_recipe(recipe_path(recipe), changes or ())
     if out is not None:
         chosen = replace(chosen, train=replace(chosen.train, out=str(out)))
     check_files(chosen)
@@ -253,9 +258,9 @@ def _say_finished(recipe: AnyRecipe, folder: RunFolder) -> None:
     print(f"to train further, start another run from them: --set model.init={weights} --out {folder.path}-further")
 
 
-def _command(recipe: Path, changes: list[str] | tuple[str, ...], out: Path | None) -> str:
+def _command(recipe: str, changes: list[str] | tuple[str, ...], out: Path | None) -> str:
     """The command that was given, as a user would type it."""
-    words = ["heatstream", "train", str(recipe)]
+    words = ["heatstream", "train", recipe]
     for change in changes:
         words += ["--set", change]
     return shlex.join(words if out is None else [*words, "--out", str(out)])

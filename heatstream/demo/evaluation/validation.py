@@ -59,7 +59,7 @@ def _of_poses(
     from heatstream.runtime.pipelines.pose import CpuPosePipeline
 
     root = find_root(recipe.data.root)
-    labels, images = root / settings.annotations, root / settings.images
+    labels, images = root / settings.annotations, root / settings.folder
     check_labels(labels, images, skeleton=recipe.model.skeleton, limit=settings.limit)
     info = _info(recipe, (recipe.data.size, recipe.data.size))
 

@@ -24,8 +24,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from heatstream import skeletons
-from heatstream.catalog import CATALOG
+from heatstream import catalog, skeletons
 from heatstream.errors import DatasetError, InputError, RecipeError
 from heatstream.extras import require
 from heatstream.models.data.root import find_root
@@ -99,7 +98,7 @@ def _parse(text: str, changes: Sequence[str]) -> AnyRecipe:
     for change in changes:
         _apply(table, change)
     _register(table.get("skeleton"))
-    entry = CATALOG.get(_network_name(table))
+    entry = catalog.networks().get(_network_name(table))
     kind = LandmarkRecipe if entry is not None and entry.task == "landmarks" else Recipe
     try:
         text = json.dumps(table, default=str)
@@ -156,7 +155,7 @@ def _usual_skeleton(recipe: AnyRecipe) -> AnyRecipe:
     """The recipe with the network's usual skeleton, where it still has none."""
     if recipe.model.skeleton:
         return recipe
-    return replace(recipe, model=replace(recipe.model, skeleton=CATALOG[recipe.model.name].skeleton))
+    return replace(recipe, model=replace(recipe.model, skeleton=catalog.get(recipe.model.name).skeleton))
 
 
 def write_recipe(recipe: AnyRecipe) -> str:

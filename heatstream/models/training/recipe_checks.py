@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from heatstream.catalog import CATALOG
+from heatstream import catalog
 from heatstream.errors import DatasetError, RecipeError
 from heatstream.models.checkpoints import weights_file
 from heatstream.models.data.root import find_root
@@ -38,7 +38,13 @@ def check_files(recipe: AnyRecipe) -> None:
     teacher = getattr(recipe, "teacher", None)
     for key, name in (("model.init", recipe.model.init), ("teacher.checkpoint", teacher.checkpoint if teacher else "")):
         if name and not os.path.isfile(weights_file(name)):
-            bundled = [entry.name for entry in CATALOG.values() if entry.bundled]
+            entry = catalog.networks().get(name)
+            if entry is not None and entry.fetched is not None:
+                missing.append(
+                    f"{key}: the weights of {name} are not there yet: get them with `heatstream fetch {name}`"
+                )
+                continue
+            bundled = [entry.name for entry in catalog.networks().values() if entry.bundled]
             missing.append(f"{key}: {_missing(weights_file(name), 'file', others=bundled)}")
     if missing:
         raise RecipeError("\n".join(missing))
@@ -53,7 +59,7 @@ def _named_files(recipe: AnyRecipe) -> Iterator[tuple[str, str, bool]]:
         kind = getattr(one, "format", "coco")  # the sets of a training of poses are COCO's
         yield f"{key}.annotations", one.annotations, kind in FOLDERS_OF_LABELS
         if kind in APART:
-            yield f"{key}.images", one.images, True
+            yield f"{key}.images", getattr(one, "folder", one.images), True
 
 
 def _folders_beside(root: Path) -> Iterator[str]:

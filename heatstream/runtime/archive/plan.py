@@ -166,7 +166,7 @@ def _packets(path: Path, frames: int) -> list[tuple[float, bool]]:
     import av  # OpenCV is there already, with the sources: the other way round its windows hang on Linux
 
     try:
-        with av.open(os.fspath(path)) as container:
+        with av.open(os.fspath(path), metadata_errors="ignore") as container:
             stream = container.streams.video[0]
             expected = stream.frames
             if not expected and stream.duration and stream.time_base and stream.average_rate:

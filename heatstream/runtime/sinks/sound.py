@@ -60,29 +60,30 @@ class Sound:
         import av
 
         try:
-            source = av.open(str(path.absolute()))
+            source = av.open(str(path.absolute()), metadata_errors="ignore")
         except (av.FFmpegError, OSError, ValueError):  # the latter for a name that is not UTF-8
             return None
-        if source.streams.audio and source.streams.video:
+        found = source.streams.audio[0].codec_context if source.streams.audio and source.streams.video else None
+        if found is not None and found.sample_rate > 0 and found.channels > 0:
             return cls(path, source, start, container)
         source.close()
         return None
 
-    def until(self, time: float) -> Iterator[Packet[AudioStream]]:
-        """The packets up to a time of the written film, s, and one more, so that no frame waits for its sound."""
+    def mux(self, container: OutputContainer, time: float) -> None:
+        """Write the packets up to a time of the written film, s, and one more, so that no frame waits for its sound."""
         import av
 
         while self._given <= time:
             try:
                 packet = next(self._packets, None)
+                if packet is None:
+                    self._given = math.inf
+                    return
+                self._given = float((packet.pts or 0) * (packet.time_base or 0))
+                container.mux(packet)
             except (av.FFmpegError, ValueError) as error:
-                self._warn(f"it is damaged ({getattr(error, 'strerror', None) or error})")
-                packet = None
-            if packet is None:
                 self._given = math.inf
-                return
-            self._given = float((packet.pts or 0) * (packet.time_base or 0))
-            yield packet
+                self._warn(f"it is damaged ({getattr(error, 'strerror', None) or error})")
 
     def close(self) -> None:
         """Close the source's film."""

@@ -31,6 +31,9 @@ __all__ = ["VIDEO_SUFFIXES", "VideoSink"]
 
 DEFAULT_FPS = 25.0
 MOST_FPS = 1000.0
+LONGEST_SECONDS = 6 * 3600.0
+"""A frame may last as long: MP4 counts its ticks in 32 bits. Longer gaps are not believed."""
+
 JUMP_SECONDS = 10.0
 """A live source whose clock jumps by more than this was asleep or had its clock set: the video goes on from there."""
 
@@ -119,7 +122,7 @@ class VideoSink:
         self._path = path
         self._kind = kind
         self._draw = draw
-        self._fps = min(fps or DEFAULT_FPS, MOST_FPS)
+        self._fps = min(fps, MOST_FPS) if fps is not None and fps >= 1 / LONGEST_SECONDS else DEFAULT_FPS
         self._live = live
         self._sound = None if kind.steady else sound
         self._size = (0, 0)  # (height, width) px
@@ -138,9 +141,7 @@ class VideoSink:
         """
         if self._writer is None:
             self._size = (result.frame.shape[0], result.frame.shape[1])
-            self._writer = _Writer(self._path, self._file, self._kind, self._size, self._fps)
-            if self._sound is not None:
-                self._writer.add_sound(self._sound, result.capture_time)
+            self._writer = self._begin(result.capture_time)
         self._tell_time(result.capture_time)
         copies = self._copies() if self._kind.steady and self._live else 1
         if not copies:
@@ -165,14 +166,27 @@ class VideoSink:
             path = self._file.close()
         return path
 
+    def _begin(self, start: float) -> _Writer:
+        """A video whose first frame has that capture time, with sound if that can be written."""
+        import av
+
+        if self._sound is not None:
+            writer = _Writer(self._path, self._file, self._kind, self._size, self._fps)
+            try:
+                writer.add_sound(self._sound, start)
+                return writer
+            except (av.FFmpegError, ValueError):  # of a damaged film
+                self._file.cut(0)
+        return _Writer(self._path, self._file, self._kind, self._size, self._fps)
+
     def _tell_time(self, capture_time: float) -> None:
         """Where in the video a frame of that capture time is to be."""
         if self._start is None:
             self._start = capture_time
             return
         time = capture_time - self._start
-        if time <= self._time or (self._live and time - self._time > JUMP_SECONDS):
-            # Pictures have no time, and the machine slept or its clock was set: go on from here.
+        if time <= self._time or time - self._time > (JUMP_SECONDS if self._live else LONGEST_SECONDS):
+            # Pictures have no time, the machine slept or its clock was set, or a film is damaged: go on from here.
             time = self._time + 1 / self._fps
             self._start = capture_time - time
         self._duration = time - self._time
@@ -217,6 +231,8 @@ class _Writer:
     def add_sound(self, film: Path, start: float) -> None:
         """Take the sound of a film along from that capture time on, before the first frame is written."""
         self._sound = Sound.of(film, start, self._container)
+        if self._sound is not None:
+            self._container.start_encoding()
 
     def write(self, picture: NDArray[np.uint8], time: float, duration: float) -> None:
         """Encode a picture and write it.
@@ -256,8 +272,7 @@ class _Writer:
 
     def _mux_sound(self, time: float) -> None:
         if self._sound is not None:
-            for packet in self._sound.until(time):
-                self._container.mux(packet)
+            self._sound.mux(self._container, time)
 
     def _close(self) -> None:
         self._container.close()

@@ -26,7 +26,7 @@ def start_seconds(name: str) -> float:
     import av
 
     try:
-        with av.open(name) as container:
+        with av.open(name, metadata_errors="ignore") as container:
             film = container.streams.video[0]
             return float((film.start_time or 0) * (film.time_base or 0))
     except (av.FFmpegError, IndexError):
@@ -42,7 +42,7 @@ def read_mirroring(name: str) -> Turn | None:
     import av
 
     try:
-        with av.open(name) as container:
+        with av.open(name, metadata_errors="ignore") as container:
             frame = next(container.decode(video=0))
             matrix = frame.side_data.get("DISPLAYMATRIX")
             if matrix is None:

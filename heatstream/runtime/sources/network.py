@@ -164,6 +164,7 @@ class NetworkConnector:
                 "r",
                 options=self._settings.options(self._address.scheme),
                 timeout=(OPEN_LIMIT, READ_LIMIT),
+                metadata_errors="ignore",  # a title in Latin-1 is no reason
             )
         except (av.error.FFmpegError, OSError, ValueError, UnicodeError) as error:
             raise self._why(error) from None

@@ -32,7 +32,7 @@ class ScreenConnector:
         """See :class:`Connector`."""
         mss: Any = require("mss", extra="screen", purpose="filming the screen")
         try:
-            grabber = mss.mss()
+            grabber = mss.MSS()
         except Exception as error:  # mss has its own, and lets those of X11 through
             raise SourceError(
                 f"the screen cannot be filmed ({first_line(error)}): it needs a display, on Linux X11, not Wayland"

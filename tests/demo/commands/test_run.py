@@ -236,6 +236,19 @@ def test_wrong_use_ends_with_code_2(heatstream: Command, arguments: tuple[str, .
     assert "Traceback" not in ended.err
 
 
+def test_a_folder_of_pictures_becomes_another(heatstream: Command, tiny_model: Path, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in (1, 2):
+        cv2.imwrite(str(photos / f"{number}.png"), spot(90, 60))
+    ended = heatstream("run", photos, "-m", tiny_model, "--no-window", "--save", tmp_path / "drawn")
+    assert (ended.code, ended.err) == (0, "")
+    assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == ["1.png", "2.png"]
+    ended = heatstream("run", photos, "-m", tiny_model, "--no-window", "--save", photos)
+    assert ended.code == 2
+    assert "is the folder of the source itself" in ended.err
+
+
 @pytest.mark.parametrize("name", ["clip", "symbolic link", "hard link", "folder"])
 def test_the_source_is_never_overwritten(
     heatstream: Command, clip: Path, tiny_model: Path, tmp_path: Path, name: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 from fractions import Fraction
 from pathlib import Path
 
@@ -99,6 +100,20 @@ def test_films_without_sound_and_what_is_no_film(tmp_path: Path) -> None:
         write_along(tmp_path / "out.mp4", film)
         with av.open(str(tmp_path / "out.mp4")) as container:
             assert [stream.type for stream in container.streams] == ["video"]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_damaged_films_cost_their_sound_at_most(seed: int, tmp_path: Path) -> None:
+    film = write_film(tmp_path / "film.mkv", ["aac", "libmp3lame", "libopus", "ac3"][seed % 4])
+    data = bytearray(film.read_bytes())
+    rng = np.random.default_rng(seed)
+    for place in rng.integers(0, 700 if seed % 2 else len(data), 30):
+        data[place] = rng.integers(0, 256)
+    film.write_bytes(data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # that it is damaged
+        write_along(tmp_path / "out.mp4", film)
+    assert len(read_video(tmp_path / "out.mp4")) == 2 * FPS
 
 
 KILLED = """

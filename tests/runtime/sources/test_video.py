@@ -20,9 +20,10 @@ CORNERS = {"R": (0, 0, 250), "G": (0, 250, 0), "B": (250, 0, 0), "-": (0, 0, 0)}
 NOISE = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
 
 
-def write_film(path: Path, picture: NDArray[np.uint8] = NOISE, *, frames: int, start: int = 0) -> Path:
+def write_film(path: Path, picture: NDArray[np.uint8] = NOISE, *, frames: int, start: int = 0, title: str = "") -> Path:
     """A film whose first frame comes after so many frames' time; noise moves, so that its frames take room."""
     with av.open(str(path), "w") as container:
+        container.metadata["title"] = title
         stream = container.add_stream("mpeg4", rate=FPS)
         stream.height, stream.width = picture.shape[:2]
         for number in range(frames):
@@ -48,6 +49,15 @@ def test_a_film_that_begins_late_may_still_be_cut_off(tmp_path: Path) -> None:
     source = open_source(path)
     assert len(list(source)) < 40
     assert "it announces 60 frames" in source.warnings[0]
+
+
+@pytest.mark.parametrize("name", ["title.mkv", "title.mp4"])
+def test_a_title_that_is_not_utf_8_does_not_matter(name: str, tmp_path: Path) -> None:
+    path = write_film(tmp_path / name, frames=3, title="caf__")
+    data = path.read_bytes()
+    assert data.count(b"caf__") == 1
+    path.write_bytes(data.replace(b"caf__", b"caf\xe9!"))
+    assert len(list(open_source(path))) == 3
 
 
 def test_an_avi_with_frames_left_out_is_whole(tmp_path: Path) -> None:

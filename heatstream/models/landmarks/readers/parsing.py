@@ -174,7 +174,7 @@ def _matlab(path: Path) -> Iterator[None]:
 
 
 def _open_hdf5(path: Path) -> Any:
-    return require("h5py", extra="train", purpose="reading MATLAB files of version 7.3").File(path)
+    return require("h5py", extra="eval", purpose="reading MATLAB files of version 7.3").File(path)
 
 
 def _read_hdf5(path: Path, names: Sequence[str]) -> dict[str, Any]:
