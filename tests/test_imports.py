@@ -26,8 +26,8 @@ OPTIONAL = (
 )
 
 COMMANDS = (
-    *("run", "process", "label", "recipe", "train", "export", "build", "bench", "models", "doctor", "demo", "eval"),
-    *("decode", "recover"),
+    *("run", "decode", "recover", "process", "label", "recipe", "train", "export", "build", "bench", "models"),
+    *("doctor", "demo", "eval"),
 )
 
 REFUSE = f"""

@@ -15,7 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -252,9 +252,10 @@ class AvConnection:
 
     def close(self) -> None:
         """See :class:`Connection`."""
+        self._shots.close()  # it and this object hold each other, and with them what the decoder has allocated
         self._container.close()
 
-    def _all_shots(self) -> Iterator[Shot]:
+    def _all_shots(self) -> Generator[Shot, None, None]:
         import av
 
         try:
