@@ -41,7 +41,7 @@ ENTRIES = {
     "run": ["run", "docs/images/astronaut.jpg", "--no-window"],
     "bench": ["bench", "--seconds", "0.1"],
     "doctor": ["doctor"],
-    "library": "import heatstream\nheatstream.load('swahr-mobile', 'cpu').close()",
+    "library": "import heatstream\nheatstream.load('swahr-tiny', 'cpu').close()",
 }
 
 

@@ -360,7 +360,7 @@ class ModelSettings:
         name: one of :data:`heatstream.catalog.CATALOG`.
         skeleton: name of the keypoint layout that it learns; empty for the network's usual one.
         init: a checkpoint to start from (ours, official SWAHR or HigherHRNet, an HRNet backbone), relative to the
-            current folder, or "swahr-mobile" for the weights that come with the package; empty for random weights.
+            current folder, or "swahr-tiny" for the weights that come with the package; empty for random weights.
         fresh_heads: leave the heads of `init` out, as for another skeleton.
         frozen: modules of the network that keep their weights, by the beginning of their names: "backbone" for all of
             it, "backbone.blocks.0" for a part.

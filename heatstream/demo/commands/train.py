@@ -55,11 +55,11 @@ def train(
 
         heatstream train recipes/finetune.toml --show-batch batch.png
 
-        heatstream train recipes/swahr-mobile.toml --set train.steps=2000 --set data.sets.0.weight=2
+        heatstream train recipes/swahr-tiny.toml --set train.steps=2000 --set data.sets.0.weight=2
 
-        heatstream train recipes/swahr-mobile.toml --set model.init=best.pt --out runs/second
+        heatstream train recipes/swahr-tiny.toml --set model.init=best.pt --out runs/second
 
-        torchrun --nproc-per-node 2 -m heatstream train recipes/swahr-mobile.toml
+        torchrun --nproc-per-node 2 -m heatstream train recipes/swahr-tiny.toml
 
         tensorboard --logdir runs
     """
