@@ -19,7 +19,7 @@ from pathlib import Path
 
 from heatstream.models.data.root import find_root
 
-RECIPE = "recipes/swahr-ablation.toml"
+RECIPE = "heatstream/recipes/swahr-ablation.toml"
 VARIANTS = {
     "fixed sigma": (False, False),
     "SAHR": (True, False),

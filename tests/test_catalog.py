@@ -56,7 +56,9 @@ def test_networks_without_weights_say_how_to_get_a_file() -> None:
 
 def test_bundled_weights_lie_in_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(catalog, "files", lambda package: tmp_path / package)
-    with pytest.raises(ModelFileError, match="weights of swahr-tiny are missing"):
+    with pytest.raises(
+        ModelFileError, match=r"weights of swahr-tiny are not installed: pip install .heatstream\[weights\]"
+    ):
         catalog.bundled_path("swahr-tiny")
     path = tmp_path / "heatstream" / "weights" / "swahr-tiny.onnx"
     path.parent.mkdir(parents=True)

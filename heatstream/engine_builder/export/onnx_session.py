@@ -110,6 +110,10 @@ def run_options() -> Any:
 def _check_file(path: Path) -> None:
     """Name the plain troubles before ONNX Runtime wraps them in its own words."""
     try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise ModelFileError(f"the name of {path} is not UTF-8, which ONNX Runtime asks for: rename it") from None
+    try:
         if path.is_dir():
             raise ModelFileError(f"{path} is a folder: give the .onnx file itself")
         with path.open("rb") as file:

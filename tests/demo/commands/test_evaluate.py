@@ -132,6 +132,35 @@ def test_torch_and_its_exports_have_the_same_ap(spots: Path, tmp_path: Path) -> 
     assert precision_of(OnnxEngine(tmp_path / "fp16.onnx", 1)) == pytest.approx(expected, abs=0.5)
 
 
+@pytest.mark.parametrize(
+    ("option", "name", "kind"),
+    [
+        ("-o", "tiny.onnx", "the model"),
+        ("-o", "spots/val.json", "the file of labels"),
+        ("--sheet", "spots/val/1.png", "a photo of the set"),
+    ],
+)
+def test_nothing_that_is_read_is_written_over(
+    heatstream: Command,
+    spots: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+    option: str,
+    name: str,
+    kind: str,
+) -> None:
+    model = tmp_path / "tiny.onnx"
+    model.write_bytes(tiny_model.read_bytes())
+    (tmp_path / "spots").symlink_to(spots)
+    before = (tmp_path / name).read_bytes()
+    ended = heatstream(
+        *("eval", model, "--data", spots, "--annotations", "val.json", "--limit", "2"), option, tmp_path / name
+    )
+    assert ended.code == 2
+    assert f"is {kind} itself" in ended.err
+    assert (tmp_path / name).read_bytes() == before
+
+
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A training's checkpoint of a small network for crowds, as nobody trained it."""

@@ -13,7 +13,7 @@ from heatstream.models.training.recipe import differences, parse_recipe, read_re
 from heatstream.models.training.recipe_checks import check_files
 from tests.fakes.tiny_recipe import RECIPE, write_recipe_file
 
-RECIPES = sorted((Path(__file__).resolve().parents[3] / "recipes").glob("*.toml"))
+RECIPES = sorted((Path(__file__).resolve().parents[3] / "heatstream" / "recipes").glob("*.toml"))
 
 
 def test_there_are_recipes() -> None:
@@ -145,7 +145,8 @@ def test_every_fault_is_told_at_once() -> None:
 def test_the_schema_for_editors_is_that_of_the_recipes() -> None:
     """After a change of the settings, make it anew: see the assertion."""
     written = json.loads((RECIPES[0].parent / "recipe.schema.json").read_text())
-    assert written == recipe_schema(), "run: python -m heatstream.models.training.recipe > recipes/recipe.schema.json"
+    make = "python -m heatstream.models.training.recipe > heatstream/recipes/recipe.schema.json"
+    assert written == recipe_schema(), f"run: {make}"
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,11 @@ from contextlib import AbstractContextManager, contextmanager
 import pytest
 
 from heatstream.runtime.sinks import CocoSink, JsonLinesSink, PictureSink, Sink, VideoSink
+from tests.fakes.messages import HEADER
 from tests.fakes.runtime import whiten
 
 MAKERS: dict[str, Callable[..., Sink]] = {
-    "out.jsonl": JsonLinesSink,
+    "out.jsonl": lambda path: JsonLinesSink(path, HEADER),
     "out.json": CocoSink,
     "out.mp4": lambda path: VideoSink(path, whiten),
     "out.avi": lambda path: VideoSink(path, whiten),

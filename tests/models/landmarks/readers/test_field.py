@@ -22,6 +22,7 @@ def test_wflws_own_lists_of_a_subset_have_neither_boxes_nor_flags(tmp_path: Path
     (face,) = read_wflw(write(tmp_path / "list_98pt_test_blur.txt", f"{text(grid(98))} a.png\n"), tmp_path)
     np.testing.assert_allclose(face.points, grid(98), rtol=1e-5)
     np.testing.assert_allclose(face.box, [*grid(98).min(axis=0), *grid(98).max(axis=0)], rtol=1e-5)
+    assert detect_dataset(tmp_path, Path("list_98pt_test_blur.txt")).tight
 
 
 @pytest.mark.parametrize(("points", "name"), [(98, "WFLW"), (68, "300-W"), (29, "COFW")])
