@@ -137,7 +137,7 @@ def test_a_file_alone_is_enough(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "device", "threads", "error", "message"),
     [
-        ("swahr-mobil", "auto", None, UnknownNameError, "swahr-mobile"),
+        ("swahr-tin", "auto", None, UnknownNameError, "swahr-tiny"),
         ("swahr-w48", "auto", None, ModelFileError, "heatstream export swahr-w48"),
         (MODELS / "spots.onnx", "cpu", 0, InputError, "at least 1"),
     ],
