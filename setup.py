@@ -28,14 +28,6 @@ NVRTC = ['nvidia-cuda-nvrtc>=13,<14; sys_platform == "linux"', 'nvidia-cuda-runt
 
 PLOT = ["matplotlib>=3.9"]
 
-PARQUET = ["pyarrow>=17"]
-
-# Ray has wheels for a new Python some months after it comes out.
-RAY = ['ray[data]>=2.40; python_version < "3.14"']
-
-# Material for MkDocs is kept up until May 2027; its makers' successor, Zensical, has no hooks and no mkdocstrings yet.
-DOCS = ["mkdocs-material>=9.6", "mkdocstrings[python]>=0.29"]
-
 MCAP = ["mcap>=1.2", "foxglove-sdk>=0.30"]
 
 WEB = ["starlette>=0.45", "uvicorn>=0.40", "websockets>=15", "prometheus-client>=0.21"]
@@ -43,6 +35,14 @@ WEB = ["starlette>=0.45", "uvicorn>=0.40", "websockets>=15", "prometheus-client>
 MQTT = ["paho-mqtt>=2"]
 OSC = ["python-osc>=1.9"]
 ZENOH = ["eclipse-zenoh>=1.2"]
+
+PARQUET = ["pyarrow>=17"]
+
+# Ray has wheels for a new Python some months after it comes out.
+RAY = ['ray[data]>=2.40; python_version < "3.14"']
+
+# Material for MkDocs is kept up until May 2027; its makers' successor, Zensical, has no hooks and no mkdocstrings yet.
+DOCS = ["mkdocs-material>=9.6", "mkdocstrings[python]>=0.29"]
 
 LINT = ["ruff>=0.11", "mypy>=1.14", "import-linter>=2.6"]
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from heatstream.drawing.result import draw
     from heatstream.kernels.settings import DecodeSettings
     from heatstream.model_info import ModelInfo
-    from heatstream.results import Event, Face, Faces, Gap, Pose, Poses, Result, StageTimes
+    from heatstream.results import Event, Face, Faces, Gap, Peaks, Pose, Poses, Result, StageTimes
     from heatstream.runtime.engines.base import Engine
     from heatstream.runtime.health import Health, SourceHealth
     from heatstream.runtime.load import load, load_landmarks
@@ -56,6 +56,7 @@ __all__ = [
     "Line",
     "LiveHealth",
     "ModelInfo",
+    "Peaks",
     "Pose",
     "PosePipeline",
     "Poses",
@@ -91,6 +92,7 @@ _HOMES = {
     "LiveHealth": "heatstream.runtime.sources.live",
     "Line": "heatstream.runtime.zone_rules",
     "ModelInfo": "heatstream.model_info",
+    "Peaks": "heatstream.results",
     "Pose": "heatstream.results",
     "PosePipeline": "heatstream.runtime.pipelines.base",
     "Poses": "heatstream.results",

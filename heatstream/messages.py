@@ -139,6 +139,9 @@ class ResultMessage(_Entry):
     picture: str | None = Field(default=None, description="File name, of a picture.")
     frame_index: Count = Field(description="Number of the frame in its source; dropped frames leave gaps.")
     capture_time: float = Field(description="Seconds, on the header's clock.")
+    capture_clock: str = Field(
+        description="Who said so: driver, sender (a network camera's own clock), stream, arrival, or file."
+    )
     frame_size: Size | None = Field(description="[width, height] px; null for a frame in a GPU's memory.")
     dropped: Count = Field(description="Frames dropped so far.")
     gap: GapEntry | None = Field(default=None, description="What kept the source silent before this frame.")

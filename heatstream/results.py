@@ -555,6 +555,7 @@ class Result:
         entries |= {
             "frame_index": self.frame_index,
             "capture_time": round(self.capture_time, 6),
+            "capture_clock": self.capture_clock,
             "frame_size": [width, height] if self.frame.size else None,
             "dropped": self.dropped,
         }

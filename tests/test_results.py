@@ -276,6 +276,7 @@ def test_a_result_is_one_line_of_json() -> None:
         "type": "result",
         "frame_index": 0,
         "capture_time": 0.0,
+        "capture_clock": "file",
         "frame_size": None,
         "dropped": 0,
         "timing": {"capture": 0.0, "latency": 0.0},
@@ -285,7 +286,7 @@ def test_a_result_is_one_line_of_json() -> None:
     times = StageTimes({}, latency=0.0)
     full = Result(poses, times, faces, frame_index=3, capture_time=0.1234567, picture='a "b".jpg').to_dict()
     assert list(full) == [
-        *("type", "picture", "frame_index", "capture_time", "frame_size", "dropped", "timing"),
+        *("type", "picture", "frame_index", "capture_time", "capture_clock", "frame_size", "dropped", "timing"),
         *("skeleton", "people", "face_skeleton", "faces"),
     ]
     assert (full["picture"], full["frame_index"], full["capture_time"]) == ('a "b".jpg', 3, 0.123457)

@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 __all__ = ["RunOptions", "run_job"]
 
-PICTURE_MS = 1000
-"""How long each picture of a folder is in view, where somebody only looks."""
-
 HEALTH_FRAMES = 300
 """Over so many frames the times are that pages and recordings are told once a second."""
+
+PICTURE_MS = 1000
+"""How long each picture of a folder is in view, where somebody only looks."""
 
 Value = TypeVar("Value")
 

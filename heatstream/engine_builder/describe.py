@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from heatstream import skeletons
 from heatstream.engine_builder.export.onnx_session import import_onnxruntime, session_options
 from heatstream.engine_builder.export.probe_images import natural_images
-from heatstream.engine_builder.onnx_file import check_graph
+from heatstream.engine_builder.onnx_file import check_graph, external_files
 from heatstream.errors import InputError, ModelFileError
 from heatstream.extras import require
 from heatstream.files import replacing
@@ -128,7 +128,7 @@ def describe_model(path: Path, said: Foreign, output: Path) -> tuple[ModelInfo, 
         raise InputError(f"the stride is 2, 4, 8 or 16 px of the input per px of the heatmaps, got {said.stride}")
     if not path.is_file():
         raise ModelFileError(f"there is no file {path}: give the ONNX file of the network")
-    _check_operators(path)
+    external_files(path)
     with replacing(output) as temporary:
         try:
             model = onnx.load(str(path))
@@ -138,15 +138,18 @@ def describe_model(path: Path, said: Foreign, output: Path) -> tuple[ModelInfo, 
             ) from error
         if next((each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), 0) < OPSET:
             model = _converted(onnx, model, path)
+        onnx.save(model, str(temporary))
+        _check_operators(temporary, path)
         info = _wrapped(onnx, onnx.compose.add_prefix(model, PREFIX), _split(said), path, temporary)
         return info, _ranges(temporary, info)
 
 
-def _check_operators(path: Path) -> None:
+def _check_operators(written: Path, path: Path) -> None:
+    """Refuse what would take unbounded time or memory, of a file that was brought to the operator set."""
     try:
-        check_graph(path)
+        check_graph(written)
     except ModelFileError as error:
-        reason = str(error).rpartition(": ")[0]
+        reason = str(error).rpartition(": ")[0].replace(str(written), str(path))
         raise ModelFileError(f"{reason}: export it again, with constants folded and without loops") from None
 
 

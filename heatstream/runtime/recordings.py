@@ -63,14 +63,14 @@ class Recovered:
     damage: str | None
 
 
-def read_recording(path: Path) -> Iterator[Recorded]:
+def read_recording(path: str | Path) -> Iterator[Recorded]:
     """The messages of an MCAP file in their order, up to its end or its first damage.
 
     Raises:
         MissingExtraError: the library ``mcap`` is not installed.
         InputError: the file cannot be read, or is no MCAP file.
     """
-    yield from _Reader(path)
+    yield from _Reader(Path(path))
 
 
 def recover(path: Path, output: Path) -> Recovered:

@@ -148,6 +148,7 @@ def _with(entry: Mapping[str, Any], poses: Any) -> Result:
         frame=np.broadcast_to(np.uint8(0), (height, width, 3)),
         frame_index=entry["frame_index"],
         capture_time=entry["capture_time"],
+        capture_clock=entry["capture_clock"],
         dropped=entry["dropped"],
         picture=entry.get("picture"),
         source=entry.get("source"),

@@ -20,6 +20,7 @@ from heatstream.engine_builder.trt.toolkit import Toolkit
 from heatstream.errors import InputError, ModelFileError
 from heatstream.skeleton_tables import skeleton_from_table
 from tests.fakes.foreign_networks import (
+    Graph,
     draw_person,
     write_channels_last,
     write_one_stage,
@@ -141,6 +142,14 @@ def test_what_is_no_network_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"these are no weights")
     with pytest.raises(ModelFileError, match="not an ONNX file"):
         describe_model(path, TWO_STAGE, tmp_path / "ours.onnx")
+    graph = Graph()
+    graph.add("NonZero", ["data"], "stage_0")
+    graph.save(path, ("data", [1, 3, 64, 64]), {"stage_0": 4})
+    with pytest.raises(
+        ModelFileError, match=r"theirs.onnx holds the operator NonZero.*: export it again, with"
+    ) as caught:
+        describe_model(path, TWO_STAGE, tmp_path / "ours.onnx")
+    assert ".part" not in str(caught.value)
     with pytest.raises(InputError, match="stride is 2, 4, 8 or 16"):
         describe_model(path, replace(TWO_STAGE, stride=5), tmp_path / "ours.onnx")
     with pytest.raises(InputError, match="names no channels"):

@@ -165,6 +165,12 @@ def run(
         str | None,
         typer.Option("--camera-format", metavar="CODE", help="Ask it for a format of the cable, such as MJPG or YUYV."),
     ] = None,
+    labels: Annotated[
+        str,
+        typer.Option(
+            "--labels", help="What is written beside people: some of id, score, joints, such as id,score; or none."
+        ),
+    ] = "id",
     budget: Annotated[
         str | None,
         typer.Option("--budget", metavar="TIME", help="Drop what is older, such as 100ms, when its result is there."),
@@ -193,12 +199,6 @@ def run(
         str | None,
         typer.Option("--tls-trust", metavar="PEM", help="Trust this certificate of a camera; any trusts everybody."),
     ] = None,
-    labels: Annotated[
-        str,
-        typer.Option(
-            "--labels", help="What is written beside people: some of id, score, joints, such as id,score; or none."
-        ),
-    ] = "id",
     color_people: Annotated[
         bool, typer.Option("--color-people", help="Give each person a colour, instead of left and right.")
     ] = False,

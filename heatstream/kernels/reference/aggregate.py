@@ -53,7 +53,8 @@ def aggregate(
             f"maps of one network must agree, got heatmaps {quarter.shape} and {half.shape}, tags {tags.shape}"
         )
     working = half.shape[2], half.shape[3]
-    average = resample(quarter, working) + half
+    resampled = resample(quarter, working)
+    average = np.add(resampled, half, out=None if resampled is quarter else resampled)
     average *= np.float32(0.5)
     tags = resample(tags, working)
     if size is not None:

@@ -21,6 +21,7 @@ TIE_DISTANCE_WEIGHT = 2.0**-20
 TIE_INDEX_WEIGHT = 2.0**-44
 FARTHEST = 2.0**20
 """Distances of tags beyond count alike: next to costs of 1e38 the assignment could not tell others apart."""
+ONLY = np.zeros(1, np.intp)
 
 
 def group_by_tag(
@@ -76,11 +77,15 @@ def group_by_tag(
         if matchable:
             means = first_tags[:matchable] + offset_sums[:matchable] / sizes[:matchable]
             difference = np.subtract(joint_tags[:, None], means, dtype=np.float64)
-            distance = np.sqrt(np.multiply(difference, difference, out=difference).sum(axis=2))
-            cost = np.minimum(distance, FARTHEST)
-            if use_detection_score:
-                cost = _official_cost(cost, candidates.scores[joint, :count], tag_threshold)
-            rows, columns = linear_sum_assignment(cost)
+            np.multiply(difference, difference, out=difference)
+            distance = np.sqrt(functools.reduce(np.add, np.moveaxis(difference, 2, 0)))
+            if distance.size == 1:  # one detection and one person: nothing to choose
+                rows = columns = ONLY
+            else:
+                cost = np.minimum(distance, FARTHEST)
+                if use_detection_score:
+                    cost = _official_cost(cost, candidates.scores[joint, :count], tag_threshold)
+                rows, columns = linear_sum_assignment(cost)
             near = distance[rows, columns] < tag_threshold
             target[rows[near]] = columns[near]
         unmatched = (target < 0).nonzero()[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -35,8 +37,15 @@ def letterbox(
         frame = np.ascontiguousarray(frame)  # OpenCV reads rows of any stride, but packed pixels
     warped = cv2.warpAffine(frame, geometry.warp, (width, height))
     planes = np.empty((1, 3, height, width), np.float32)
-    levels = np.arange(256) / 255
-    for channel, plane in enumerate(reversed(cv2.split(warped))):  # R, G, B
-        table = ((levels - mean[channel]) / std[channel]).astype(np.float32)
+    tables = _normalised_levels(tuple(mean), tuple(std))
+    for channel, (plane, table) in enumerate(zip(reversed(cv2.split(warped)), tables, strict=True)):  # R, G, B
         cv2.LUT(plane, table, dst=planes[0, channel])
     return planes
+
+
+@functools.lru_cache(maxsize=16)
+def _normalised_levels(mean: tuple[float, float, float], std: tuple[float, float, float]) -> NDArray[np.float32]:
+    """(3, 256) float32, what every grey level of R, G, B becomes; read-only."""
+    tables: NDArray[np.float32] = ((np.arange(256) / 255 - np.c_[list(mean)]) / np.c_[list(std)]).astype(np.float32)
+    tables.flags.writeable = False
+    return tables

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 __all__ = ["find_missing"]
@@ -14,10 +13,13 @@ BLOCK = 8
 """Side of the blocks into which a map is cut, px."""
 SAMPLES = 256
 """From the tags of so many pixels one guesses whether a person's tag is on a map: how to search, not what is found."""
-AT_ONCE = 2**15
-"""How many blocks or pixels are valued in one go: arrays of so many numbers stay in the cache."""
+AT_ONCE = 2**17
+"""How many blocks, for all people together, are valued in one go: arrays of so many numbers stay in the cache."""
 FEW, FEW_PX = 2, 2**17
 """For so many people, or where so many pixels are left to look at, every pixel is: to leave out any costs as much."""
+
+ALLOWANCE = np.float32(2**-20)
+"""Relative: more than the few roundings, of 2**-24 each, in the sums that it is for."""
 
 BRIGHT = (np.float32(0.2), np.float32(0.02))
 """Pixels above these are few, and one below cannot be worth more: a better one among them is the best of all."""
@@ -49,16 +51,20 @@ def find_missing(
     """
     found = np.zeros(missing.shape, np.intp)
     left = np.zeros_like(missing)
+    pixels = heatmaps[0].size
+    # The bright pixels come first where the tags of all who lack the joint seem to be on its map. Where few pixels are
+    # left at the worst, they are worth a try anyway.
+    large = missing.sum(axis=0) * pixels > FEW_PX
+    shown = np.ones(len(large), np.bool_)
+    if large.any():
+        asked = missing & large
+        shown = (_shown(tags, asked, mean_tags) | ~asked).all(axis=0)
     for joint in missing.any(axis=0).nonzero()[0]:
         people = missing[:, joint].nonzero()[0]
-        if people.size > FEW:
-            # Where few pixels are left at the worst, the bright ones are worth a try for everybody.
-            small = people.size * heatmaps[joint].size <= FEW_PX
-            shown = np.ones(people.size, np.bool_) if small else _shown(tags[joint], mean_tags[people])
-            some = people[shown]
-            found[some, joint], certain = _among_bright(heatmaps[joint], tags[joint], mean_tags[some])
-            people = np.concatenate([people[~shown], some[~certain]])
-        if people.size * heatmaps[joint].size <= FEW_PX:
+        if people.size > FEW and shown[joint]:
+            found[people, joint], certain = _among_bright(heatmaps[joint], tags[joint], mean_tags[people])
+            people = people[~certain]
+        if people.size * pixels <= FEW_PX:
             for person in people:
                 found[person, joint] = _whole_map(heatmaps[joint], tags[joint], mean_tags[person])
         else:
@@ -68,11 +74,14 @@ def find_missing(
     return found
 
 
-def _shown(tags: FloatArray, wanted: FloatArray) -> NDArray[np.bool_]:
-    """(P,) which of the wanted tags, (P, T), are seen on a map, (H, W, T), when about SAMPLES pixels are looked at."""
-    step = max(math.isqrt(tags.shape[0] * tags.shape[1] // SAMPLES), 1)
-    sample = tags[step // 2 :: step, step // 2 :: step].reshape(-1, tags.shape[2])
-    shown: NDArray[np.bool_] = (_rounded_distance(sample, wanted) == 0).any(axis=1)
+def _shown(tags: FloatArray, missing: NDArray[np.bool_], wanted: FloatArray) -> NDArray[np.bool_]:
+    """(P, K) whose wanted tag, (P, T), is seen on a map, (K, H, W, T), when about SAMPLES pixels are looked at."""
+    step = max(math.isqrt(tags.shape[1] * tags.shape[2] // SAMPLES), 1)
+    sample = np.moveaxis(tags[:, step // 2 :: step, step // 2 :: step], 3, 0).reshape(tags.shape[3], len(tags), -1)
+    person, joint = missing.nonzero()
+    distance = _rounded_length(sample[:, joint] - wanted[person].T[..., None])
+    shown = np.zeros_like(missing)
+    shown[person, joint] = (distance == 0).any(axis=1)
     return shown
 
 
@@ -106,7 +115,7 @@ def _search_blocks(
 ) -> None:
     """What :func:`find_missing` does, by bounds of blocks; writes into ``found``."""
     joints = missing.any(axis=0).nonzero()[0]
-    row, person = missing[:, joints].T.nonzero()  # joint by joint, since searches of one map look at the same blocks
+    row, person = missing[:, joints].T.nonzero()  # joint by joint: people who lack the same one share its blocks
     maps = _Maps(heatmaps, tags, joints)
     step = max(AT_ONCE // maps.num_blocks, 1)
     for start in range(0, len(row), step):
@@ -121,10 +130,11 @@ class _Maps:
 
     Attributes:
         values: (K * H * W,) float32, the heatmaps.
+        tags: (K * H * W, T) float32, the tags.
         first_pixel: (J,) where each joint's map begins there.
         highest: (J, blocks) float32, the highest heatmap value in each block.
         lowest_tag, highest_tag: (T, J, blocks) float32, the range of its tags.
-        first_own: (blocks,) its first pixel in its map.
+        first_own, last_own: (blocks,) its first and last pixel in its map.
         corner: (blocks,) the first pixel of a window as large as a block that holds it and lies within the map.
         steps: (pixels,) from the corner of a window to each of its pixels.
     """
@@ -133,6 +143,7 @@ class _Maps:
         _, height, width = heatmaps.shape
         num_tags = tags.shape[3]
         self.values = heatmaps.reshape(-1)
+        self.tags = tags.reshape(-1, num_tags)
         self.first_pixel = joints * (height * width)
         rows, columns = -(-height // BLOCK), -(-width // BLOCK) * BLOCK
         highest = np.empty((len(joints), rows, columns, 1), np.float32)
@@ -148,17 +159,9 @@ class _Maps:
         y, x = BLOCK * np.stack(np.divmod(np.arange(self.num_blocks), columns // BLOCK))
         window = min(BLOCK, height), min(BLOCK, width)
         self.first_own = y * width + x
+        self.last_own = (np.minimum(y + BLOCK, height) - 1) * width + np.minimum(x + BLOCK, width) - 1
         self.corner = np.minimum(y, height - window[0]) * width + np.minimum(x, width - window[1])
         self.steps = (np.arange(window[0])[:, None] * width + np.arange(window[1])).reshape(-1)
-        lines = tags.reshape(len(tags), height, width * num_tags)
-        self._windows = sliding_window_view(lines, (window[0], window[1] * num_tags), axis=(1, 2))
-        self._width, self._joints = width, joints
-
-    def tags(self, row: IndexArray, block: IndexArray) -> FloatArray:
-        """(n, pixels, T) float32, the tags in the windows of these blocks."""
-        y, x = np.divmod(self.corner[block], self._width)
-        windows: FloatArray = self._windows[self._joints[row], y, x * len(self.lowest_tag)]
-        return windows.reshape(len(row), len(self.steps), -1)
 
 
 def _column_extremes(extreme: np.ufunc, maps: FloatArray, columns: FloatArray) -> None:
@@ -190,62 +193,73 @@ def _search(maps: _Maps, row: IndexArray, wanted: FloatArray) -> IndexArray:
     """
     highest, lowest_tag, highest_tag = maps.highest[row], maps.lowest_tag[:, row], maps.highest_tag[:, row]
     tag = wanted[..., None]
-    nearest = np.maximum(tag, lowest_tag)
-    np.minimum(nearest, highest_tag, out=nearest)
-    nearest -= tag
-    at_most = highest - _rounded_length(nearest)
-    highest_tag -= tag
-    np.subtract(tag, lowest_tag, out=lowest_tag)
-    at_least = highest - _rounded_length(np.maximum(lowest_tag, highest_tag, out=lowest_tag))
+    beyond = np.maximum(np.subtract(lowest_tag, tag, out=lowest_tag), np.subtract(tag, highest_tag, out=highest_tag))
+    farthest = np.minimum(lowest_tag, highest_tag, out=lowest_tag)
+    at_most = highest - _rounded_length(np.maximum(beyond, 0, out=beyond))
+    at_least = highest - _rounded_length(farthest)
 
-    best = np.full(len(row), -np.inf, np.float32)
-    found = np.zeros(len(row), np.intp)
-    # The block that promises most and the one that may hold most come first: they leave few others in the race.
-    search = np.tile(np.arange(len(row)), 2)
-    block = np.concatenate([at_least.argmax(axis=1), at_most.argmax(axis=1)])
-    _look(maps, row, wanted, search, block, best, found)
-    at_most[search, block] = -np.inf
-    search, block = _places(at_most >= best[:, None])
-    needed = (at_most[search, block] > best[search]) | (maps.first_own[block] < found[search])
-    search, block = search[needed], block[needed]
-    step = AT_ONCE // BLOCK**2
-    for start in range(0, len(search), step):
-        _look(maps, row, wanted, search[start : start + step], block[start : start + step], best, found)
+    # The first block that promises most holds a pixel as good as that. Only blocks that may hold a better one are
+    # looked into, and those that may hold an equal one in the same rows or above.
+    first = at_least.argmax(axis=1)
+    best = at_least[np.arange(len(row)), first]
+    open_ = at_most > best[:, None]
+    open_ |= (at_most == best[:, None]) & (maps.first_own <= maps.last_own[first][:, None])
+    searches, pixels = [], []
+    for one in np.unique(row):
+        start, end = np.searchsorted(row, (one, one + 1))
+        person, pixel = _near_pixels(maps, one, wanted[:, start:end], open_[start:end], best[start:end])
+        searches.append(start + person)
+        pixels.append(pixel)
+    return _best_of(maps, row, wanted, np.concatenate(searches), np.concatenate(pixels))
+
+
+def _near_pixels(
+    maps: _Maps, row: int, wanted: FloatArray, open_: NDArray[np.bool_], best: FloatArray
+) -> tuple[IndexArray, IndexArray]:
+    """The pixels of a map's open blocks whose tags are near enough to be the best, and for which of P people.
+
+    Near is decided by ``|t|^2 - 2 t w + |w|^2``, which is one product of matrices, and with an allowance for its
+    rounding: a few pixels too many cost little.
+
+    Args:
+        maps: the maps.
+        row: which of the joints.
+        wanted: (T, P) the tags.
+        open_: (P, blocks) where to look.
+        best: (P,) what the best pixel is worth at least.
+
+    Returns:
+        People, ascending, and flat pixel indices, (n,) each; nobody lacks a pixel.
+    """
+    block = open_.any(axis=0).nonzero()[0]
+    pixel = (maps.corner[block, None] + maps.steps).reshape(-1)
+    points = np.empty((len(wanted) + 1, pixel.size), np.float32)
+    points[:-1] = maps.tags[maps.first_pixel[row] :].take(pixel, axis=0).T
+    factors = np.ones((len(best), len(points)), np.float32)
+    np.multiply(wanted.T, -2, out=factors[:, :-1])
+    # The heatmap's highest value leaves room for so much distance, and what is no larger by a half may round to that.
+    least = best[:, None]
+    room = np.floor(maps.highest[row, block] - least + ALLOWANCE * (1 + abs(least)))
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not a number counts as near
+        np.square(points[:-1]).sum(axis=0, out=points[-1])
+        own = np.square(wanted).sum(axis=0)
+        limit = np.square(np.maximum(room + np.float32(0.5), 0)) * (1 + ALLOWANCE)
+        limit += (ALLOWANCE * (points[-1].max() + own.max()) - own)[:, None]
+        square = (factors @ points).reshape(len(best), len(block), -1)
+        far = square > limit[..., None]
+    person, place = np.divmod(np.logical_not(far, out=far).reshape(-1).nonzero()[0], pixel.size)
+    return person, pixel[place]
+
+
+def _best_of(maps: _Maps, row: IndexArray, wanted: FloatArray, search: IndexArray, pixel: IndexArray) -> IndexArray:
+    """(n,) the best of each search's pixels, the first among equals; searches ascend and none lacks a pixel."""
+    place = maps.first_pixel[row[search]] + pixel
+    distance = _rounded_length(maps.tags.take(place, axis=0).T - wanted.take(search, axis=1))
+    worth = maps.values.take(place) - distance
+    begin = np.searchsorted(search, np.arange(len(row)))
+    best = np.maximum.reduceat(worth, begin)
+    found: IndexArray = np.minimum.reduceat(np.where(worth == best[search], pixel, len(maps.values)), begin)
     return found
-
-
-def _look(
-    maps: _Maps,
-    row: IndexArray,
-    wanted: FloatArray,
-    search: IndexArray,
-    block: IndexArray,
-    best: FloatArray,
-    found: IndexArray,
-) -> None:
-    """Let each of these searches look into one block; raises ``best`` and ``found`` where there is a better pixel."""
-    tags = maps.tags(row[search], block)
-    differences = np.empty((len(wanted), *tags.shape[:2]), np.float32)
-    for plane, difference in enumerate(differences):
-        np.subtract(tags[..., plane], wanted[plane, search, None], out=difference)
-    distance = _rounded_length(differences)
-    at_most = maps.highest[row[search], block][:, None] - distance
-    turn, step = _places(at_most >= best[search][:, None])
-    search = search[turn]
-    pixel = maps.corner[block[turn]] + maps.steps[step]
-    worth = maps.values[maps.first_pixel[row[search]] + pixel] - distance[turn, step]
-    before = best.copy()
-    np.maximum.at(best, search, worth)
-    found[best > before] = len(maps.values)
-    equal = worth == best[search]
-    np.minimum.at(found, search[equal], pixel[equal])
-
-
-def _places(table: NDArray[np.bool_]) -> tuple[IndexArray, IndexArray]:
-    """Row and column of every true element; faster than NumPy's nonzero of two axes."""
-    flat = table.reshape(-1).nonzero()[0]
-    row = flat // table.shape[1]
-    return row, flat - row * table.shape[1]
 
 
 def _rounded_distance(tags: FloatArray, wanted: FloatArray) -> FloatArray:

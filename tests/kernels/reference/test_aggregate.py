@@ -83,6 +83,18 @@ def test_resampling_is_bilinear_between_pixel_centres(size: tuple[int, int]) -> 
     np.testing.assert_allclose(resample(maps, size), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("size", [(4, 6), (8, 12)])
+def test_the_networks_maps_stay_as_they_are(size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    quarter, tags = rng.normal(size=(2, 1, 3, 4, 6)).astype(np.float32)
+    half = rng.normal(size=(1, 3, *size)).astype(np.float32)
+    before = [maps.copy() for maps in (quarter, half, tags)]
+    average, _ = aggregate((quarter, half), tags)
+    np.testing.assert_array_equal(average, (resample(quarter, size) + half) * np.float32(0.5))
+    for maps, copy in zip((quarter, half, tags), before, strict=True):
+        np.testing.assert_array_equal(maps, copy)
+
+
 def test_mirroring_swaps_left_and_right() -> None:
     maps = np.random.default_rng(0).normal(size=(1, 17, 4, 6)).astype(np.float32)
     swapped = maps[:, list(COCO_17.flip_indices)][..., ::-1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -46,6 +48,8 @@ def random_case(rng: np.random.Generator) -> tuple[FloatArray, FloatArray, NDArr
     mean_tags = [mean_tags, np.round(2 * mean_tags) / 2, np.broadcast_to(mean_tags[:1], mean_tags.shape)][
         rng.integers(3)
     ]
+    far_off = rng.choice([0, 0, 1e4])  # where sums of squares round to hundreds
+    tags, mean_tags = tags + far_off, mean_tags + far_off
     missing = rng.random((people, joints)) < rng.choice([0.2, 0.6, 1])
     return heatmaps.astype(np.float32), tags.astype(np.float32), missing, mean_tags.astype(np.float32)
 
@@ -69,3 +73,23 @@ def test_of_a_crowd_too(hidden_tags: bool) -> None:
     mean_tags = rng.permutation(12)[:, None].astype(np.float32) * 2 + np.zeros(2, np.float32)
     arrays = scene.heatmaps, scene.tags, ~scene.present, mean_tags
     np.testing.assert_array_equal(find_missing(*arrays), exhaustive(*arrays))
+
+
+def test_a_crowd_whose_tags_are_nowhere_is_not_searched_pixel_by_pixel(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = make_scene(np.random.default_rng(0), 12, joints=6, hidden=0.3, hidden_tags=False)
+    looked_at = []
+    near_pixels = refine._near_pixels
+
+    def counting(maps: Any, row: int, wanted: Any, open_: NDArray[np.bool_], best: Any) -> Any:
+        person, pixel = near_pixels(maps, row, wanted, open_, best)
+        looked_at.append((open_.any(axis=0).mean(), len(pixel) / len(best)))
+        return person, pixel
+
+    monkeypatch.setattr(refine, "_near_pixels", counting)
+    seen = scene.present.argmax(axis=1)  # a joint that is drawn
+    x, y = scene.keypoints[np.arange(12), seen].astype(int).T
+    find_missing(scene.heatmaps, scene.tags, ~scene.present, scene.tags[seen, y, x])
+    assert len(looked_at) >= 3
+    for blocks, pixels in looked_at:
+        assert blocks < 0.4  # the others lie within one person's tag
+        assert pixels < 0.01 * 256**2  # of each person, valued one by one

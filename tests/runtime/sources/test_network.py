@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import socket
 import ssl
 import subprocess
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
+import av
+import numpy as np
 import pytest
 
 from heatstream.errors import InputError, SourceError
@@ -19,7 +24,7 @@ from heatstream.runtime.sources import Frame, NetworkSettings, open_source
 from heatstream.runtime.sources.addresses import parse_address
 from heatstream.runtime.sources.connection import FinalError, UnknownPathError
 from heatstream.runtime.sources.live import Live
-from heatstream.runtime.sources.network import REFUSALS, UNKNOWN, WRONG, NetworkConnector
+from heatstream.runtime.sources.network import REFUSALS, UNKNOWN, WRONG, AvConnection, NetworkConnector
 from tests.fakes.clock_code import made_at
 from tests.fakes.video_server import has_rtsp_server, start
 
@@ -264,3 +269,35 @@ def test_settings_become_ffmpegs(tmp_path: Path) -> None:
 def test_impossible_settings(values: dict[str, object]) -> None:
     with pytest.raises(InputError):
         NetworkSettings(**values)  # type: ignore[arg-type]
+
+
+class Container:
+    """One of PyAV's with a frame in it."""
+
+    duration = None
+    format = SimpleNamespace(name="rtsp")
+
+    def __init__(self) -> None:
+        self.streams = SimpleNamespace(video=[SimpleNamespace(average_rate=25, guessed_rate=25, thread_type="")])
+
+    def demux(self, stream: object) -> Iterator[SimpleNamespace]:
+        frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="bgr24")
+        yield SimpleNamespace(size=1, pts=None, time_base=None, decode=lambda: [frame])
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_closed_connection_lets_go_of_its_decoder_at_once() -> None:
+    """What FFmpeg has allocated is no concern of Python's garbage collector, which may be long in coming."""
+    gc.disable()
+    try:
+        container = Container()
+        gone = weakref.ref(container)
+        connection = AvConnection(container, "camera")  # type: ignore[arg-type]
+        assert connection.read().image.shape == (48, 64, 3)
+        connection.close()
+        del container, connection
+        assert gone() is None
+    finally:
+        gc.enable()
