@@ -134,7 +134,7 @@ REFUSALS = {
     "text as video": Refusal({"a.mp4": b"words, no pictures\n" * 9}, ("a.mp4",), ("a.mp4", "text")),
     "empty folder": Refusal({"folder": None}, ("folder",), ("folder", "no pictures")),
     "absent camera": Refusal({}, ("97",), ("camera 97",)),
-    "unknown model": Refusal({}, ("CLIP", "-m", "swahr-mobil"), ("swahr-mobil", "did you mean")),
+    "unknown model": Refusal({}, ("CLIP", "-m", "swahr-tin"), ("swahr-tin", "did you mean")),
     "missing model file": Refusal({}, ("CLIP", "-m", "absent.onnx"), ("absent.onnx", "heatstream models")),
     "model file that is none": Refusal({"a.onnx": b"words"}, ("CLIP", "-m", "a.onnx"), ("a.onnx", "export")),
     "empty model file": Refusal({"a.onnx": b""}, ("CLIP", "-m", "a.onnx"), ("a.onnx", "empty")),
