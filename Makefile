@@ -1,6 +1,8 @@
 ## make demo: install the core into .venv and find people in a picture, or in your camera's.
 ## make test: install everything the tests need into .venv and run formatting, lint, types and tests.
 ## make test-lowest: the core's tests with the lowest versions that setup.py allows; a part of `make test`.
+## make docs: the documentation site, into site/.
+## make packages: wheels and the source distribution, into dist/, checked as a package index would, and tried.
 ## make lint: formatting, lint, arrows between rooms and types, without torch and TensorRT.
 
 PYTHON ?= python3
@@ -13,7 +15,7 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 
 comma := ,
 
-.PHONY: demo test test-lowest lint clean help headless-opencv
+.PHONY: demo docs packages test test-lowest lint clean help headless-opencv
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -30,14 +32,13 @@ endef
 test: $(VENV)/installed-test
 	$(STYLE)
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 	$(MAKE) --no-print-directory test-lowest
 
-# Older versions of libraries warn of what newer versions of others do; only here that is no error. Videos are left out:
-# the tests read them back with OpenCV, and that of 4.10 stops at the end of a killed run's fragments too early.
+# Older versions of libraries warn of what newer versions of others do; only here that is no error.
 LOWEST := $(VENV)-lowest
 CORE_TESTS := tests/kernels/reference/test_pack.py tests/runtime/sources tests/runtime/test_sources.py \
-	$(filter-out %/test_video.py,$(wildcard tests/runtime/sinks/test_*.py)) tests/runtime/test_stream.py tests/runtime/pipelines/test_pose.py
+	tests/runtime/sinks tests/runtime/test_stream.py tests/runtime/pipelines/test_pose.py
 test-lowest: $(LOWEST)/installed
 	$(LOWEST)/bin/python -m pytest -q -W default -p no:cacheprovider $(CORE_TESTS)
 
@@ -49,13 +50,31 @@ $(LOWEST)/installed: setup.py constraints-lowest.txt
 		--force-reinstall --constraint constraints-lowest.txt opencv-python-headless
 	touch $@
 
+docs: $(VENV)/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+# The wheels are installed where nothing else is, and the core's must run without the others.
+packages: $(VENV)/installed-packages
+	rm -rf dist build
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m build --wheel --outdir dist packages/weights
+	$(BIN)/python -m build --wheel --outdir dist packages/faces
+	$(BIN)/python -m twine check --strict dist/*
+	$(PYTHON) -m venv --clear build/fresh
+	build/fresh/bin/python -m pip --disable-pip-version-check --quiet install --find-links dist heatstream
+	@build/fresh/bin/python -c 'import cv2' 2>/dev/null || build/fresh/bin/python -m pip --quiet install --no-deps \
+		--force-reinstall opencv-python-headless
+	cd build && fresh/bin/heatstream recipe --list && fresh/bin/heatstream demo --no-camera --output demo
+	build/fresh/bin/python -m pip --disable-pip-version-check --quiet install --find-links dist 'heatstream[weights,faces]'
+	build/fresh/bin/python -m pip check
+
 # Without torch its classes are of unknown type; `make test` checks those strictly.
 lint: $(VENV)/installed-lint
 	$(STYLE)
 	$(BIN)/mypy --allow-subclassing-any --no-warn-return-any --no-warn-unused-ignores
 
 clean:
-	rm -rf $(VENV) $(VENV)-lowest build *.egg-info demo-output
+	rm -rf $(VENV) $(VENV)-lowest build dist site *.egg-info demo-output
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(if $(JETSON),--system-site-packages) $(VENV)

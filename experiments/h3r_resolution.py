@@ -35,7 +35,7 @@ from heatstream.models.landmarks.readers import read_faces
 from heatstream.models.torch_import import torch
 from heatstream.models.training.trainer import MEAN, STD
 
-RECIPE = "recipes/h3r-resolution.toml"
+RECIPE = "heatstream/recipes/h3r-resolution.toml"
 NETWORK = "h3r-mobile-68"
 SIZES = (256, 128, 64)
 """Of the input in px; the maps are a quarter of it."""

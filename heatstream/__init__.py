@@ -15,6 +15,8 @@ first used. What happens is logged under ``heatstream``, which is quiet until a 
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -25,18 +27,20 @@ if TYPE_CHECKING:
     from heatstream.drawing.result import draw
     from heatstream.kernels.settings import DecodeSettings
     from heatstream.model_info import ModelInfo
-    from heatstream.results import Face, Faces, Pose, Poses, Result, StageTimes
+    from heatstream.results import Event, Face, Faces, Gap, Peaks, Pose, Poses, Result, StageTimes
     from heatstream.runtime.engines.base import Engine
+    from heatstream.runtime.health import Health, SourceHealth
     from heatstream.runtime.load import load, load_landmarks
     from heatstream.runtime.pipelines.base import PosePipeline
     from heatstream.runtime.pipelines.landmarks import LandmarkPipeline
     from heatstream.runtime.smoothing import Smoother
     from heatstream.runtime.sources.base import Frame, Source
+    from heatstream.runtime.sources.live import LiveHealth
     from heatstream.runtime.stream import Stream, stream
     from heatstream.runtime.timing import StageStats, StreamSummary
     from heatstream.runtime.tracking import Tracker
     from heatstream.runtime.zone_rules import Line, PostureRule, Zone
-    from heatstream.runtime.zones import Event, Zones
+    from heatstream.runtime.zones import Zones
 
 __all__ = [
     "DecodeSettings",
@@ -45,10 +49,14 @@ __all__ = [
     "Face",
     "Faces",
     "Frame",
+    "Gap",
+    "Health",
     "HeatstreamError",
     "LandmarkPipeline",
     "Line",
+    "LiveHealth",
     "ModelInfo",
+    "Peaks",
     "Pose",
     "PosePipeline",
     "Poses",
@@ -56,6 +64,7 @@ __all__ = [
     "Result",
     "Smoother",
     "Source",
+    "SourceHealth",
     "StageStats",
     "StageTimes",
     "Stream",
@@ -73,13 +82,17 @@ __all__ = [
 _HOMES = {
     "DecodeSettings": "heatstream.kernels.settings",
     "Engine": "heatstream.runtime.engines.base",
-    "Event": "heatstream.runtime.zones",
+    "Event": "heatstream.results",
     "Face": "heatstream.results",
     "Faces": "heatstream.results",
     "Frame": "heatstream.runtime.sources.base",
+    "Gap": "heatstream.results",
+    "Health": "heatstream.runtime.health",
     "LandmarkPipeline": "heatstream.runtime.pipelines.landmarks",
+    "LiveHealth": "heatstream.runtime.sources.live",
     "Line": "heatstream.runtime.zone_rules",
     "ModelInfo": "heatstream.model_info",
+    "Peaks": "heatstream.results",
     "Pose": "heatstream.results",
     "PosePipeline": "heatstream.runtime.pipelines.base",
     "Poses": "heatstream.results",
@@ -87,6 +100,7 @@ _HOMES = {
     "Result": "heatstream.results",
     "Smoother": "heatstream.runtime.smoothing",
     "Source": "heatstream.runtime.sources.base",
+    "SourceHealth": "heatstream.runtime.health",
     "StageStats": "heatstream.runtime.timing",
     "StageTimes": "heatstream.results",
     "Stream": "heatstream.runtime.stream",
@@ -99,6 +113,10 @@ _HOMES = {
     "load_landmarks": "heatstream.runtime.load",
     "stream": "heatstream.runtime.stream",
 }
+
+if sys.platform == "win32":
+    # Else a camera takes many seconds to open there. OpenCV looks when it is loaded, so this has to be said here.
+    os.environ.setdefault("OPENCV_VIDEOIO_MSMF_ENABLE_HW_TRANSFORMS", "0")
 
 # Quiet unless the program sets up logging: what is logged under "heatstream" goes nowhere by itself.
 logging.getLogger("heatstream").addHandler(logging.NullHandler())

@@ -43,6 +43,8 @@ def start() -> NoReturn:
             if stream is not None:
                 stream.flush()
         os._exit(code)  # something hangs in a driver or on the network; Python's own end would wait or crash
+    for number in signals:
+        signal.signal(number, signal.SIG_IGN)  # Python's end takes handlers away, and one more would change the code
     sys.exit(code)
 
 

@@ -7,6 +7,7 @@
     ├── UnknownNameError           no model, skeleton or device of that name
     ├── ModelFileError             a model file is damaged, not ours, or of another shape
     ├── CheckpointError            a torch checkpoint does not fit the network
+    ├── DownloadError              weights could not be fetched, or are not the published ones
     ├── EngineError                the network could not be run on this machine
     │   ├── BuildError             an engine could not be built
     │   └── EngineFileError        an engine file is damaged, or is for another machine or version
@@ -31,6 +32,7 @@ __all__ = [
     "BuildError",
     "CheckpointError",
     "DatasetError",
+    "DownloadError",
     "EngineError",
     "EngineFileError",
     "HeatstreamError",
@@ -94,6 +96,10 @@ class ModelFileError(HeatstreamError):
 
 class CheckpointError(HeatstreamError):
     """A checkpoint could not be read, or does not fit the network."""
+
+
+class DownloadError(HeatstreamError):
+    """Weights could not be fetched, or are not those that their authors published."""
 
 
 class EngineError(HeatstreamError):

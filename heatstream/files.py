@@ -1,6 +1,7 @@
 """Paths as people write them, and writing a file whole or not at all.
 
-Everything that heatstream leaves behind in one piece is written here.
+Everything that heatstream leaves behind in one piece is written here. Whether what people named is there is asked of
+``os.path``, for which a name that is too long is not there; pathlib raises OSError.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ def replacing(path: Path) -> Iterator[Path]:
             raise SinkError(f"cannot write {path}: it is a folder, give the name of a file in it")
         if not target.parent.is_dir():
             raise SinkError(f"cannot write {path}: there is no folder {target.parent}, make it first")
-        temporary = target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}.part")
+        # Short, whatever the name: names have a limit.
+        temporary = target.with_name(f".heatstream-{os.getpid()}-{threading.get_ident()}.part")
         temporary.touch()
         try:
             yield temporary
@@ -52,8 +54,7 @@ def replacing(path: Path) -> Iterator[Path]:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        reason = (error.strerror or type(error).__name__).lower()
-        raise SinkError(f"cannot write {path}: {reason}; choose another place") from error
+        raise _trouble(path, error) from error
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -62,11 +63,16 @@ def write_whole(path: Path, data: bytes) -> None:
     Raises:
         SinkError: it cannot be written.
     """
-    if path.exists() and not path.is_file() and not path.is_dir():
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
         try:
             path.write_bytes(data)
         except OSError as error:
-            raise SinkError(f"cannot write {path}: {(error.strerror or '').lower()}; choose another place") from error
+            raise _trouble(path, error) from error
         return
     with replacing(path) as temporary:
         temporary.write_bytes(data)
+
+
+def _trouble(path: Path, error: OSError) -> SinkError:
+    reason = (error.strerror or type(error).__name__).lower()
+    return SinkError(f"cannot write {path}: {reason}; choose another place")

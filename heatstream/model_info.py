@@ -18,9 +18,20 @@ from typing import Any, Literal, Protocol, get_args
 
 from heatstream import skeletons
 from heatstream.errors import InputError, ModelFileError, UnknownNameError
+from heatstream.skeleton_tables import skeleton_from_table, skeleton_to_table
 from heatstream.version import __version__
 
-__all__ = ["INPUT_NAME", "METADATA_KEY", "OUTPUTS", "ModelInfo", "Port", "Precision", "Task", "sized"]
+__all__ = [
+    "CHECKPOINT_SUFFIXES",
+    "INPUT_NAME",
+    "METADATA_KEY",
+    "OUTPUTS",
+    "ModelInfo",
+    "Port",
+    "Precision",
+    "Task",
+    "sized",
+]
 
 Precision = Literal["fp32", "fp16", "int8"]
 """What a network computes in. INT8 is that of its convolutions; what is left out of it, and all else, is FP16."""
@@ -31,7 +42,13 @@ Task = Literal["pose", "landmarks"]
 Convention = Literal["official", "exact"]
 """How a frame is warped into a network's input; :mod:`heatstream.kernels.geometry` tells the difference."""
 
+CHECKPOINT_SUFFIXES = (".pt", ".pth", ".ckpt", ".tar", ".safetensors", ".pdparams")
+"""Of files of weights alone; every other file is taken for a model file."""
+
 METADATA_KEY = "heatstream"
+LAYOUT_KEY = "skeleton_table"
+"""In the JSON of a file whose skeleton is none of the known ones: its table, :mod:`heatstream.skeleton_tables`."""
+
 FORMAT = 1
 """Version of the JSON. A file of a newer format is refused; unknown fields of this format are ignored."""
 
@@ -84,12 +101,13 @@ class Port(Protocol):
 
 
 @dataclass(frozen=True)
-class ModelInfo:
+class ModelInfo(skeletons.OfSkeleton):
     """How to feed a network and how to read it.
 
     Attributes:
         name: of the network, for example ``"swahr-w32"``.
-        skeleton: name of its keypoint layout; the number of keypoints K follows from it.
+        skeleton: name of its keypoint layout; the number of keypoints K follows from it. The file holds the whole
+            layout where it is none of :data:`heatstream.skeletons.SKELETONS`.
         input_size: (height, width) in px, multiples of 32. With `any_size` the base size: the short side is as
             long as its first entry.
         any_size: height and width are free (multiples of 64).
@@ -152,7 +170,7 @@ class ModelInfo:
         multiple = FREE_SIZE_MULTIPLE if self.any_size is True else SIZE_MULTIPLE
         checks: dict[str, tuple[bool, str]] = {
             "name": (_is_text(self.name, LONGEST_NAME), f"a text of up to {LONGEST_NAME} printable characters"),
-            "skeleton": (_is_skeleton(self.skeleton), f"one of {', '.join(skeletons.SKELETONS)}"),
+            "skeleton": (_is_skeleton(self.skeleton), f"one of {', '.join(skeletons.known())}"),
             "input_size": (
                 _is_size(self.input_size, multiple),
                 f"(height, width), multiples of {multiple}, up to {MOST_PIXELS:,} px",
@@ -222,18 +240,21 @@ class ModelInfo:
         """The metadata entries of an ONNX file."""
         content = {"format": FORMAT} | {item.name: getattr(self, item.name) for item in fields(self)}
         content |= {"outputs": dict(self.outputs), "decode": dict(self.decode)}
+        if self.skeleton not in skeletons.SKELETONS:
+            content[LAYOUT_KEY] = skeleton_to_table(skeletons.get(self.skeleton))
         return {METADATA_KEY: json.dumps(content)}
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str], *, path: str | Path) -> ModelInfo:
-        """Read what :meth:`to_metadata` wrote.
+        """Read what :meth:`to_metadata` wrote; a skeleton of its own is known to this process from then on.
 
         Args:
             metadata: the metadata of an ONNX file; entries of others are ignored.
             path: of the file, for the message.
 
         Raises:
-            ModelFileError: there is no entry of ours, or it is damaged or of a newer format.
+            ModelFileError: there is no entry of ours, it is damaged or of a newer format, or its skeleton has the name
+                of another one.
         """
         if METADATA_KEY not in metadata:
             raise ModelFileError(
@@ -249,6 +270,8 @@ class ModelInfo:
                     f"{path} is a model file of format {number} and this heatstream ({__version__}) reads up to "
                     f"{FORMAT}: upgrade heatstream, or export the model again"
                 )
+            if LAYOUT_KEY in content:
+                _register(skeleton_from_table(content[LAYOUT_KEY]), path)
             known = {item.name for item in fields(cls)}
             return cls(**{name: value for name, value in content.items() if name in known})
         except (
@@ -294,6 +317,13 @@ class ModelInfo:
                 )
             for name, shape in expected.items():
                 _check_port(kind, received[name], shape, path)
+
+
+def _register(skeleton: skeletons.Skeleton, path: str | Path) -> None:
+    try:
+        skeletons.register(skeleton)
+    except InputError as error:
+        raise ModelFileError(f"{path}: {error}") from None
 
 
 def _check_port(kind: str, port: Port, expected: tuple[int | None, ...], path: str | Path) -> None:

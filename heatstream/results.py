@@ -4,7 +4,11 @@
 
     Result ─┬─ poses: Poses, of which one person is a Pose
             ├─ faces: Faces, of which one face is a Face; None unless faces are looked for
-            └─ timing: StageTimes
+            ├─ events: Event of zones, lines and postures, where these are watched
+            ├─ timing: StageTimes
+            └─ gap: Gap, what kept a live source silent before this frame; None nearly always
+
+What leaves the process is :meth:`Result.to_dict`: :mod:`heatstream.messages` says what is in it.
 
 All coordinates are (x, y) in pixels of the source image, float32. Pixel centres lie at +0.5, so that the image reaches
 from (0, 0) to (width, height).
@@ -13,9 +17,10 @@ from (0, 0) to (width, height).
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias, TypeVar, overload
+from typing import Any, Literal, TypeAlias, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +28,7 @@ from numpy.typing import NDArray
 from heatstream import skeletons
 from heatstream.errors import InputError, UnknownNameError
 
-__all__ = ["Face", "Faces", "Pose", "Poses", "Result", "StageTimes"]
+__all__ = ["Event", "Face", "Faces", "Gap", "Peaks", "Pose", "Poses", "Result", "StageTimes"]
 
 Chosen: TypeAlias = "slice | NDArray[np.bool_] | NDArray[np.integer] | Sequence[int] | Sequence[bool]"
 """Some of several: a slice, a mask, or indices."""
@@ -31,8 +36,11 @@ Chosen: TypeAlias = "slice | NDArray[np.bool_] | NDArray[np.integer] | Sequence[
 Some = TypeVar("Some", "Poses", "Faces")
 
 
+EventKind: TypeAlias = Literal["enter", "leave", "dwell", "cross", "posture", "posture_end"]
+
+
 @dataclass(frozen=True, eq=False)
-class Pose:
+class Pose(skeletons.OfSkeleton):
     """One person.
 
     Attributes:
@@ -60,16 +68,16 @@ class Pose:
 
     def to_dict(self) -> dict[str, Any]:
         """Id (None without tracking), score and [x, y, score] * K, ready for JSON."""
-        triples = np.column_stack([self.keypoints, self.keypoint_scores])
+        triples = np.column_stack([self.keypoints, self.keypoint_scores]).astype(np.float64)
         return {
             "id": self.id if self.id >= 0 else None,
             "score": round(self.score, 5),
-            "keypoints": [[round(float(value), 3) for value in point] for point in triples],
+            "keypoints": triples.round(3).tolist(),
         }
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Poses:
+class Poses(skeletons.OfSkeleton):
     """The people in one frame: N of them, with the K keypoints of one skeleton. Pipelines give the surest one first.
 
     ``len(poses)`` counts them, ``for pose in poses`` goes through them, ``poses[0]`` is a :class:`Pose`, and
@@ -79,7 +87,7 @@ class Poses:
         keypoints: (N, K, 2) float32, (x, y) in px. A missing keypoint is (0, 0) with score 0.
         keypoint_scores: (N, K) float32, 0..1, 0 where the keypoint is missing.
         scores: (N,) float32, 0..1, the mean of the keypoint scores as detected (missing ones count as 0).
-        skeleton: name of the keypoint layout, one of :data:`heatstream.skeletons.SKELETONS`.
+        skeleton: name of the keypoint layout, which :func:`heatstream.skeletons.get` finds.
         ids: (N,) int64 identities across frames, -1 without tracking. May be left out.
 
     Raises:
@@ -198,7 +206,7 @@ class Poses:
 
 
 @dataclass(frozen=True, eq=False)
-class Face:
+class Face(skeletons.OfSkeleton):
     """One face, or one body that was found in a box.
 
     Attributes:
@@ -233,12 +241,12 @@ class Face:
             "score": round(self.score, 5),
             "box": [round(float(value), 2) for value in self.box],
             "angle": round(self.angle, 4),
-            "landmarks": [[round(float(value), 3) for value in point] for point in self.landmarks],
+            "landmarks": self.landmarks.astype(np.float64).round(3).tolist(),
         }
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Faces:
+class Faces(skeletons.OfSkeleton):
     """The faces of one frame: N sets of the L landmarks of one layout. Bodies in boxes are such sets too.
 
     Those of people come with the surest first, those of given boxes in the order of the boxes. They are counted, gone
@@ -252,7 +260,7 @@ class Faces:
             before it is turned about its middle.
         angles: (N,) float32, radians by which the region is turned, from x towards y: clockwise as one sees it.
         people: (N,) int64, whose face it is: index into the frame's :class:`Poses`; -1 for boxes given by hand.
-        skeleton: name of the landmark layout, one of :data:`heatstream.skeletons.SKELETONS`.
+        skeleton: name of the landmark layout, which :func:`heatstream.skeletons.get` finds.
 
     Raises:
         InputError: an array has the wrong number of dimensions, or shapes disagree.
@@ -353,17 +361,141 @@ class StageTimes:
         latency: from the moment the frame was there to the moment its result was, waiting included.
         capture: reading and decompressing it; for live sources also the wait for it. 0 outside of a stream.
         per_face: ``"faces"`` divided by the heads that were looked at; None where there was none.
+        ages: how old the frame was, in seconds since it was taken, after each stage of a stream: ``"arrived"`` at this
+            machine, ``"read"`` and decompressed, ``"begun"`` by a worker, ``"found"`` when its people were known and
+            ``"given"`` to the caller. Empty for files, whose frames have no age.
     """
 
     stages: Mapping[str, float]
     latency: float
     capture: float = 0.0
     per_face: float | None = None
+    ages: Mapping[str, float] = field(default_factory=dict)
 
     def named(self) -> dict[str, float]:
         """All of them by name, in the order of the frame's way."""
         per_face = {} if self.per_face is None else {"per face": self.per_face}
-        return {"capture": self.capture, **self.stages, **per_face, "latency": self.latency}
+        age = {"age": self.ages["given"]} if "given" in self.ages else {}
+        return {"capture": self.capture, **self.stages, **per_face, "latency": self.latency, **age}
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A live source gave no frames for a while.
+
+    Attributes:
+        seconds: since its last frame, or since it was opened where there was none: so far, or in all once it is over.
+        reason: ``"stalled"``: nothing came any more; ``"ended"``: the connection or device went away; ``"garbage"``:
+            what came was no picture; ``"absent"``: it was not there when the stream began.
+        over: whether frames are back.
+        source: of a stream of several sources which one, as in :class:`Result`; None where there is one.
+    """
+
+    seconds: float
+    reason: str
+    over: bool
+    source: int | None = None
+
+
+PEAKS_HEAD = struct.Struct("<4sHH6d")
+PEAKS_MAGIC = b"HSP1"
+
+
+@dataclass(frozen=True, eq=False)
+class Peaks:
+    """The detections of one frame, before they became people: P of all joints, ordered by joint, strongest first.
+
+    Attributes:
+        joints: (P,) uint8, index of the keypoint.
+        scores: (P,) float32, heights of heatmaps.
+        places: (P, 2) float32, (x, y) in map px, between pixels too.
+        tags: (P, T) float32.
+        to_source: (2, 3) float64: map px to px of the source.
+    """
+
+    joints: NDArray[np.uint8]
+    scores: NDArray[np.float32]
+    places: NDArray[np.float32]
+    tags: NDArray[np.float32]
+    to_source: NDArray[np.float64]
+
+    def to_bytes(self) -> bytes:
+        """For recordings: a head, then the arrays in their order, little-endian."""
+        head = PEAKS_HEAD.pack(PEAKS_MAGIC, len(self.joints), self.tags.shape[1], *self.to_source.ravel())
+        arrays = (self.scores, self.places, self.tags)
+        return head + self.joints.tobytes() + b"".join(array.astype("<f4").tobytes() for array in arrays)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Peaks:
+        """What :meth:`to_bytes` gave.
+
+        Raises:
+            InputError: it is something else, or of a newer version.
+        """
+        try:
+            magic, count, tag_size, *matrix = PEAKS_HEAD.unpack_from(data)
+        except struct.error:
+            magic, count, tag_size, matrix = b"", 0, 0, []
+        if magic != PEAKS_MAGIC or len(data) != PEAKS_HEAD.size + count * (1 + 4 * (3 + tag_size)):
+            raise InputError("these are no peaks of a recording, or those of a newer heatstream: decode them with that")
+        joints = np.frombuffer(data, np.uint8, count, PEAKS_HEAD.size)
+        numbers = np.frombuffer(data, "<f4", offset=PEAKS_HEAD.size + count).astype(np.float32)
+        scores, places, tags = np.split(numbers, [count, 3 * count])
+        return cls(
+            joints, scores, places.reshape(count, 2), tags.reshape(count, tag_size), np.array(matrix).reshape(2, 3)
+        )
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened.
+
+    Attributes:
+        kind: ``enter``, ``leave`` or ``dwell`` of a zone, ``cross`` of a line, ``posture`` or ``posture_end``.
+        name: the zone's, the line's, or the posture.
+        id: whose doing it is.
+        frame_index: the frame in which it was noticed.
+        capture_time: that frame's, in seconds. Of ``leave`` and ``posture_end`` of somebody who went out of sight, when
+            they were seen last.
+        position: (x, y) in px, where the watched joints were.
+        direction: of ``cross``: ``"right"`` or ``"left"``, the side that was gone to, for one who looks from the line's
+            ``from`` to its ``to``; None for others.
+        seconds: of ``leave``, ``dwell`` and ``posture_end`` how long it lasted up to then; None for others.
+        source: of a stream of several sources which one, as in :class:`Result`; None where there is one.
+    """
+
+    kind: EventKind
+    name: str
+    id: int
+    frame_index: int
+    capture_time: float
+    position: tuple[float, float]
+    direction: Literal["left", "right"] | None = None
+    seconds: float | None = None
+    source: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """An event message, ready for JSON; what is None is left out."""
+        entries: dict[str, Any] = {
+            "type": "event",
+            "event": self.kind,
+            "name": self.name,
+            "id": self.id,
+            "frame_index": self.frame_index,
+            "capture_time": round(self.capture_time, 6),
+            "position": [round(value, 2) for value in self.position],
+        }
+        if self.direction is not None:
+            entries["direction"] = self.direction
+        if self.seconds is not None:
+            entries["seconds"] = round(self.seconds, 3)
+        if self.source is not None:
+            entries["source"] = self.source
+        return entries
+
+    def to_json(self) -> str:
+        """:meth:`to_dict` on one line."""
+        return json.dumps(self.to_dict())
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -377,10 +509,19 @@ class Result:
         frame: (H, W, 3) uint8, BGR, the frame itself; (0, 0, 3) for a frame in a GPU's memory.
         frame_index: number of the frame in its stream, from 0; dropped frames leave gaps.
         capture_time: when a stream's frame was taken, in seconds: since the epoch for live sources, since the start of
-            the clip for files.
+            the clip for files. Setting the system's clock does not move it while frames flow.
+        capture_monotonic: the same moment in seconds of ``time.perf_counter()``, which nobody sets; None for files.
+        capture_clock: who said so: ``"driver"``, the camera's driver; ``"sender"``, a network camera's own clock, by
+            RTCP; ``"stream"``, the stream's time stamps, laid against the fastest arrivals; ``"arrival"``, when it
+            reached this machine; ``"file"``. See docs/cameras.md.
         dropped: how many frames of the stream were dropped before this one, since its start.
         picture: file name of a stream's picture; None for frames of a video or camera.
         image_id: of COCO results, the picture's; None where the frame index is.
+        gap: what kept the source silent between the result before and this one; None nearly always.
+        source: of a stream of several sources which one it is, from 0 in their order; None where there is one. Frame
+            index, capture time, dropped frames and people's ids are counted within each source.
+        events: what happened, where :class:`heatstream.Zones` watch; None where nothing is watched.
+        peaks: what people were made of; None unless a pipeline was told to keep it.
     """
 
     poses: Poses
@@ -392,22 +533,42 @@ class Result:
     dropped: int = 0
     picture: str | None = None
     image_id: int | None = None
+    capture_monotonic: float | None = None
+    capture_clock: str = "file"
+    gap: Gap | None = None
+    source: int | None = None
+    events: tuple[Event, ...] | None = None
+    peaks: Peaks | None = None
 
     def __repr__(self) -> str:
         faces = "" if self.faces is None else f"{self.faces}, "
         return f"Result(frame {self.frame_index}, {self.poses}, {faces}{self.timing.latency * 1000:.1f} ms)"
 
     def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON: ``picture`` (if it is one), ``frame_index``, ``capture_time``, ``skeleton`` and ``people``.
-
-        Where faces are looked for, ``face_skeleton`` and ``faces`` follow; a face's ``person`` counts the entries of
-        ``people`` from 0.
-        """
-        entries: dict[str, Any] = {} if self.picture is None else {"picture": self.picture}
-        entries |= {"frame_index": self.frame_index, "capture_time": round(self.capture_time, 6)}
+        """The message of this frame, ready for JSON; :class:`heatstream.messages.ResultMessage` says what is in it."""
+        height, width = self.frame.shape[:2]
+        entries: dict[str, Any] = {"type": "result"}
+        if self.source is not None:
+            entries["source"] = self.source
+        if self.picture is not None:
+            entries["picture"] = self.picture
+        entries |= {
+            "frame_index": self.frame_index,
+            "capture_time": round(self.capture_time, 6),
+            "capture_clock": self.capture_clock,
+            "frame_size": [width, height] if self.frame.size else None,
+            "dropped": self.dropped,
+        }
+        if self.gap is not None:
+            entries["gap"] = {"seconds": round(self.gap.seconds, 3), "reason": self.gap.reason}
+        entries |= {
+            "timing": {name: round(seconds, 6) for name, seconds in self.timing.named().items()},
+        }
         entries |= self.poses.to_dict()
         if self.faces is not None:
             entries |= {"face_skeleton": self.faces.skeleton, "faces": self.faces.to_dict()["faces"]}
+        if self.events is not None:
+            entries["events"] = [event.to_dict() for event in self.events]
         return entries
 
     def to_json(self) -> str:

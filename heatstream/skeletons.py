@@ -1,8 +1,12 @@
-"""Every keypoint layout heatstream knows: names, limbs, left/right pairs, OKS sigmas, colours.
+"""Keypoint layouts: names, limbs, left/right pairs, OKS sigmas, colours.
+
+A layout is data. :data:`SKELETONS` are those of the public data sets; others come from a recipe, from the labels it
+names, from a checkpoint or from a model file (:mod:`heatstream.skeleton_tables` reads and writes them), which
+:func:`register` them. From then on :func:`get` finds them by name as it finds the others.
 
 Left and right are the person's own: the right side of a face is at the left of an unmirrored picture. Flip
 pairs follow from the names: ``left_x`` and ``right_x`` change places. Below, the bodies come first, then the
-faces, then :data:`SKELETONS` and :func:`get`.
+faces, then :data:`SKELETONS`, :func:`get` and :func:`register`.
 """
 
 from __future__ import annotations
@@ -11,22 +15,35 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from types import MappingProxyType
+from typing import Any
 
-from heatstream.errors import UnknownNameError
+from heatstream.errors import InputError, UnknownNameError
 
 __all__ = [
     "AFLW_19",
     "COCO_17",
     "COFW_29",
     "CROWDPOSE_14",
+    "DEFAULT_SIGMA",
     "LAPA_106",
+    "MOST_KEYPOINTS",
     "MPII_16",
     "SKELETONS",
     "W300_68",
     "WFLW_98",
+    "OfSkeleton",
     "Skeleton",
     "get",
+    "known",
+    "register",
+    "side_colors",
 ]
+
+MOST_KEYPOINTS = 255
+"""Of one layout: the kernels keep the number of a keypoint in a byte."""
+
+DEFAULT_SIGMA = 0.079
+"""OKS sigma of a keypoint that nobody measured: that of COCO's shoulders, between its eyes (0.025) and hips (0.107)."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +101,11 @@ def _color(keypoint: str) -> tuple[int, int, int]:
     return _MIDDLE
 
 
+def side_colors(keypoints: Iterable[str]) -> tuple[tuple[int, int, int], ...]:
+    """BGR colours of keypoints by their side, ``left_`` and ``right_``, and by upper and lower part."""
+    return tuple(_color(keypoint) for keypoint in keypoints)
+
+
 def _skeleton(
     name: str,
     keypoints: Iterable[str],
@@ -104,7 +126,7 @@ def _skeleton(
         flip_pairs=tuple(pairs),
         sigmas=sigmas,
         grouping_order=grouping_order or tuple(range(len(names))),
-        colors=tuple(_color(keypoint) for keypoint in names),
+        colors=side_colors(names),
     )
 
 
@@ -326,6 +348,15 @@ SKELETONS: Mapping[str, Skeleton] = MappingProxyType(
         for skeleton in (COCO_17, CROWDPOSE_14, MPII_16, WFLW_98, W300_68, COFW_29, AFLW_19, LAPA_106)
     }
 )
+"""The layouts of the public data sets, by name."""
+
+_registered: dict[str, Skeleton] = {}
+"""Further ones that this process has met, by name."""
+
+
+def known() -> Mapping[str, Skeleton]:
+    """Every layout that :func:`get` finds, by name."""
+    return {**SKELETONS, **_registered}
 
 
 def get(name: str) -> Skeleton:
@@ -334,7 +365,39 @@ def get(name: str) -> Skeleton:
     Raises:
         UnknownNameError: there is none; the message names the nearest.
     """
-    try:
-        return SKELETONS[name]
-    except KeyError:
-        raise UnknownNameError.among(SKELETONS, kind="skeleton", name=name) from None
+    found = SKELETONS.get(name) or _registered.get(name)
+    if found is None:
+        raise UnknownNameError.among(known(), kind="skeleton", name=name)
+    return found
+
+
+def register(skeleton: Skeleton) -> Skeleton:
+    """Make a layout known to this process, so that :func:`get` finds it; the same one may come many times.
+
+    Raises:
+        InputError: another layout has this name.
+    """
+    other = known().get(skeleton.name)
+    if other is None:
+        _registered[skeleton.name] = skeleton
+    elif other != skeleton:
+        raise InputError(
+            f"there are two different skeletons called {skeleton.name}, one of {other.num_keypoints} keypoints from "
+            f"{other.keypoints[0]} on and one of {skeleton.num_keypoints} from {skeleton.keypoints[0]} on: give one of "
+            "them another name"
+        )
+    return skeleton
+
+
+class OfSkeleton:
+    """A dataclass that names its layout in ``skeleton``: pickled for another process, it takes the layout along."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        return {**state, "_layout": _registered.get(state["skeleton"])}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        layout = state.pop("_layout")
+        if layout is not None:
+            register(layout)
+        self.__dict__.update(state)

@@ -1,6 +1,6 @@
-"""Files made to harm: model files, pictures, annotations and recipes that lie, never end, or are broken.
+"""Files made to harm: model files, pictures, annotations, recipes and films that lie, never end, or are broken.
 
-All seeds are fixed. ``python -m tests.hostile FOLDER`` writes and tries all 300, each in a process of its own with 2 GB
+All seeds are fixed. ``python -m tests.hostile FOLDER`` writes and tries all 347, each in a process of its own with 2 GB
 of memory and 10 s of a core, whatever else the machine does; the suite tries some (``tests/test_hostile.py``).
 """
 
@@ -120,7 +120,7 @@ def _children_seconds() -> float:
 
 def cases() -> list[Case]:
     """All of them, the same ones every time."""
-    return [*_models(), *_pictures(), *_annotations(), *_recipes()]
+    return [*_models(), *_pictures(), *_annotations(), *_recipes(), *_films()]
 
 
 # Model files
@@ -288,7 +288,7 @@ def _png(width: int, height: int) -> bytes:
 
 
 def _annotations() -> Iterator[Case]:
-    command = ("eval", "swahr-mobile", "--data", "DIR", "--annotations", "DIR/labels.json", "--threads", "1")
+    command = ("eval", "swahr-tiny", "--data", "DIR", "--annotations", "DIR/labels.json", "--threads", "1")
     rng = random.Random(4)
     for number in range(64):
         part = rng.choice(("images", "annotations", "categories"))
@@ -334,7 +334,7 @@ def _label_text(text: str) -> Callable[[Path], None]:
 
 def _recipes() -> Iterator[Case]:
     command = ("train", "DIR/recipe.toml", "--out", "DIR/run")
-    base = (REPOSITORY / "recipes" / "finetune.toml").read_text()
+    base = (REPOSITORY / "heatstream" / "recipes" / "finetune.toml").read_text()
     rng = random.Random(5)
     values = ("nan", "inf", "-1", "0", "1e400", "9" * 5000, '"x"', "[]", "{}", "[[[]]]", "true", '"\\u0000"', "2.5")
     lines = [number for number, line in enumerate(base.splitlines()) if "=" in line and not line.startswith("#")]
@@ -350,6 +350,46 @@ def _recipes() -> Iterator[Case]:
 def _recipe(text: str) -> Callable[[Path], None]:
     def make(folder: Path) -> None:
         (folder / "recipe.toml").write_text(text)
+
+    return make
+
+
+# Films
+
+
+def _films() -> Iterator[Case]:
+    run = ("--no-window", "--threads", "1", "--frames", "9", "--model", "swahr-tiny", "--save", "DIR/out.mp4")
+    rng = np.random.default_rng(6)
+    for number, suffix in enumerate([".mp4", ".mov", ".avi", ".mkv", ".ts"] * 8):
+        # A few places of the header, many of everything, or its end.
+        places, part = [(5, slice(0, 300)), (60, slice(0, None)), (8, slice(-600, None))][number % 3]
+        command = ("run", f"DIR/x{suffix}", *run)
+        yield Case(f"film {suffix} {number}", _film(suffix, int(rng.integers(2**31)), places, part), command)
+
+
+def _film(suffix: str, seed: int, places: int, part: slice) -> Callable[[Path], None]:
+    def make(folder: Path) -> None:
+        import av
+
+        rng = np.random.default_rng(seed)
+        with av.open(str(folder / f"x{suffix}"), "w") as container:
+            video = container.add_stream("mpeg4", rate=25)
+            video.height, video.width = 48, 64
+            sound = container.add_stream("ac3" if suffix == ".avi" else "aac", rate=44_100, layout="mono")
+            for _ in range(8):
+                picture = rng.integers(0, 256, (48, 64, 3), np.uint8)
+                container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
+            silence = av.AudioFrame.from_ndarray(
+                np.zeros((1, sound.codec_context.frame_size), np.float32), "fltp", "mono"
+            )
+            silence.sample_rate = 44_100
+            for _ in range(8):
+                container.mux(sound.encode(silence))
+            container.mux([*sound.encode(None), *video.encode(None)])
+        data = bytearray((folder / f"x{suffix}").read_bytes())
+        for place in rng.choice(range(len(data))[part], places):
+            data[place] = rng.integers(0, 256)
+        (folder / f"x{suffix}").write_bytes(data[: rng.integers(1, len(data))] if seed % 5 == 0 else data)
 
     return make
 

@@ -14,15 +14,21 @@ from pathlib import Path
 import pytest
 
 import heatstream
+from tests.fakes.labelled_photos import make_set
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 OPTIONAL = (
     *("torch", "torchvision", "onnx", "onnxscript", "cupy", "cupyx", "tensorrt", "tensorrt_rtx"),
-    *("pycuda", "pycocotools", "faster_coco_eval", "skimage", "h5py", "tomli_w", "matplotlib"),
+    *("pycuda", "pycocotools", "faster_coco_eval", "skimage", "h5py", "tomli_w", "matplotlib", "ray", "pyarrow"),
+    *("mcap", "foxglove", "starlette", "uvicorn", "websockets", "prometheus_client"),
+    *("rerun", "zenoh", "paho", "pythonosc", "pyvirtualcam"),
 )
 
-COMMANDS = ("run", "train", "export", "build", "bench", "models", "doctor", "demo", "eval")
+COMMANDS = (
+    *("run", "decode", "recover", "process", "label", "recipe", "train", "export", "build", "bench", "models"),
+    *("doctor", "demo", "eval"),
+)
 
 REFUSE = f"""
 import sys
@@ -94,10 +100,9 @@ def test_importing_the_face_loads_nothing_heavy(module: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "library", "extra"),
     [
-        (["export", "swahr-mobile", "-o", "never-written.onnx"], "torch", "train"),
-        (["build", "swahr-mobile", "--backend", "tensorrt", "--output", "never-written"], "tensorrt", "gpu"),
-        (["build", "swahr-mobile", "--output", "never-written"], "tensorrt_rtx", "rtx"),
-        (["demo", "--no-camera", "--output", "never-written"], "skimage", "demo"),
+        (["export", "swahr-tiny", "-o", "never-written.onnx"], "torch", "train"),
+        (["build", "swahr-tiny", "--backend", "tensorrt", "--output", "never-written"], "tensorrt", "gpu"),
+        (["build", "swahr-tiny", "--output", "never-written"], "tensorrt_rtx", "rtx"),
     ],
 )
 def test_a_missing_extra_is_one_sentence_with_the_command(arguments: list[str], library: str, extra: str) -> None:
@@ -108,3 +113,14 @@ def test_a_missing_extra_is_one_sentence_with_the_command(arguments: list[str], 
     assert library in line
     assert f"pip install 'heatstream[{extra}]'" in line
     assert not (REPOSITORY / arguments[-1]).exists()
+
+
+def test_a_model_file_is_measured_without_torch(tmp_path: Path) -> None:
+    pytest.importorskip("faster_coco_eval", reason="faster-coco-eval comes with the extra eval")
+    make_set(tmp_path)
+    arguments = ["eval", "swahr-tiny", "--data", str(tmp_path), "--limit", "1"]
+    code = "import sys\nfor name in ('torch', 'onnx', 'pycocotools'): sys.modules[name] = None\n"
+    code += f"from heatstream.demo.cli import main\nmain({arguments!r})\n"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "labelled people" in result.stdout

@@ -44,6 +44,27 @@ def test_standard_streams_that_are_closed_harm_nothing() -> None:
     assert done.returncode == 0
 
 
+ENDING = """
+import os, signal, sys, types
+cli = types.ModuleType("heatstream.demo.cli")
+cli.main = lambda: sys.exit(130)
+sys.modules["heatstream.demo.cli"] = cli
+class Late:
+    def __del__(self, kill=os.kill, process=os.getpid(), number=signal.{name}):
+        kill(process, number)
+sys.late = Late()  # it goes when Python takes its modules apart, after the handlers of signals
+from heatstream.__main__ import start
+start()
+"""
+
+
+@POSIX
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_second_signal_while_python_ends_does_not_change_the_code(name: str) -> None:
+    code = ENDING.format(name=name)
+    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 130
+
+
 @pytest.mark.parametrize(
     ("number", "error", "code"), [(signal.SIGINT, KeyboardInterrupt, None), (signal.SIGTERM, SystemExit, 143)]
 )

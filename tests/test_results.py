@@ -272,12 +272,23 @@ def test_a_result_is_one_line_of_json() -> None:
     bare = Result(poses, StageTimes({}, latency=0.0))
     line = bare.to_json()
     assert "\n" not in line
-    assert json.loads(line) == {"frame_index": 0, "capture_time": 0.0, **poses.to_dict()}
+    assert json.loads(line) == {
+        "type": "result",
+        "frame_index": 0,
+        "capture_time": 0.0,
+        "capture_clock": "file",
+        "frame_size": None,
+        "dropped": 0,
+        "timing": {"capture": 0.0, "latency": 0.0},
+        **poses.to_dict(),
+    }
     assert bare.frame.shape == (0, 0, 3)
     times = StageTimes({}, latency=0.0)
     full = Result(poses, times, faces, frame_index=3, capture_time=0.1234567, picture='a "b".jpg').to_dict()
-    names = ["picture", "frame_index", "capture_time", "skeleton", "people", "face_skeleton", "faces"]
-    assert list(full) == names
+    assert list(full) == [
+        *("type", "picture", "frame_index", "capture_time", "capture_clock", "frame_size", "dropped", "timing"),
+        *("skeleton", "people", "face_skeleton", "faces"),
+    ]
     assert (full["picture"], full["frame_index"], full["capture_time"]) == ('a "b".jpg', 3, 0.123457)
     assert (full["face_skeleton"], full["faces"]) == ("300w-68", faces.to_dict()["faces"])
 

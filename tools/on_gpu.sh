@@ -7,8 +7,9 @@
 #                                       names a video
 #     python -m benchmarks.gpu_page FOLDER/on_gpu.tar.gz > docs/benchmarks/gpu.md
 #
-# Wanted: Python 3.10 or later with PyTorch for CUDA, CuPy, onnx; nvcc and compute-sanitizer of the CUDA toolkit. No
-# registry is asked. A step has a time limit and takes nobody down with it. PYTHON chooses the interpreter.
+# Wanted: Python 3.12 with PyTorch for CUDA, CuPy, onnx, ONNX Runtime, SciPy, OpenCV, psutil, nvidia-ml-py and pytest;
+# nvcc and compute-sanitizer of the CUDA toolkit. No registry is asked. A step has a time limit and takes nobody down
+# with it. PYTHON chooses the interpreter.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
@@ -18,8 +19,7 @@ pack() {
     mkdir -p "$carried/wheels"
     # Without their dependencies: what is missing there is small, and a machine with PyTorch has NumPy.
     for package in platformdirs filelock rich markdown-it-py mdurl pygments typer click shellingham typing-extensions \
-        annotated-doc annotated-types pydantic pydantic-core typing-inspection pytest iniconfig pluggy packaging \
-        hypothesis sortedcontainers onnxruntime flatbuffers protobuf; do
+        annotated-doc annotated-types pydantic pydantic-core typing-inspection hypothesis sortedcontainers; do
         "$python" -m pip download --quiet --no-deps --only-binary :all: --python-version 3.12 \
             --platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 \
             --dest "$carried/wheels" "$package" || echo "not packed: $package"
@@ -42,7 +42,7 @@ case ${1:-} in
 --dry) dry=1; shift ;;
 esac
 if [[ $# -ne 1 || $1 == -* ]]; then
-    sed -n '2,12s/^# \{0,1\}//p' "$0"
+    sed -n '2,13s/^# \{0,1\}//p' "$0"
     exit 2
 fi
 mkdir -p "$1/run"
@@ -100,7 +100,7 @@ step machine    5  15 bash -c 'nvidia-smi; nvidia-smi -q -d CLOCK,POWER; git rev
 step smoke     40  75 "${run[@]}" benchmarks.gpu_smoke "${smoke[@]}" --json "$out/smoke.json" $video
 step kernels   60 100 "${pytest[@]}" tests/gpu/test_kernels.py
 step runtime   40  75 "${pytest[@]}" tests/gpu/test_runtime.py
-step bench     45  70 "${run[@]}" heatstream bench swahr-mobile "${bench[@]}" --json "$out/bench.json" $video
+step bench     45  70 "${run[@]}" heatstream bench swahr-tiny "${bench[@]}" --json "$out/bench.json" $video
 step decode    20  45 "${decode[@]}" --out "$out"
 step drift     20  40 "${run[@]}" benchmarks.video_drift "$source" "${drift[@]}" --json "$out/drift.json"
 # Every array is an allocation of its own there; more than this would take hours.

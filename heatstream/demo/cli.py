@@ -1,7 +1,8 @@
 """The ``heatstream`` command: what it offers, and how its errors and warnings reach the user.
 
-Exit codes: 0 done; 1 `bench --compare` found something slower; 2 wrong use or an error heatstream knows, told in one
-line on stderr; 129, 130 and 143 ended by SIGHUP, Ctrl-C and SIGTERM, with every result so far written.
+Exit codes: 0 done; 1 `bench --compare` found something slower, or `process` could not do every video; 2 wrong use or an
+error heatstream knows, told in one line on stderr; 129, 130 and 143 ended by SIGHUP, Ctrl-C and SIGTERM, with every
+result so far written.
 """
 
 from __future__ import annotations
@@ -17,11 +18,19 @@ import typer
 
 from heatstream.demo.commands.bench import bench
 from heatstream.demo.commands.build import build
+from heatstream.demo.commands.decode import decode
 from heatstream.demo.commands.demo import demo
+from heatstream.demo.commands.describe import describe
 from heatstream.demo.commands.doctor import doctor
 from heatstream.demo.commands.evaluate import evaluate
 from heatstream.demo.commands.export import export
+from heatstream.demo.commands.fetch import fetch
+from heatstream.demo.commands.label import label
+from heatstream.demo.commands.latency import latency
 from heatstream.demo.commands.models import models
+from heatstream.demo.commands.process import process
+from heatstream.demo.commands.recipe import recipe
+from heatstream.demo.commands.recover import recover
 from heatstream.demo.commands.run import run
 from heatstream.demo.commands.train import train
 from heatstream.demo.terminal.messages import print_message
@@ -47,7 +56,6 @@ app = typer.Typer(
     name="heatstream",
     epilog="Start with: heatstream demo, heatstream run 0, heatstream doctor",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -62,7 +70,24 @@ def options(
     """Find people and their keypoints in camera frames and videos, in real time."""
 
 
-for command in (run, train, export, build, bench, models, doctor, demo):
+for command in (
+    run,
+    decode,
+    recover,
+    fetch,
+    process,
+    label,
+    recipe,
+    train,
+    export,
+    describe,
+    build,
+    bench,
+    latency,
+    models,
+    doctor,
+    demo,
+):
     app.command()(command)
 app.command("eval")(evaluate)
 
@@ -91,9 +116,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             raise
         _give_up_stdout(ended.__context__)  # typer ends quietly then, with the code of `bench --compare`
     except OSError as error:
-        if error.errno not in NO_ROOM:
+        if error.errno in NO_ROOM:
+            _give_up_stdout(error)
+        elif error.filename is None:
             raise
-        _give_up_stdout(error)
+        else:  # a name too long, a folder that may not be looked into
+            print_message(f"{error.filename} cannot be used ({error.strerror}): check the path")
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
     sys.exit(EXIT_ERROR)

@@ -1,18 +1,20 @@
 """A clip of a real person that needs no camera and no download: a photograph, panned and zoomed.
 
-The photograph is NASA's portrait of the astronaut Eileen Collins, in the public domain; it lies inside the package
-scikit-image.
+The photograph, ``astronaut.jpg`` beside this file, is NASA's portrait of the astronaut Eileen Collins, in the
+public domain.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from heatstream.extras import require
+from heatstream.pictures import read_picture
 
 __all__ = ["CLIP_FPS", "CLIP_FRAMES", "CLIP_SIZE", "astronaut_clip"]
 
@@ -27,18 +29,14 @@ _WIDEST, _CLOSEST = 1.0, 0.85
 
 
 def astronaut_clip() -> Iterator[NDArray[np.uint8]]:
-    """Frames of :data:`CLIP_SIZE`, uint8 BGR, that move once around and come back to where they began.
-
-    Raises:
-        MissingExtraError: scikit-image is not installed.
-    """
+    """Frames of :data:`CLIP_SIZE`, uint8 BGR, that move once around and come back to where they began."""
     photograph = _photograph()
     return (_view(photograph, number / CLIP_FRAMES) for number in range(CLIP_FRAMES))
 
 
 def _photograph() -> NDArray[np.uint8]:
-    skimage = require("skimage", extra="demo", purpose="the photograph of the demo")
-    return np.ascontiguousarray(skimage.data.astronaut()[:, :, ::-1])
+    picture, _ = read_picture(Path(str(files("heatstream"))) / "demo" / "astronaut.jpg")
+    return picture
 
 
 def _view(photograph: NDArray[np.uint8], phase: float) -> NDArray[np.uint8]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import lru_cache
 from typing import Literal, TypeAlias
 
@@ -13,12 +14,17 @@ from heatstream import skeletons
 from heatstream.errors import InputError
 from heatstream.results import Poses
 
-__all__ = ["MIN_SCORE", "Colors", "draw_poses", "draw_text"]
+__all__ = ["LABELS", "MIN_SCORE", "Colors", "Label", "draw_poses", "draw_text"]
 
 Color = tuple[int, int, int]
 
 Colors: TypeAlias = Literal["side", "person"]
 """``"side"`` tells left from right, ``"person"`` tells people apart (by id, or by order)."""
+
+Label: TypeAlias = Literal["id", "score", "joints"]
+"""What is written beside people: their ids where they have some, their scores, the names of their keypoints."""
+
+LABELS: tuple[Label, ...] = ("id",)
 
 MIN_SCORE = 0.2
 """Keypoints below this score are usually guesses; they are not drawn."""
@@ -39,14 +45,16 @@ def draw_poses(
     *,
     min_score: float = MIN_SCORE,
     colors: Colors = "side",
+    labels: Collection[Label] = LABELS,
 ) -> None:
-    """Draw everyone into the frame, and the ids of those who have one.
+    """Draw everyone into the frame, with lines and texts that fit its size.
 
     Args:
         frame: (H, W, 3) uint8 BGR, writable; changed in place.
         poses: people in pixels of this frame.
         min_score: keypoints with a lower score are left out, and so are their limbs.
         colors: of limbs and keypoints.
+        labels: what is written beside people.
 
     Raises:
         InputError: the frame is not a writable (H, W, 3) uint8 array.
@@ -63,17 +71,34 @@ def draw_poses(
         if seen.size == 0:
             continue
         low, high = points[person, seen].min(axis=0), points[person, seen].max(axis=0)
-        width = _line_width(float(max(high - low)), skeleton.num_keypoints)
+        width = _line_width(float(max(high - low)), skeleton.num_keypoints, frame)
         own = int(poses.ids[person]) if poses.ids[person] >= 0 else person
         single = _PEOPLE[own % len(_PEOPLE)] if colors == "person" else None
         _draw_person(frame, poses.skeleton, fixed[person].tolist(), visible[person].tolist(), width, single)
-        if poses.ids[person] >= 0:
-            draw_text(frame, str(own), at=(int(low[0]), int(low[1]) - 3 * width), color=single or _WHITE)
+        if "joints" in labels:
+            for joint in seen.tolist():
+                x, y = points[person, joint].tolist()
+                draw_text(frame, skeleton.keypoints[joint], at=(int(x) + 2 * width, int(y)), size=0.5)
+        texts = [str(own)] if "id" in labels and poses.ids[person] >= 0 else []
+        texts += [f"{poses.scores[person]:.2f}"] if "score" in labels else []
+        if texts:
+            place = (int(low[0]), int(low[1]) - 3 * width)
+            draw_text(frame, "  ".join(texts), at=place, color=single or _WHITE)
 
 
-def draw_text(frame: NDArray[np.uint8], text: str, *, at: tuple[int, int] | None = None, color: Color = _WHITE) -> None:
-    """Write one line on a darkened box, at (x, y) of its lower left corner, or in the upper left corner."""
-    scale = max(0.4, frame.shape[0] / 1000)
+def draw_text(
+    frame: NDArray[np.uint8],
+    text: str,
+    *,
+    at: tuple[int, int] | None = None,
+    color: Color = _WHITE,
+    size: float = 1.0,
+) -> None:
+    """Write one line on a darkened box, at (x, y) of its lower left corner, or in the upper left corner.
+
+    It is as large as the frame's shorter side asks for, times ``size``: pictures of phones are upright.
+    """
+    scale = max(0.4, size * min(frame.shape[:2]) / 1000)
     width = max(1, round(2 * scale))
     margin = round(12 * scale)
     (length, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, width)
@@ -86,9 +111,10 @@ def draw_text(frame: NDArray[np.uint8], text: str, *, at: tuple[int, int] | None
     cv2.putText(frame, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, scale, color, width, cv2.LINE_AA)
 
 
-def _line_width(extent: float, keypoints: int) -> int:
-    """Pixels: a hundredth of a body's extent; dense face layouts need finer lines."""
-    return max(1, min(8, round(extent / (100 if keypoints < 30 else 300))))
+def _line_width(extent: float, keypoints: int, frame: NDArray[np.uint8]) -> int:
+    """Pixels: a hundredth of a body's extent, no more than suits the frame; dense face layouts need finer lines."""
+    most: int = max(8, min(frame.shape[:2]) // 135)
+    return max(1, min(most, round(extent / (100 if keypoints < 30 else 300))))
 
 
 @lru_cache

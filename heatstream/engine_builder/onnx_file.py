@@ -9,6 +9,7 @@ got: the wire format of protocol buffers is numbered fields, each a varint, a fi
 from __future__ import annotations
 
 import math
+import os
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -155,7 +156,7 @@ def external_files(path: Path) -> tuple[Path, ...]:
     """
     names = _external_names(_read(path), path)
     for name in names:
-        if not (path.parent / name).is_file():
+        if not os.path.isfile(path.parent / name):
             raise ModelFileError(f"{path} has its weights in {path.parent / name}, which is missing: copy it too")
     return tuple(path.parent / name for name in names)
 

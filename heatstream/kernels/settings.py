@@ -26,7 +26,7 @@ LONGEST_SHOWN = 60
 
 
 @dataclass(frozen=True)
-class DecodeSettings:
+class DecodeSettings(skeletons.OfSkeleton):
     """How peaks become people. The defaults are those of the official SWAHR configuration.
 
     Attributes:
@@ -107,7 +107,10 @@ class DecodeSettings:
             if skeleton.num_keypoints == num_maps:
                 return skeleton
         known = ", ".join(skeletons.SKELETONS)
-        raise InputError(f"no skeleton has {num_maps} keypoints; the known ones are {known}")
+        raise InputError(
+            f"no skeleton has {num_maps} keypoints; the known ones are {known}: register one of yours and name it "
+            "in the settings"
+        )
 
 
 def _shown(value: object) -> str:

@@ -1,30 +1,29 @@
-"""Reading torch checkpoints: our own, the official SWAHR, HigherHRNet and H3R ones, ImageNet backbones.
+"""Filling a network from a checkpoint: our own, official SWAHR, HigherHRNet and H3R, MMPose's, Paddle's, backbones.
 
-Files are read with ``weights_only=True``: a checkpoint can hold tensors and plain containers and can run
-nothing. What does not fit is refused before the network is touched, in one sentence.
+Where in a file the weights are, and which prefixes stand before their names, is found by name and shape: it is where
+most of the network's entries are. What does not fit is refused before the network is touched, in one sentence.
 """
 
 from __future__ import annotations
 
-import argparse
-import re
-import warnings
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from heatstream.errors import CheckpointError
-from heatstream.extras import require
-from heatstream.files import expanded
+from heatstream import skeletons
+from heatstream.errors import CheckpointError, InputError
+from heatstream.models.checkpoint_file import read_content, weights_file
+from heatstream.models.paddle_names import official_names
+from heatstream.skeleton_tables import skeleton_from_table, skeleton_to_table
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["LoadReport", "Origin", "load_checkpoint", "read_origin", "weights_file"]
+__all__ = ["LoadReport", "Origin", "load_checkpoint", "origin_config", "read_origin", "uses_udp", "weights_file"]
 
 Coverage = Literal["network", "network without scale heads", "backbone"]
 
@@ -32,10 +31,10 @@ WRAPPERS = (
     *("state_dict", "model", "model_state_dict", "best_state_dict", "model_state", "net", "network", "params"),
     *("weights", "ema_state_dict", "model_ema", "params_ema"),
 )
-"""Keys under which training programs keep the weights, beside the optimiser and the rest."""
+"""Keys under which training programs keep the weights: of several that fit alike, the first is taken."""
 
-PREFIXES = ("module.", "1.", "_orig_mod.", "model.", "net.", "network.")
-"""What DataParallel, FP16 training (a converter, then the network), torch.compile and Lightning put before keys."""
+DEEPEST = 4
+"""How many mappings lie inside each other."""
 
 COUNTERS = ("n_averaged", "total_ops", "total_params")
 """Entries that are no weights: of averaged models, and of a counter of operations, in every module."""
@@ -43,7 +42,10 @@ COUNTERS = ("n_averaged", "total_ops", "total_params")
 SCALE_HEADS = ("conv_scale_layers.", "quarter_scales.", "half_scales.")
 """Modules that only SWAHR training needs; a HigherHRNet checkpoint has none."""
 
-POSE_HEADS = ("final_layers.", "deconv_layers.", "quarter_", "half_", "heatmap_head.", "context_head.", *SCALE_HEADS)
+POSE_HEADS = (
+    *("final_layers.", "final_layer.", "deconv_layers.", "quarter_", "half_", "heatmap_head.", "context_head."),
+    *SCALE_HEADS,
+)
 """Modules whose shapes follow the skeleton, and which an ImageNet backbone has not got."""
 
 OTHER_HEADS = (
@@ -55,6 +57,11 @@ OTHER_HEADS = (
 BACKBONE = "backbone."
 """Where an H3R network keeps its backbone; a backbone of its own has no such prefix."""
 
+MOST_NAMES = 4
+"""How many parts a report names."""
+
+State = Mapping[str, "Tensor"]
+
 
 @dataclass(frozen=True)
 class LoadReport:
@@ -62,8 +69,8 @@ class LoadReport:
 
     Attributes:
         coverage: how much of the network it filled.
-        missing: keys of the network that it did not hold; they keep the values they had.
-        unexpected: keys of the checkpoint that the network has no place for (the heads of another task).
+        missing: keys of the network that it did not hold, or that were left out; they keep the values they had.
+        unexpected: keys of the checkpoint that were left out: heads of another task or skeleton, a second network.
     """
 
     coverage: Coverage
@@ -71,9 +78,9 @@ class LoadReport:
     unexpected: tuple[str, ...]
 
     def __str__(self) -> str:
-        modules = sorted({key.split(".")[0] for key in self.missing})
-        rest = f"; not in it: {', '.join(modules)} ({len(self.missing)} entries)" if modules else ""
-        return f"loaded the {self.coverage}{rest}"
+        rest = f"; fresh: {_parts(self.missing)}" if self.missing else ""
+        left = f"; left out: {_parts(self.unexpected)}" if self.unexpected else ""
+        return f"loaded the {self.coverage}{rest}{left}"
 
 
 @dataclass(frozen=True)
@@ -91,14 +98,24 @@ class Origin:
     size: tuple[int, int]
 
 
+def origin_config(network: str, skeleton: str, size: int | tuple[int, int]) -> dict[str, Any]:
+    """What :func:`read_origin` reads; a skeleton that is none of the known ones is written out."""
+    config: dict[str, Any] = {"network": network, "skeleton": skeleton, "size": size}
+    if skeleton not in skeletons.SKELETONS:
+        config["skeleton_table"] = skeleton_to_table(skeletons.get(skeleton))
+    return config
+
+
 def read_origin(path: str | Path) -> Origin | None:
     """Which network a checkpoint is of; None where it does not say, as those of others.
 
+    A skeleton of its own is known to this process from then on.
+
     Raises:
-        CheckpointError: the file cannot be read.
+        CheckpointError: the file cannot be read, or its skeleton has the name of another one.
         MissingExtraError: torch is not installed.
     """
-    content = _read(weights_file(path))
+    content = read_content(weights_file(path))
     config = content.get("config") if isinstance(content, Mapping) else None
     if not isinstance(config, Mapping):
         return None
@@ -106,18 +123,28 @@ def read_origin(path: str | Path) -> Origin | None:
     sides = size if isinstance(size, tuple) else (size, size)  # one side stands for a square
     if not isinstance(network, str) or not isinstance(skeleton, str) or list(map(type, sides)) != [int, int]:
         return None
+    table = config.get("skeleton_table")
+    if isinstance(table, Mapping):
+        try:
+            skeletons.register(skeleton_from_table(table))
+        except InputError as error:
+            raise CheckpointError(f"checkpoint {path}: {error}") from None
     return Origin(network, skeleton, (int(sides[0]), int(sides[1])))
 
 
-def weights_file(name_or_file: str | Path) -> Path:
-    """The torch checkpoint that is meant: a file, or the name of a network whose weights come with the package."""
-    bundled = Path(str(files("heatstream") / "weights" / f"{name_or_file}.pt"))
-    named = isinstance(name_or_file, str) and Path(name_or_file).name == name_or_file
-    return bundled if named and bundled.is_file() else expanded(name_or_file)
+def uses_udp(path: Path) -> bool:
+    """Whether a checkpoint of MMPose was trained with UDP, whose keys and shapes are those of any other.
+
+    Its file's name says so, and the configuration that MMPose keeps in ``meta``.
+    """
+    content = read_content(path)
+    meta = content.get("meta") if isinstance(content, Mapping) else None
+    texts = [value for value in meta.values() if isinstance(value, str)] if isinstance(meta, Mapping) else []
+    return "_udp" in path.stem or any("use_udp=True" in text.replace(" ", "") for text in texts)
 
 
-def load_checkpoint(model: nn.Module, path: str | Path, *, heads: bool = True) -> LoadReport:
-    """Fill a network from a torch checkpoint.
+def load_checkpoint(model: nn.Module, path: str | Path, *, heads: bool | None = True) -> LoadReport:
+    """Fill a network from a checkpoint.
 
     A SWAHR or H3R checkpoint (or one of our own training) must fill every entry; a HigherHRNet one may lack the
     scale heads; a backbone trained on ImageNet or for single persons must fill the backbone and nothing else.
@@ -126,7 +153,8 @@ def load_checkpoint(model: nn.Module, path: str | Path, *, heads: bool = True) -
     Args:
         model: the network; left as it was if anything is raised.
         path: the checkpoint, or the name of a network whose weights come with the package.
-        heads: False leaves the checkpoint's heads out, as for a network of another skeleton.
+        heads: False leaves the checkpoint's heads out, as for a network of another skeleton; None leaves them out
+            where their shapes are of another number of keypoints.
 
     Returns:
         What was filled and what was missing.
@@ -137,13 +165,18 @@ def load_checkpoint(model: nn.Module, path: str | Path, *, heads: bool = True) -
         MissingExtraError: torch is not installed.
     """
     path = weights_file(path)
-    found = _unprefixed(_state_dict(_read(path), path))
-    if not heads:
-        found = {key: value for key, value in found.items() if not key.startswith(POSE_HEADS)}
     wanted = model.state_dict()
-    if not any(key.startswith(BACKBONE) for key in found):
-        found = {BACKBONE + key if BACKBONE + key in wanted else key: value for key, value in found.items()}
-    report = _coverage(found, wanted, path)
+    found, aside = _best_match(read_content(path), wanted, path)
+    if heads is None:
+        heads = all(
+            found[key].shape == value.shape
+            for key, value in wanted.items()
+            if key in found and key.startswith(POSE_HEADS)
+        )
+    if not heads:
+        aside += tuple(key for key in found if key.startswith(POSE_HEADS))
+        found = {key: value for key, value in found.items() if not key.startswith(POSE_HEADS)}
+    report = _coverage(found, wanted, aside, path)
     matched = {key: found[key] for key in wanted if key in found}
     for key, value in matched.items():
         _check_entry(key, value, wanted[key], path)
@@ -151,89 +184,151 @@ def load_checkpoint(model: nn.Module, path: str | Path, *, heads: bool = True) -
     return report
 
 
-def _read(path: Path) -> object:
-    """The unpickled content, tensors on the CPU."""
-    torch = require("torch", extra="train", purpose="reading checkpoints")
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise CheckpointError(f"checkpoint {path} {what}: give the path of a .pth file")
-    if path.stat().st_size == 0:
-        raise CheckpointError(f"checkpoint {path} is empty: download or save it again")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about the pickle's version: what matters is whether it loads
-            with torch.serialization.safe_globals(_harmless()):
-                return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle or zip fails in more ways than torch documents
-        if forbidden := re.search(r"GLOBAL ([\w.]+)", str(error)):
-            raise CheckpointError(
-                f"checkpoint {path} holds an object ({forbidden[1]}) besides tensors, which could run code "
-                "and is never loaded: save it again as torch.save(model.state_dict(), path)"
-            ) from error
+def _best_match(content: object, wanted: State, path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """The entries of a file by the network's names, and the names of those that belong to something else.
+
+    Of all mappings of tensors in the file that one is taken which fills most of the network.
+    """
+    states = list(_states(content))
+    if not states:
         raise CheckpointError(
-            f"checkpoint {path} is damaged, cut short or no torch checkpoint: download or save it again"
-        ) from error
+            f"checkpoint {path} holds no state dict (a mapping of names to tensors): "
+            "save it as torch.save(model.state_dict(), path)"
+        )
+    best: tuple[tuple[int, int, int], dict[str, Tensor], tuple[str, ...]] | None = None
+    for number, (name, state) in enumerate(states):
+        found, aside = _unprefixed(official_names(state), wanted, path)
+        hits = sum(key in wanted and value.shape == wanted[key].shape for key, value in found.items())
+        rank = (hits, -WRAPPERS.index(name) if name in WRAPPERS else -len(WRAPPERS), -number)
+        if best is None or rank > best[0]:
+            best = rank, found, aside
+    assert best is not None
+    return best[1], best[2]
 
 
-def _harmless() -> list[Any]:
-    """Types that programs keep beside the weights and that hold data alone: numbers of NumPy's, and options."""
-    scalar = np.float64(0).__reduce__()[0]  # its name changed with NumPy 2
-    old = (scalar, "numpy.core.multiarray.scalar")
-    kinds = {type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32, np.bool_)}
-    plain = (_plain_dict, "collections.defaultdict")  # torch fills no defaultdict
-    return [scalar, old, np.dtype, *kinds, argparse.Namespace, plain, list, dict, int, float]
+def _states(content: object, name: str = "", depth: int = 0) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Every mapping of names to tensors in a file, with the key it lies under; tensors beside other things too.
+
+    Where the modules of a network are mappings of their own, they are one state dict, their names joined.
+    """
+    if not isinstance(content, Mapping) or depth > DEEPEST:
+        return
+    own = {str(key): tensor for key, value in content.items() if (tensor := _tensor(value)) is not None}
+    if own:
+        yield name, own
+    inner = {str(key): list(_states(value, str(key), depth + 1)) for key, value in content.items()}
+    parts = {key: states[0][1] for key, states in inner.items() if states and states[0][0] == key}
+    for states in inner.values():
+        yield from states
+    if len(parts) > 1:
+        yield name, {f"{key}.{inside}": value for key, part in parts.items() for inside, value in part.items()}
 
 
-def _plain_dict(*factory: object) -> dict[Any, Any]:
-    """What a defaultdict is read as."""
-    return {}
+def _tensor(value: object) -> Tensor | None:
+    """A tensor, or an array as one; None for anything else. Paddle may keep (name, array) pairs."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return value.detach()
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str):
+        value = value[1]
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+        return torch.from_numpy(np.array(value))
+    return None
 
 
-def _state_dict(content: object, path: Path) -> dict[str, Tensor]:
-    """The tensors by key, taken out of a training program's wrapper."""
-    if isinstance(content, Mapping):
-        outer = [content, *(content.get(wrapper) for wrapper in WRAPPERS)]
-        deeper = [inner.get(wrapper) for inner in outer[1:] if isinstance(inner, Mapping) for wrapper in WRAPPERS]
-        for inner in (*outer, *deeper):
-            if isinstance(inner, Mapping) and _holds_tensors(inner):
-                return dict(inner)
-    raise CheckpointError(
-        f"checkpoint {path} holds no state dict (a mapping of names to tensors): "
-        "save it as torch.save(model.state_dict(), path)"
-    )
+def _unprefixed(state: State, wanted: State, path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Take off what stands before the network's names, and set aside what belongs to something else.
 
-
-def _holds_tensors(mapping: Mapping[Any, Any]) -> bool:
-    from torch import Tensor
-
-    items = mapping.items()
-    return bool(items) and all(isinstance(key, str) and isinstance(value, Tensor) for key, value in items)
-
-
-def _unprefixed(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Take off the prefixes that every key shares, as often as they come, and leave out what is no weight."""
+    Names that end like one of the network's and have its shape tell the prefixes. The network is under that one under
+    which most of its entries are. Heads may stand under another, as MMPose's do, if it has whole modules of the network
+    that the first has not. What stands beside the first prefix is set aside; what stands under it and fits nowhere is
+    kept, and refused later.
+    """
     state = {key: value for key, value in state.items() if key.split(".")[-1] not in COUNTERS}
-    if not state:
-        return state
-    while prefix := next((p for p in PREFIXES if all(key.startswith(p) for key in state)), None):
-        state = {key[len(prefix) :]: value for key, value in state.items()}
-    return state
+    of_backbone = not any(key.startswith(BACKBONE) or f".{BACKBONE}" in key for key in state)
+    groups: dict[str, dict[str, str]] = defaultdict(dict)
+    for key, value in state.items():
+        for prefix, name in _suffixes(key):
+            inner = BACKBONE + name if of_backbone and BACKBONE + name in wanted else name
+            # A name of the network with another shape counts where nothing says that it is another network's.
+            if inner in wanted and (value.shape == wanted[inner].shape or not prefix or name.startswith(POSE_HEADS)):
+                groups[prefix][key] = inner
+                break
+    if not groups:
+        return dict(state), ()
+    ranked = sorted(groups, key=lambda prefix: -len(groups[prefix]))
+    main = ranked[0]
+    if 2 * len(groups[main]) > len(wanted):  # what is alike in a network's parts are no networks
+        _refuse_twins(ranked, groups, path)
+    # A name that has the network's prefix and another shape is the network's all the same.
+    names = {key: _inside(key, main, wanted, of_backbone) for key in state if key.startswith(main)}
+    for prefix in ranked[1:]:
+        if _is_complement(groups[prefix].values(), set(names.values()) & wanted.keys(), wanted):
+            names |= groups[prefix]
+    beside = tuple(key for key in state if key not in names)
+    return {names[key]: value for key, value in state.items() if key in names}, beside
 
 
-def _coverage(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], path: Path) -> LoadReport:
-    """Say what kind of checkpoint this is by the keys it has and lacks."""
+def _suffixes(key: str) -> Iterator[tuple[str, str]]:
+    """Every way to cut a name into a prefix that ends in a dot, or none, and the rest; the longest rest first."""
+    at = 0
+    while True:
+        yield key[:at], key[at:]
+        at = key.find(".", at) + 1
+        if not at:
+            return
+
+
+def _inside(key: str, prefix: str, wanted: State, of_backbone: bool) -> str:
+    name = key[len(prefix) :]
+    return BACKBONE + name if of_backbone and BACKBONE + name in wanted else name
+
+
+def _refuse_twins(ranked: list[str], groups: Mapping[str, Mapping[str, str]], path: Path) -> None:
+    """Refuse a file that holds the network twice under names of which none is the usual one."""
+    first, *rest = ranked
+    names = set(groups[first].values())
+    for other in rest:
+        if len(groups[other]) == len(names) and names == set(groups[other].values()):
+            last = [prefix.rstrip(".").rpartition(".")[2] for prefix in (first, other)]
+            if not any(each in ("", "module", *WRAPPERS) for each in last):
+                raise CheckpointError(
+                    f"checkpoint {path} holds the network several times, as {first}* and {other}*: save the one that "
+                    "you mean, as torch.save(model.state_dict(), path)"
+                )
+
+
+def _is_complement(names: Any, taken: set[str], wanted: State) -> bool:
+    """Whether these are whole modules of the network, of which nothing is taken yet."""
+    modules = {name.split(".")[0] for name in names}
+    if modules & {name.split(".")[0] for name in taken}:
+        return False
+    whole = {name for name in wanted if name.split(".")[0] in modules and not name.endswith("num_batches_tracked")}
+    return whole <= set(names)
+
+
+def _parts(keys: tuple[str, ...]) -> str:
+    """The modules that entries belong to, human-readable."""
+    modules = list(dict.fromkeys(key.split(".")[0] for key in keys))
+    more = f" and {len(modules) - MOST_NAMES} more" if len(modules) > MOST_NAMES else ""
+    return f"{', '.join(modules[:MOST_NAMES])}{more} ({len(keys)} entries)"
+
+
+def _coverage(found: State, wanted: State, aside: tuple[str, ...], path: Path) -> LoadReport:
+    """Say what kind of checkpoint this is by the keys it has and lacks; `aside` was left out already."""
     missing = tuple(key for key in wanted if key not in found)
     unexpected = tuple(key for key in found if key not in wanted)
     # Batch norms older than torch 0.4.1 do not count their batches; only a momentum of None needs the count.
     lacking = [key for key in missing if not key.endswith(".num_batches_tracked")]
     if not lacking and not unexpected:
-        return LoadReport("network", missing, unexpected)
+        return LoadReport("network", missing, aside)
     if not unexpected and all(key.startswith(SCALE_HEADS) for key in lacking):
-        return LoadReport("network without scale heads", missing, unexpected)
+        return LoadReport("network without scale heads", missing, aside)
     heads = {key for key in wanted if key.startswith(POSE_HEADS)}
     is_backbone = heads.issuperset(lacking) and heads.isdisjoint(found)
     if heads and is_backbone and all(key.startswith(OTHER_HEADS) for key in unexpected):
-        return LoadReport("backbone", missing, unexpected)
+        return LoadReport("backbone", missing, (*unexpected, *aside))
     examples = f"{len(lacking)} entries are missing" + (f" (the first is {lacking[0]})" if lacking else "")
     extra = f"{len(unexpected)} are not of it" + (f" (the first is {unexpected[0]})" if unexpected else "")
     raise CheckpointError(

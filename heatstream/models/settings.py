@@ -11,17 +11,19 @@ The network's task decides what may stand in ``[data]``, ``[augment]`` and ``[lo
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import field
+from dataclasses import asdict, field
+from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
-from heatstream import skeletons
-from heatstream.catalog import CATALOG
+from heatstream import catalog, skeletons
 from heatstream.errors import UnknownNameError
 from heatstream.model_info import SIZE_MULTIPLE
+from heatstream.skeleton_tables import skeleton_from_table
+from heatstream.skeletons import Skeleton
 
 __all__ = [
     "AnyRecipe",
@@ -39,6 +41,7 @@ __all__ = [
     "Norm",
     "Recipe",
     "SetSettings",
+    "SkeletonSettings",
     "TeacherSettings",
     "TrainSettings",
     "ValidationSettings",
@@ -51,11 +54,11 @@ Settings = TypeVar("Settings")
 
 
 def _network(name: str) -> str:
-    return _among(CATALOG, "network", name)
+    return _among(catalog.networks(), "network", name)
 
 
 def _skeleton(name: str) -> str:
-    return _among(skeletons.SKELETONS, "skeleton", name) if name else ""
+    return _among(skeletons.known(), "skeleton", name) if name else ""
 
 
 def _among(known: Iterable[str], kind: str, name: str) -> str:
@@ -132,17 +135,22 @@ class SetSettings:
 
     Attributes:
         annotations: COCO keypoint JSON.
-        images: folder that the JSON's `file_name` entries are relative to.
+        images: folder that the JSON's `file_name` entries are relative to; that of the JSON when left out.
         weight: how often each photo of this set is seen, relative to those of a set with weight 1.
         single_person: photos are crops around one person, and windows are scaled by that person.
         partial_labels: a joint without a label may be in view, so nothing is learned about it in that image.
     """
 
     annotations: str
-    images: str
+    images: str = ""
     weight: Positive = 1.0
     single_person: bool = False
     partial_labels: bool = False
+
+    @property
+    def folder(self) -> str:
+        """Of the photos."""
+        return self.images or str(Path(self.annotations).parent)
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -151,13 +159,18 @@ class ValidationSettings:
 
     Attributes:
         annotations: COCO keypoint JSON.
-        images: folder of its photos.
+        images: folder of its photos; that of the JSON when left out.
         limit: use the first so many images; 0 uses all.
     """
 
     annotations: str
-    images: str
+    images: str = ""
     limit: Whole = 0
+
+    @property
+    def folder(self) -> str:
+        """Of the photos."""
+        return self.images or str(Path(self.annotations).parent)
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -357,11 +370,12 @@ class ModelSettings:
     """Which network.
 
     Attributes:
-        name: one of :data:`heatstream.catalog.CATALOG`.
-        skeleton: name of the keypoint layout that it learns; empty for the network's usual one.
+        name: one of :func:`heatstream.catalog.networks`.
+        skeleton: name of the keypoint layout that it learns; empty for that of the section `skeleton`, else that which
+            the first set's COCO keypoint JSON describes, else the network's usual one.
         init: a checkpoint to start from (ours, official SWAHR or HigherHRNet, an HRNet backbone), relative to the
-            current folder, or "swahr-mobile" for the weights that come with the package; empty for random weights.
-        fresh_heads: leave the heads of `init` out, as for another skeleton.
+            current folder, or "swahr-tiny" for the weights that come with the package; empty for random weights.
+        fresh_heads: leave the heads of `init` out, as is done anyway where they are of another skeleton.
         frozen: modules of the network that keep their weights, by the beginning of their names: "backbone" for all of
             it, "backbone.blocks.0" for a part.
     """
@@ -371,6 +385,42 @@ class ModelSettings:
     init: str = ""
     fresh_heads: bool = False
     frozen: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, config=CHECKED)
+class SkeletonSettings:
+    """A keypoint layout of one's own; keypoints are named, see :mod:`heatstream.skeleton_tables`.
+
+    Attributes:
+        name: how model files and results call it.
+        keypoints: their names, in the order of the labels.
+        limbs: pairs of keypoints to draw a line between.
+        flip_pairs: pairs that change places in a mirrored image; by left and right in the names when left out.
+        sigmas: of the annotators, for OKS; when left out COCO's for keypoints of its names, else 0.079.
+        grouping_order: the order in which grouping takes the keypoints; as they stand when left out.
+        colors: blue, green, red of every keypoint, 0 to 255; by side when left out.
+    """
+
+    name: str
+    keypoints: tuple[str, ...]
+    limbs: tuple[tuple[str, str], ...] = ()
+    flip_pairs: tuple[tuple[str, str], ...] | None = None
+    sigmas: tuple[float, ...] | None = None
+    grouping_order: tuple[str, ...] | None = None
+    colors: tuple[tuple[int, int, int], ...] | None = None
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> SkeletonSettings:
+        self.layout()
+        return self
+
+    def layout(self) -> Skeleton:
+        """The skeleton.
+
+        Raises:
+            InputError: a value cannot be.
+        """
+        return skeleton_from_table({key: value for key, value in asdict(self).items() if value is not None})
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -442,6 +492,8 @@ class TeacherSettings:
         checkpoint: its weights: a file, relative to the current folder, or the name of weights that come with the
             package.
         sizes: sides in input px at which it looks at every window; its heatmaps are averaged. Multiples of 32.
+        every_size: the network learns every window at all of these sides, not at the window's own: one that shares
+            its frozen modules with the teacher has computed most of what that takes.
         heatmaps: weight of the difference of heatmaps, at both resolutions.
         loss: how heatmaps are compared: "cross-entropy" for a student whose heatmaps come from a sigmoid, "squared"
             for any.
@@ -451,6 +503,7 @@ class TeacherSettings:
     network: NetworkName
     checkpoint: str
     sizes: Annotated[tuple[Side, ...], Field(min_length=1)] = (256,)
+    every_size: bool = False
     heatmaps: NotNegative = 1.0
     loss: Literal["cross-entropy", "squared"] = "squared"
     tags: NotNegative = 0.0
@@ -466,6 +519,7 @@ class Recipe:
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     loss: LossSettings = field(default_factory=LossSettings)
     teacher: TeacherSettings | None = None
+    skeleton: SkeletonSettings | None = None
 
     @model_validator(mode="after")
     def _somebody_teaches_heatmaps(self) -> Recipe:
@@ -483,6 +537,7 @@ class LandmarkRecipe:
     train: TrainSettings
     augment: LandmarkAugmentSettings = field(default_factory=LandmarkAugmentSettings)
     loss: LandmarkLossSettings = field(default_factory=LandmarkLossSettings)
+    skeleton: SkeletonSettings | None = None
 
 
 AnyRecipe = Recipe | LandmarkRecipe

@@ -50,20 +50,20 @@ def body_heights(poses: Poses) -> NDArray[np.float32]:
         (N,) float32, at least 1 px.
     """
     seen = (poses.keypoint_scores >= SEEN_SCORE).astype(np.float32)
-    layout = _layout(poses.skeleton)
-    ones = np.ones(seen.shape[1], np.float32)
-    shares = 1 / np.maximum(seen @ ones, 1)
+    expected, known = _layout(poses.skeleton)
+    # Of the joints that are seen, by the sums over a standing body: their number, middle and squared distances from 0.
+    sums = seen @ expected
+    shares = 1 / np.maximum(sums[:, 0], 1)
     points = as_complex(poses.keypoints)
     middles = _rows(seen * points) * shares
     offsets = points - middles[:, None]
     spread = _rows(seen * (np.square(offsets.real) + np.square(offsets.imag))) * shares
-    if layout is None:
-        expected = np.full(len(seen), _USUAL_RADIUS**2, np.float32)
+    if known:
+        x, y, squares = sums[:, 1:].T * shares
+        usual = np.maximum(squares - x * x - y * y, np.float32(_LEAST_RADIUS**2))
     else:
-        body, squares = layout
-        middle = (seen @ body) * shares
-        expected = (seen @ squares) * shares - np.square(middle.real) - np.square(middle.imag)
-    heights: NDArray[np.float32] = np.sqrt(spread / np.maximum(expected, np.float32(_LEAST_RADIUS**2)))
+        usual = np.full(len(seen), _USUAL_RADIUS**2, np.float32)
+    heights: NDArray[np.float32] = np.sqrt(spread / usual)
     return np.maximum(heights, 1)
 
 
@@ -75,17 +75,26 @@ def as_complex(points: NDArray[np.float32]) -> NDArray[np.complex64]:
 
 def _rows(values: NDArray[Any]) -> Any:
     """Sums of rows; faster than ``sum`` for short ones."""
-    return values @ np.ones(values.shape[1], values.dtype)
+    return values @ _ones(values.shape[1], values.dtype)
 
 
 @lru_cache
-def _layout(name: str) -> tuple[NDArray[np.complex64], NDArray[np.float32]] | None:
-    """The joints of a standing body, (K,) in body heights, and their squared distances from 0."""
+def _ones(count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    return np.ones(count, dtype)
+
+
+@lru_cache
+def _layout(name: str) -> tuple[NDArray[np.float32], bool]:
+    """(K, 4): 1, x, y and x² + y² of a standing body's joints, in body heights; and whether these are known."""
     skeleton = skeletons.get(name)
     places = [_STANDING.get(joint.removeprefix("left_").removeprefix("right_")) for joint in skeleton.keypoints]
-    if any(place is None for place in places):
-        return None
+    known = [place for place in places if place is not None]
+    table = np.zeros((len(places), 4), np.float32)
+    table[:, 0] = 1
+    if len(known) < len(places):
+        return table, False
     sides = [-1 if joint.startswith("right_") else 1 for joint in skeleton.keypoints]
-    body = np.array([complex(side * place[0], place[1]) for side, place in zip(sides, places, strict=True) if place])
-    body = body.astype(np.complex64)
-    return body, np.square(np.abs(body))
+    table[:, 1:3] = np.array(known)
+    table[:, 1] *= sides
+    table[:, 3] = np.square(table[:, 1:3]).sum(axis=1)
+    return table, True

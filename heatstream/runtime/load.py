@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from heatstream.errors import EngineError, InputError, MissingExtraError
+from heatstream.errors import EngineError, InputError, MissingExtraError, ModelFileError
 from heatstream.files import expanded
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def load(
     scales: tuple[float, ...] = (1.0,),
     faces: str | Path | None = None,
     wait: bool = False,
+    peaks: bool = False,
     progress: Progress | None = None,
 ) -> PosePipeline:
     """Make a pipeline ready that finds people, and their faces if a model for these is given.
@@ -63,6 +64,7 @@ def load(
         scales: look at the frame in several sizes, on the CPU only. The model file must take any size.
         faces: name or file of a model that finds the landmarks of faces in boxes, for example ``"h3r-mobile-68"``.
         wait: wait for a build with ``engine="auto"`` too, as measurements do, and who gives frames that are on the GPU.
+        peaks: keep the peaks that people are made of in every result, for recordings; on the CPU only.
         progress: receives the progress of an engine's build.
 
     Raises:
@@ -78,24 +80,25 @@ def load(
     from heatstream.runtime.pipelines.base import surer
 
     path = model_path(model)
-    if engine == "auto" and not wait and tuple(scales) == (1.0,):
+    if engine == "auto" and not wait and tuple(scales) == (1.0,) and not peaks:
         handover = _handover(path, device, threads, short_side, settings, confidence, flip, faces, progress)
         if handover is not None:
             return handover
     several = "several scales are looked at only on the CPU" if tuple(scales) != (1.0,) else ""
+    on_cpu = several or ("peaks are kept only on the CPU" if peaks else "")
     opened = open_engine(
         path,
         device=device,
         engine=engine,
         threads=threads,
         short_side=short_side,
-        cpu_only=several,
+        cpu_only=on_cpu,
         progress=progress,
     )
     try:
         if confidence is not None:
             settings = surer(opened.engine.info, settings, confidence)
-        poses = _poses(opened, settings, flip, scales)
+        poses = _poses(opened, settings, flip, scales, peaks)
         if faces is None:
             return poses
         return _cascade(poses, load_landmarks(faces, device, threads, engine=engine, progress=progress))
@@ -146,14 +149,18 @@ def load_landmarks(
 
 
 def _poses(
-    opened: OpenedEngine, settings: DecodeSettings | Mapping[str, Any] | None, flip: bool, scales: tuple[float, ...]
+    opened: OpenedEngine,
+    settings: DecodeSettings | Mapping[str, Any] | None,
+    flip: bool,
+    scales: tuple[float, ...],
+    peaks: bool,
 ) -> PosePipeline:
     from heatstream.runtime.pipelines.pose import CpuPosePipeline
     from heatstream.runtime.pipelines.pose_gpu import GpuPosePipeline
 
     if opened.cuda is not None:
         return GpuPosePipeline(opened.engine, opened.cuda, settings, flip=flip, reason=opened.reason)
-    return CpuPosePipeline(opened.engine, settings, flip=flip, scales=scales, reason=opened.reason)
+    return CpuPosePipeline(opened.engine, settings, flip=flip, scales=scales, reason=opened.reason, peaks=peaks)
 
 
 def _handover(
@@ -232,13 +239,20 @@ def model_path(name_or_file: str | Path) -> Path:
     Raises:
         InputError: it is neither a text nor a path.
         UnknownNameError: there is no network of that name.
-        ModelFileError: no weights come with it.
+        ModelFileError: no weights come with it, or it is a checkpoint.
     """
     if not isinstance(name_or_file, (str, Path)):
         raise InputError(f"a model is named by a text or a path, got {type(name_or_file).__name__}")
     text = os.fspath(name_or_file)
     looks_like_path = isinstance(name_or_file, Path) or text.endswith(".onnx") or os.sep in text or "/" in text
-    if looks_like_path or Path(text).is_file():
+    from heatstream.model_info import CHECKPOINT_SUFFIXES
+
+    if text.lower().endswith(CHECKPOINT_SUFFIXES):
+        raise ModelFileError(
+            f"{text} is a checkpoint: make a model file of it, which runs without torch, with `heatstream export "
+            f"NAME --checkpoint {text}`"
+        )
+    if looks_like_path or os.path.isfile(text):
         return expanded(text)
     from heatstream import catalog
 

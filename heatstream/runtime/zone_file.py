@@ -9,8 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from heatstream import skeletons
-from heatstream.errors import InputError, UnknownNameError
+from heatstream.errors import InputError
 from heatstream.runtime.zone_rules import DEFAULT_SECONDS, Line, PostureRule, Rule, Zone
 
 __all__ = ["read_zones"]
@@ -75,11 +74,6 @@ def read_zones(path: Path) -> tuple[tuple[Rule, ...], tuple[float, float] | None
         *(Line(line.name, line.start, line.end, line.joints) for line in file.line),
         *(PostureRule(posture.posture, posture.seconds) for posture in file.posture),
     )
-    known = {joint for skeleton in skeletons.SKELETONS.values() for joint in skeleton.keypoints}
-    for rule in rules:
-        for joint in () if isinstance(rule, PostureRule) else rule.joints:
-            if joint not in known:
-                raise InputError(f"{path}: {UnknownNameError.among(sorted(known), kind='joint', name=joint)}")
     return rules, file.frame
 
 

@@ -25,12 +25,11 @@ The events are ``enter``, ``leave`` and ``dwell`` of a zone, ``cross`` of a line
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import cv2
 import numpy as np
@@ -38,66 +37,19 @@ from numpy.typing import NDArray
 
 from heatstream import skeletons
 from heatstream.errors import InputError, UnknownNameError
-from heatstream.results import Poses, Result
+from heatstream.results import Event, EventKind, Poses, Result
 from heatstream.runtime.body_size import SEEN_SCORE, body_heights
 from heatstream.runtime.zone_file import read_zones
 from heatstream.runtime.zone_rules import Line, PostureRule, Rule, Zone
 
-__all__ = ["Event", "Zones"]
-
-Kind: TypeAlias = Literal["enter", "leave", "dwell", "cross", "posture", "posture_end"]
+__all__ = ["Zones"]
 
 MARGIN = 0.02  # body heights beyond a border, before a change of sides counts: people on it do not flicker
+HOLD_SECONDS = 0.2  # outside of a zone, before somebody has left it: keypoints that jump away and back do not count
+LEAST_SECONDS = 1e-3  # times of frames are rounded
 GONE_SECONDS = 3.0  # who is out of sight for so long has left; it is the tracker's memory
 LYING_DEGREES = 60.0  # the trunk's tilt from upright, at least
 HANDS_UP_MARGIN = 0.03  # body heights of both wrists above the head, at least
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something that happened.
-
-    Attributes:
-        kind: ``enter``, ``leave`` or ``dwell`` of a zone, ``cross`` of a line, ``posture`` or ``posture_end``.
-        name: the zone's, the line's, or the posture.
-        id: whose doing it is.
-        frame_index: the frame in which it was noticed.
-        capture_time: that frame's, in seconds. Of ``leave`` and ``posture_end`` of somebody who went out of sight, when
-            they were seen last.
-        position: (x, y) in px, where the watched joints were.
-        direction: of ``cross``: ``"right"`` or ``"left"``, the side that was gone to, for one who looks from the line's
-            ``from`` to its ``to``; None for others.
-        seconds: of ``leave``, ``dwell`` and ``posture_end`` how long it lasted up to then; None for others.
-    """
-
-    kind: Kind
-    name: str
-    id: int
-    frame_index: int
-    capture_time: float
-    position: tuple[float, float]
-    direction: Literal["left", "right"] | None = None
-    seconds: float | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON; what is None is left out."""
-        entries: dict[str, Any] = {
-            "event": self.kind,
-            "name": self.name,
-            "id": self.id,
-            "frame_index": self.frame_index,
-            "capture_time": round(self.capture_time, 6),
-            "position": [round(value, 2) for value in self.position],
-        }
-        if self.direction is not None:
-            entries["direction"] = self.direction
-        if self.seconds is not None:
-            entries["seconds"] = round(self.seconds, 3)
-        return entries
-
-    def to_json(self) -> str:
-        """:meth:`to_dict` on one line."""
-        return json.dumps(self.to_dict())
 
 
 @dataclass(eq=False)
@@ -109,7 +61,8 @@ class _Watched:
         since: capture time since when.
         position: (x, y) px where the joints were seen last.
         told: whether the dwelling, or the posture, was told.
-        changing: since when a posture is another, None while it is not.
+        changing: since when a posture is another, or somebody is outside of a zone that they have not left yet; None
+            while it is not so.
     """
 
     inside: bool | None = None
@@ -165,6 +118,23 @@ class Zones:
         rules, frame_size = read_zones(Path(path))
         return cls(rules, frame_size=frame_size, on_event=on_event)
 
+    def check(self, skeleton: str) -> None:
+        """Refuse what cannot be watched on people of a skeleton, before the first frame.
+
+        Raises:
+            UnknownNameError: a zone or line names a joint that it has not got, or a posture needs one.
+        """
+        nobody = Poses.empty(skeleton)
+        for rule in self.rules:
+            if isinstance(rule, PostureRule):
+                _postures(rule.posture, nobody, np.zeros(0, np.float32))
+            else:
+                _points(nobody, rule.joints)
+
+    def afresh(self) -> Zones:
+        """The same rules for another source: nobody has been seen yet."""
+        return Zones(self.rules, frame_size=self.frame_size, on_event=self._on_event)
+
     def __call__(self, result: Result) -> list[Event]:
         """What happened since the result before.
 
@@ -174,7 +144,7 @@ class Zones:
         Raises:
             UnknownNameError: the people's skeleton has no such joint.
         """
-        events = list(self._events(result))
+        events = [replace(event, source=result.source) for event in self._events(result)]
         for event in events:
             if self._on_event is not None:
                 self._on_event(event)
@@ -225,7 +195,8 @@ class Zones:
                 rule = self.rules[number]
                 stamp = (name, result.frame_index, person.seen)
                 if watched.inside and isinstance(rule, Zone):
-                    yield _event("leave", rule.name, stamp, watched.position, seconds=person.seen - watched.since)
+                    left = person.seen if watched.changing is None else watched.changing
+                    yield _event("leave", rule.name, stamp, watched.position, seconds=left - watched.since)
                 if watched.told and isinstance(rule, PostureRule):
                     yield _event(
                         "posture_end", rule.posture, stamp, watched.position, seconds=person.seen - watched.since
@@ -238,7 +209,7 @@ Stamp: TypeAlias = tuple[int, int, float]
 
 
 def _event(
-    kind: Kind,
+    kind: EventKind,
     name: str,
     stamp: Stamp,
     position: tuple[float, float],
@@ -265,8 +236,11 @@ def _zone_events(
         watched.since, watched.told = time, False
         yield _event("enter", zone.name, stamp, position)
     if watched.inside and not inside:
-        yield _event("leave", zone.name, stamp, position, seconds=time - watched.since)
-    watched.inside = inside
+        left = watched.changing = time if watched.changing is None else watched.changing
+        if time - left < HOLD_SECONDS - LEAST_SECONDS:
+            return
+        yield _event("leave", zone.name, stamp, position, seconds=left - watched.since)
+    watched.inside, watched.changing = inside, None
     if inside and zone.dwell is not None and not watched.told and time - watched.since >= zone.dwell:
         watched.told = True
         yield _event("dwell", zone.name, stamp, position, seconds=time - watched.since)

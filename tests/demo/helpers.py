@@ -12,6 +12,8 @@ from typing import Any
 
 import cv2
 
+from tests.fakes.messages import check_message
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -41,10 +43,21 @@ def in_a_process(*arguments: str | Path) -> Ended:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a JSON Lines file, every line of which must be complete."""
+    """The objects of a JSON Lines file, every line of which must be complete and as the format says."""
     text = path.read_text()
     assert text.endswith("\n")
-    return [json.loads(line) for line in text.splitlines()]
+    messages = [json.loads(line) for line in text.splitlines()]
+    for message in messages:
+        check_message(message)
+    return messages
+
+
+def read_results(path: Path) -> list[dict[str, Any]]:
+    """The results of a file of ``--jsonl``, whose first line must be a header, and the only one."""
+    header, *results = read_lines(path)
+    assert header["type"] == "header"
+    assert {result["type"] for result in results} == {"result"}
+    return results
 
 
 def count_frames(path: Path) -> int:

@@ -19,7 +19,7 @@ from heatstream.runtime.sinks import Draw
 from heatstream.runtime.sources import open_source
 from heatstream.version import __version__
 from tests.demo.conftest import SIZE, spot
-from tests.demo.helpers import Command, count_frames, in_a_process, read_lines
+from tests.demo.helpers import Command, count_frames, in_a_process, read_results
 
 
 @pytest.fixture
@@ -123,12 +123,12 @@ def test_a_library_that_does_not_load_is_one_line(
     ("arguments", "named"),
     [
         (("swahr-w33",), "did you mean 'swahr-w32'"),
-        (("swahr-mobile", "--size", "big"), "256x448"),
-        (("swahr-mobile", "--size", "250x300"), "try 256x288"),
-        (("swahr-mobile", "--size", "0"), "try 32x32"),
+        (("swahr-tiny", "--size", "big"), "256x448"),
+        (("swahr-tiny", "--size", "250x300"), "try 256x288"),
+        (("swahr-tiny", "--size", "0"), "try 32x32"),
         (("h3r-mobile-68", "--short-side", "128"), "takes images of 128x128 px alone"),
-        (("swahr-mobile", "-c", "absent.pt"), "absent.pt"),
-        (("swahr-mobile", "-o", "absent/out.onnx"), "absent"),
+        (("swahr-tiny", "-c", "absent.pt"), "absent.pt"),
+        (("swahr-tiny", "-o", "absent/out.onnx"), "absent"),
     ],
 )
 def test_an_export_that_cannot_be_is_refused(
@@ -146,7 +146,7 @@ def test_an_export_that_cannot_be_is_refused(
 def test_an_exported_file_alone_is_enough_to_run(heatstream: Command, clip: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="torch comes with the extra train")
     model = tmp_path / "random.onnx"
-    ended = heatstream("export", "swahr-mobile", "--size", "64x96", "-o", model)
+    ended = heatstream("export", "swahr-tiny", "--size", "64x96", "-o", model)
     assert ended.code == 0
     assert "64x96" in ended.out
     assert "weights: random" in ended.out
@@ -161,13 +161,12 @@ def test_an_exported_file_alone_is_enough_to_run(heatstream: Command, clip: Path
 @pytest.mark.filterwarnings("ignore:more than 30 people may be in view:RuntimeWarning")
 @pytest.mark.usefixtures("demo_module")
 def test_the_demo_leaves_a_video_a_picture_and_a_table(heatstream: Command, tmp_path: Path) -> None:
-    pytest.importorskip("skimage", reason="scikit-image comes with the extra demo")
     output = tmp_path / "new" / "folder"
     ended = heatstream("demo", "--output", output)
     assert ended.code == 0
     assert ended.err == "heatstream: there is no display, so the demo uses its own clip and writes files\n"
     assert sorted(path.name for path in output.iterdir()) == ["astronaut.mp4", "astronaut.png", "results.jsonl"]
-    assert [line["frame_index"] for line in read_lines(output / "results.jsonl")] == list(range(120))
+    assert [line["frame_index"] for line in read_results(output / "results.jsonl")] == list(range(120))
     assert count_frames(output / "astronaut.mp4") == 120
     picture = cv2.imread(str(output / "astronaut.png"))
     assert picture is not None
@@ -178,7 +177,6 @@ def test_the_demo_leaves_a_video_a_picture_and_a_table(heatstream: Command, tmp_
 
 @pytest.mark.usefixtures("demo_module")
 def test_the_demo_cannot_write_everywhere(heatstream: Command, tmp_path: Path) -> None:
-    pytest.importorskip("skimage", reason="scikit-image comes with the extra demo")
     (tmp_path / "file").write_text("not a folder")
     ended = heatstream("demo", "--no-camera", "-o", tmp_path / "file")
     assert ended.code == 2
@@ -207,7 +205,7 @@ def test_closing_the_window_ends_the_run_with_everything_written(
     lines = tmp_path / "out.jsonl"
     ended = heatstream("run", clip, "-m", tiny_model, "--jsonl", lines)
     assert (ended.code, ended.err) == (0, "")
-    assert len(read_lines(lines)) == 4
+    assert len(read_results(lines)) == 4
     assert opened[0].closed
 
 
@@ -238,5 +236,5 @@ def test_a_window_that_fails_keeps_what_came_before(
     assert ended.code == 2
     assert ended.err == "heatstream: the window failed: run with --no-window\n"
     assert opened[0].closed
-    assert len(read_lines(lines)) == 3
+    assert len(read_results(lines)) == 3
     assert "p99" in ended.out

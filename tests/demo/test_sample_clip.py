@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from heatstream.demo.sample_clip import CLIP_FRAMES, CLIP_SIZE, astronaut_clip
-
-pytest.importorskip("skimage", reason="scikit-image comes with the extra demo")
 
 
 def test_it_is_a_moving_picture_that_comes_around() -> None:

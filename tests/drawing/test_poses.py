@@ -97,6 +97,33 @@ def test_ids_are_written_only_where_somebody_tracks() -> None:
     assert (with_id != without).any()
 
 
+def test_what_is_written_can_be_chosen() -> None:
+    keypoints = {LEFT_ELBOW: (100.0, 120.0, 0.9), LEFT_WRIST: (150.0, 160.0, 0.9)}
+    frames = []
+    for labels in ((), ("id",), ("score",), ("joints",)):
+        frames.append(canvas())
+        draw_poses(frames[-1], person(keypoints, identity=4), labels=labels)
+    for number, frame in enumerate(frames):
+        assert all((frame != other).any() for other in frames[number + 1 :])
+    bare = canvas()
+    draw_poses(bare, person(keypoints))
+    assert (frames[0] == bare).all()
+
+
+@pytest.mark.parametrize("size", [(2160, 3840), (1080, 1920), (720, 1280)])
+def test_lines_and_texts_grow_with_the_frame_and_not_with_its_longer_side(size: tuple[int, int]) -> None:
+    """A person as tall as the frame: lines are a 135th of its shorter side wide, upright frames look like others."""
+    drawn = []
+    for height, width in (size, size[::-1]):
+        frame = np.zeros((height, width, 3), np.uint8)
+        short = min(size)
+        points = {LEFT_ELBOW: (0.5 * width, 0.1 * short, 0.9), LEFT_WRIST: (0.5 * width, 0.9 * short, 0.9)}
+        draw_poses(frame, person(points), labels=())
+        drawn.append(int((frame[short // 2].max(axis=1) > 100).sum()))
+    assert drawn[0] == drawn[1]
+    assert abs(drawn[0] - max(8, min(size) // 135)) <= 2
+
+
 @pytest.mark.parametrize("name", skeletons.SKELETONS)
 def test_every_skeleton_can_be_drawn(name: str) -> None:
     rng = np.random.default_rng(0)

@@ -164,7 +164,9 @@ def whole_files(folder: Path) -> tuple[int, int, int]:
         return 0, 0, 0
     texts = lines.read_text().splitlines(keepends=True)
     assert all(text.endswith("\n") for text in texts)
-    indices = [json.loads(text)["frame_index"] for text in texts]
+    header, *results = map(json.loads, texts)
+    assert header["type"] == "header"
+    indices = [result["frame_index"] for result in results]
     assert indices == list(range(len(indices)))
     entries = json.loads(coco.read_text()) if coco.exists() and coco.stat().st_size else []
     if entries:
@@ -176,7 +178,7 @@ def whole_files(folder: Path) -> tuple[int, int, int]:
             assert len(truth.loadRes(str(coco)).getAnnIds()) == len(entries)
     frames = read_video(video) if video.exists() else []
     assert all(frame.max() > 100 for frame in frames)
-    return len(texts), len(entries), len(frames)
+    return len(results), len(entries), len(frames)
 
 
 def _start(model: Path, clip: Path, folder: Path) -> subprocess.Popen[str]:
@@ -211,7 +213,7 @@ def _communicate(process: subprocess.Popen[str]) -> tuple[str, str]:
 
 
 def _count_lines(path: Path) -> int:
-    return path.read_bytes().count(b"\n")
+    return path.read_bytes().count(b"\n") - 1  # the first one is the header
 
 
 def main() -> None:

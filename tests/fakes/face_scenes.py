@@ -131,5 +131,5 @@ class FakePoses(PosePipeline):
     def warm_up(self, height: int, width: int) -> None:
         """Is always ready."""
 
-    def close(self) -> None:
+    def _close(self) -> None:
         self.engine.close()

@@ -220,10 +220,14 @@ def whiten(result: Result) -> NDArray[np.uint8]:
 
 
 def read_video(path: Path) -> list[NDArray[np.uint8]]:
-    """The frames of a video, BGR, as OpenCV finds them."""
-    capture = cv2.VideoCapture(str(path))
+    """The frames of a video, BGR, up to where it ends or breaks; OpenCV before 4.13 ends too early at fragments."""
+    import av
+
     frames: list[NDArray[np.uint8]] = []
-    while (read := capture.read())[0]:
-        frames.append(np.asarray(read[1], np.uint8))
-    capture.release()
+    try:
+        with av.open(str(path)) as container:
+            for frame in container.decode(video=0):
+                frames.append(np.asarray(frame.to_ndarray(format="bgr24"), np.uint8))
+    except av.FFmpegError:
+        pass
     return frames

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections import defaultdict
+import pickle
+import tarfile
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -217,7 +219,7 @@ def assert_refused(path: Path, words: str) -> None:
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
-@pytest.mark.parametrize("name", ["swahr-mobile", "swahr-w32"])
+@pytest.mark.parametrize("name", ["swahr-tiny", "swahr-w32"])
 def test_the_heads_can_be_left_out_for_another_skeleton(tmp_path: Path, name: str) -> None:
     path = tmp_path / "coco.pth"
     torch.save({key: torch.full_like(v, 7) for key, v in models.create(name).state_dict().items()}, path)
@@ -230,3 +232,224 @@ def test_the_heads_can_be_left_out_for_another_skeleton(tmp_path: Path, name: st
     left = {key for key, value in other.state_dict().items() if value.is_floating_point() and bool((value != 7).any())}
     assert left
     assert left <= set(report.missing)
+
+
+# ---- Files of a kind people have -------------------------------------------------------------------------------------
+
+
+def arrays(state: State) -> State:
+    return {key: value.numpy() for key, value in state.items()}
+
+
+def modules(state: State) -> State:
+    """The state of each module on its own."""
+    parts: dict[str, State] = defaultdict(dict)
+    for key, value in state.items():
+        module, _, rest = key.partition(".")
+        parts[module][rest] = value
+    return dict(parts)
+
+
+def parts_apart(state: State, trunk: str, head: str) -> State:
+    """Trunk and heads under names of their own, as MMPose has them."""
+    return {(head if key.startswith(HEADS) else trunk) + key: value for key, value in state.items()}
+
+
+def half(state: State) -> State:
+    return {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
+
+
+def optimiser() -> State:
+    network = small()
+    steps = torch.optim.AdamW(network.parameters())
+    network(torch.zeros(1, 3, 64, 64)).tags.sum().backward()
+    steps.step()
+    state: State = steps.state_dict()
+    return state
+
+
+def as_parameters(state: State) -> State:
+    return {k: torch.nn.Parameter(v, requires_grad=False) for k, v in state.items()}
+
+
+LOADED: dict[str, Callable[[], Any]] = {
+    "plain": trained,
+    "ordered": lambda: OrderedDict(trained()),
+    "parameters": lambda: as_parameters(trained()),
+    "half precision": lambda: half(trained()),
+    "bfloat16": lambda: {k: v.bfloat16() if v.is_floating_point() else v for k, v in trained().items()},
+    "double precision": lambda: {k: v.double() if v.is_floating_point() else v for k, v in trained().items()},
+    "NumPy arrays": lambda: arrays(trained()),
+    "NumPy arrays in a wrapper": lambda: {"model": arrays(trained()), "iteration": np.int64(4)},
+    "numbers beside the weights": lambda: {**trained(), "epoch": 3, "best": 0.7},
+    "NumPy numbers beside the weights": lambda: {**trained(), "best": np.float64(0.7), "seen": np.bool_(True)},
+    "an unknown wrapper": lambda: {"the_weights_v2": trained(), "epoch": 1},
+    "three wrappers": lambda: {"checkpoint": {"model": {"state_dict": trained()}}},
+    "with the optimiser": lambda: {"model": trained(), "optimizer": optimiser()},
+    "Lightning": lambda: {
+        "epoch": 1,
+        "pytorch-lightning_version": "2.1.0",
+        "state_dict": prefixed(trained(), "model."),
+        "callbacks": {"ModelCheckpoint{'monitor': 'val/AP'}": {"best_model_score": torch.tensor(0.6)}},
+        "hyper_parameters": {"lr": 1e-3, "folder": Path("/data")},
+    },
+    "Lightning with its loss": lambda: {
+        "state_dict": {**prefixed(trained(), "pose_net."), "loss.weight": torch.ones(3)}
+    },
+    "DataParallel of torch.compile": lambda: prefixed(trained(), "module._orig_mod."),
+    "torch.compile": lambda: prefixed(trained(), "_orig_mod."),
+    "encoder.": lambda: prefixed(trained(), "encoder."),
+    "a long prefix": lambda: prefixed(trained(), "trainer.model.module.net."),
+    "averaged": lambda: {"n_averaged": torch.tensor(3), **prefixed(trained(), "module.")},
+    "average beside the weights": lambda: {"model": trained(), "model_ema": small().state_dict()},
+    "average under a prefix": lambda: {
+        "state_dict": {**prefixed(trained(), "model."), **prefixed(small().state_dict(), "ema_model.")}
+    },
+    "counted": lambda: trained() | {"total_ops": torch.zeros(1), "layer1.total_params": torch.zeros(1)},
+    "MMPose 0.x": lambda: {
+        "meta": {"hook_msgs": {"best_score": np.float64(0.6)}, "time": "Mon"},
+        "state_dict": parts_apart(without(trained(), "conv_scale_layers."), "backbone.", "keypoint_head."),
+    },
+    "MMPose 1.x": lambda: {
+        "state_dict": parts_apart(without(trained(), "conv_scale_layers."), "backbone.", "head."),
+        "message_hub": {"log_scalars": {}},
+    },
+    "modules apart": lambda: {"state_dict": modules(trained())},
+    "a defaultdict": lambda: {"state_dict": trained(), "log": defaultdict(list, loss=[0.1])},
+    "options": lambda: {"state_dict": trained(), "args": argparse.Namespace(lr=0.1, out=Path("runs"))},
+    "a set and a tuple": lambda: {"state_dict": trained(), "seen": {1, 2}, "betas": (0.9, 0.99)},
+    "the version of torch": lambda: {"state_dict": trained(), "torch": str(torch.__version__)},
+    "no counters of batches": lambda: {k: v for k, v in trained().items() if not k.endswith("batches_tracked")},
+}
+
+
+class Settings:
+    """Options of a program that is not installed here."""
+
+
+REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
+    "whole module": (small, "besides tensors"),
+    "an object of a program's own": (lambda: {"state_dict": trained(), "cfg": Settings()}, "besides tensors"),
+    "a function": (lambda: {"state_dict": trained(), "loss": os.getcwd}, "besides tensors"),
+    "values without names": (lambda: {"shadow_params": list(trained().values())}, "holds no state dict"),
+    "the optimiser alone": (optimiser, "holds no state dict|of another network"),
+    "student and teacher": (
+        lambda: {**prefixed(trained(), "student."), **prefixed(small().state_dict(), "teacher.")},
+        r"several times, as (student|teacher)\.\* and",
+    ),
+    "the heads alone": (
+        lambda: {key: value for key, value in trained().items() if key.startswith("final_layers")},
+        "of another network",
+    ),
+    "half of it": (lambda: dict(list(trained().items())[::2]), "of another network"),
+    "another family": (lambda: {"layer4.0.conv1.weight": torch.ones(3, 3)}, "of another network"),
+    "weights in two parts each": (
+        lambda: {f"{k}_{part}" if k.endswith(".weight") else k: v for k, v in trained().items() for part in "gv"},
+        "of another network",
+    ),
+    "complex numbers": (lambda: {k: v.to(torch.complex64) for k, v in trained().items()}, "complex64"),
+    "texts": (lambda: {"state_dict": {"conv1.weight": "0.1"}}, "holds no state dict"),
+}
+
+
+def test_there_are_as_many_kinds_as_people_have() -> None:
+    assert len(LOADED) + len(REFUSED) == 43
+
+
+@pytest.mark.parametrize("kind", LOADED)
+def test_a_kind_of_checkpoint_loads_whole(tmp_path: Path, kind: str) -> None:
+    torch.save(LOADED[kind](), tmp_path / "weights.pth")
+    network = small()
+    report = models.load_checkpoint(network, tmp_path / "weights.pth")
+    assert report.coverage in ("network", "network without scale heads")
+    filled = {k: v for k, v in network.state_dict().items() if k not in report.missing}
+    assert all(torch.equal(value, torch.full_like(value, 7)) for value in filled.values())
+    assert {key.split(".")[0] for key in report.missing if not key.endswith("batches_tracked")} <= {"conv_scale_layers"}
+    assert ("left out: " in str(report)) == bool(report.unexpected)
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_a_kind_of_checkpoint_is_refused_in_one_sentence(tmp_path: Path, kind: str) -> None:
+    make, words = REFUSED[kind]
+    torch.save(make(), tmp_path / "weights.pth")
+    assert_refused(tmp_path / "weights.pth", words)
+
+
+def test_what_was_left_out_is_listed(tmp_path: Path) -> None:
+    torch.save(LOADED["average under a prefix"](), tmp_path / "weights.pth")
+    report = models.load_checkpoint(small(), tmp_path / "weights.pth")
+    assert len(report.unexpected) == len(trained())
+    assert "left out: ema_model" in str(report)
+
+
+def test_safetensors_load(tmp_path: Path) -> None:
+    library = pytest.importorskip("safetensors.torch", reason="safetensors comes with the extra train")
+    path = tmp_path / "weights.safetensors"
+    library.save_file(prefixed(trained(), "model."), path)
+    assert models.load_checkpoint(small(), path).coverage == "network"
+    path.write_bytes(path.read_bytes()[:1000])
+    assert_refused(path, "no safetensors file")
+
+
+def test_paddles_pickles_hold_arrays_alone(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pdparams"
+    for protocol in (2, 4):
+        path.write_bytes(pickle.dumps(arrays(trained()), protocol=protocol))
+        assert models.load_checkpoint(small(), path).coverage == "network"
+    proof = tmp_path / "exploded"
+    path.write_bytes(pickle.dumps({**arrays(trained()), "bomb": Bomb(proof)}, protocol=2))
+    assert_refused(path, r"holds an object \(\w+\.mkdir\) besides arrays")
+    assert not proof.exists()
+    path.write_bytes(pickle.dumps(arrays(trained()))[:5000])
+    assert_refused(path, "no file of Paddle's")
+
+
+def _page(path: Path) -> None:
+    path.write_text("<!DOCTYPE html>\n<html><body>Google Drive can't scan this file</body></html>")
+
+
+def _pointer(path: Path) -> None:
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+
+
+def _archive(path: Path) -> None:
+    with tarfile.open(path, "w:gz") as archive:
+        archive.addfile(tarfile.TarInfo("weights.pth"))
+
+
+def _script(path: Path) -> None:
+    torch.jit.save(torch.jit.script(torch.nn.ReLU()), str(path))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (_page, "is a web page"),
+        (_pointer, "a pointer of Git LFS"),
+        (_archive, "is an archive: unpack it and give"),
+        (_script, "is a TorchScript program"),
+    ],
+)
+def test_what_people_give_by_mistake_is_named(tmp_path: Path, make: Callable[[Path], None], words: str) -> None:
+    make(tmp_path / "weights.pth")
+    assert_refused(tmp_path / "weights.pth", words)
+
+
+def test_a_checkpoint_that_does_not_say_its_skeleton_is_opened_with_it(tmp_path: Path) -> None:
+    from heatstream import skeletons
+    from heatstream.models.checkpoint_network import open_network
+    from heatstream.models.checkpoints import origin_config
+    from heatstream.skeleton_tables import skeleton_from_table
+
+    layout = skeletons.register(skeleton_from_table({"name": "opened-3", "keypoints": ["a", "b", "c"]}))
+    state = models.create("swahr-tiny", skeleton=layout.name).state_dict()
+    torch.save(state, tmp_path / "theirs.pth")
+    with pytest.raises(CheckpointError, match=r"expected \(17|of another network|expected 17"):
+        open_network("swahr-tiny", tmp_path / "theirs.pth")
+    _, info = open_network("swahr-tiny", tmp_path / "theirs.pth", skeleton=layout.name)
+    assert (info.skeleton, info.num_keypoints, info.calibration) == (layout.name, 3, ())
+    torch.save({"model": state, "config": origin_config("swahr-tiny", layout.name, 64)}, tmp_path / "ours.pth")
+    assert open_network(None, tmp_path / "ours.pth")[1].skeleton == layout.name
+    with pytest.raises(CheckpointError, match="finds opened-3, not coco-17: leave the skeleton out"):
+        open_network(None, tmp_path / "ours.pth", skeleton="coco-17")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from benchmarks.moving_people import SCENES, record
 from heatstream.errors import InputError, SourceError
 from heatstream.results import Result, StageTimes
-from heatstream.runtime.following import follow
+from heatstream.runtime.following import Follower
 from heatstream.runtime.pipelines.pose import CpuPosePipeline
 from heatstream.runtime.stream import stream
 from tests.fakes.runtime import FakeEngine, FakeSource
@@ -20,34 +18,35 @@ FRAMES = [
 ]
 
 
+def followed(results: list[Result], *, live: bool, smooth: bool) -> list[Result]:
+    follower = Follower(live=live, smooth=smooth)
+    return [each for result in results for each in follower.add(result)] + follower.finish()
+
+
 @pytest.mark.parametrize("live", [True, False])
 @pytest.mark.parametrize("smooth", [True, False])
 def test_everybody_gets_an_id_and_only_smoothing_moves_keypoints(live: bool, smooth: bool) -> None:
-    given = list(follow(iter(FRAMES), live=live, smooth=smooth))
+    given = followed(FRAMES, live=live, smooth=smooth)
     assert [result.frame_index for result in given] == list(range(60))
     assert set(given[30].poses.ids.tolist()) == {1, 2}
     assert (given[30].poses.keypoints == FRAMES[30].poses.keypoints).all() != smooth
 
 
 def test_live_results_wait_for_nothing() -> None:
-    results = follow(iter(FRAMES), live=True, smooth=True)
-    assert next(results).frame_index == 0
+    assert [each.frame_index for each in Follower(live=True, smooth=True).add(FRAMES[0])] == [0]
 
 
 def test_pictures_have_no_ids() -> None:
     pictures = [Result(r.poses, r.timing, frame_index=r.frame_index, picture="a.jpg") for r in FRAMES[:3]]
-    assert [result.poses.ids.tolist() for result in follow(iter(pictures), live=False, smooth=True)] == [[-1, -1]] * 3
+    assert [result.poses.ids.tolist() for result in followed(pictures, live=False, smooth=True)] == [[-1, -1]] * 3
 
 
 @pytest.mark.parametrize("smooth", [True, False])
 def test_an_error_comes_after_all_results_before_it(smooth: bool) -> None:
-    def failing() -> Iterator[Result]:
-        yield from FRAMES[:40]
-        raise SourceError("the cable fell out")
-
-    results, given = follow(failing(), live=False, smooth=smooth), []
+    source = FakeSource(None, fail_after=40, error=SourceError("the cable fell out"))
+    given: list[Result] = []
     with pytest.raises(SourceError, match="the cable fell out"):
-        given.extend(results)
+        given.extend(stream(source, CpuPosePipeline(FakeEngine()), smooth=smooth))
     assert len(given) == 40
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import heatstream
-from heatstream.errors import InputError
+from heatstream.errors import InputError, ModelFileError
 from heatstream.kernels import DecodeSettings
 from heatstream.runtime.pipelines.faces import FaceCascade
 from heatstream.runtime.pipelines.pose import CpuPosePipeline
@@ -90,3 +94,17 @@ def test_what_does_not_fit_is_refused_in_one_sentence(load: Any, words: str) -> 
         load()
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["mine.pt", "runs/best.PTH"])
+def test_a_checkpoint_is_no_model_file(name: str) -> None:
+    with pytest.raises(ModelFileError, match=rf"{name} is a checkpoint: .* `heatstream export NAME --checkpoint"):
+        heatstream.load(name)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not allow such names")
+def test_a_name_that_is_not_utf_8_is_told(tmp_path: Path) -> None:
+    name = os.path.join(os.fsencode(tmp_path), b"caf\xe9.onnx")
+    shutil.copy(POSES, name)
+    with pytest.raises(ModelFileError, match="is not UTF-8"):
+        heatstream.load(os.fsdecode(name))

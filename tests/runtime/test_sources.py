@@ -19,7 +19,8 @@ from heatstream.errors import SourceError
 from heatstream.pictures import read_picture
 from heatstream.quiet_opencv import SILENT
 from heatstream.quiet_opencv import _levels as levels
-from heatstream.runtime.sources import Frame, base, images, live, open_source, opencv
+from heatstream.results import Gap
+from heatstream.runtime.sources import Frame, base, cameras, images, network, open_source, opencv
 from tests.fakes.runtime import write_video
 
 REFUSAL_SECONDS = 5.0
@@ -316,8 +317,7 @@ def test_an_unreadable_file_names_the_reason(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_server_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "OPEN_SECONDS", 0.6)
-    monkeypatch.setattr(live, "LIBRARY_TIMEOUT_MS", 300)
+    monkeypatch.setattr(network, "OPEN_LIMIT", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as server:
         start = time.monotonic()
         with pytest.raises(SourceError, match=r"does not answer|sends no picture"):
@@ -352,6 +352,7 @@ class FakeCapture:
         return 0.0
 
     size = (10, 20)
+    backend = cv2.CAP_V4L2
 
     def close(self) -> None:
         self.closed = True
@@ -361,27 +362,41 @@ class FakeCapture:
 def capture(monkeypatch: pytest.MonkeyPatch) -> FakeCapture:
     fake = FakeCapture(5)
     monkeypatch.setattr(opencv.Capture, "open", lambda *arguments: fake)
-    monkeypatch.setattr(live, "_check_camera_device", lambda index: None)
-    monkeypatch.setattr(live, "_reach", lambda address: None)
+    monkeypatch.setattr(cameras, "_check_camera_device", lambda index: None)
     return fake
 
 
-@pytest.mark.parametrize(
-    ("text", "name"),
-    [("3", "camera 3"), ("rtsp://me:secret@door/a?key=1", "rtsp://door/..."), ("/dev/video3", "camera 3")],
-)
-def test_a_live_source_gives_frames_until_it_is_lost(text: str, name: str, capture: FakeCapture) -> None:
+@pytest.mark.parametrize("text", ["3", "/dev/video3"])
+def test_a_camera_gives_frames_until_it_is_lost_and_then_says_so(text: str, capture: FakeCapture) -> None:
     before = time.time()
     source = open_source(text)
-    assert (source.name, source.live, source.fps, source.frame_count) == (name, True, 30.0, None)
+    assert (source.name, source.live, source.fps, source.frame_count) == ("camera 3", True, 30.0, None)
     assert source.size == (10, 20)
-    frames: list[Frame] = []
-    with pytest.raises(SourceError, match=f"{name} stopped after 5 frames"):
-        frames.extend(source)
-    assert [frame.index for frame in frames] == [0, 1, 2, 3, 4]
-    assert all(before <= frame.capture_time <= time.time() for frame in frames)
+    items = []
+    for item in source:
+        items.append(item)
+        if isinstance(item, Gap):
+            break
+    *frames, gap = items
+    assert isinstance(gap, Gap)
+    assert (gap.reason, gap.over) == ("ended", False)
+    assert frames
+    assert all(isinstance(frame, Frame) and before <= frame.capture_time <= time.time() for frame in frames)
     source.close()
     assert capture.closed
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the driver's time is read on Linux alone")
+def test_a_drivers_time_is_the_frames_time(capture: FakeCapture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeCapture, "property", lambda self, number: 1000 * (time.perf_counter() - 0.033))
+    source = open_source("3")
+    frame = next(iter(source))
+    source.close()
+    assert isinstance(frame, Frame)
+    assert frame.capture_clock == "driver"
+    assert frame.capture_monotonic is not None
+    assert frame.arrival is not None
+    assert 0.03 < frame.arrival - frame.capture_monotonic < 0.04
 
 
 def test_a_camera_without_pictures_is_given_back(capture: FakeCapture) -> None:
@@ -393,7 +408,7 @@ def test_a_camera_without_pictures_is_given_back(capture: FakeCapture) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows its cameras as files")
 def test_an_absent_camera_names_those_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "list_cameras", lambda: [198, 199])
+    monkeypatch.setattr(cameras, "list_cameras", lambda: [198, 199])
     with pytest.raises(SourceError, match=r"camera 197 .* there is 198, 199"):
         open_source("197")
 

@@ -5,21 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, islice, takewhile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from heatstream.errors import MissingExtraError, SourceError
+from heatstream.errors import SourceError
 from heatstream.runtime.sources import Frame, Source, open_source
 
 __all__ = ["Endless", "FrameFeed", "Paced", "open_feed"]
 
 KEPT_FRAMES = 24
-MADE_UP_SIZE = (512, 512)
-"""(height, width) px of the frame where there is neither a source nor a photograph."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +81,8 @@ class Endless:
             while True:
                 self._open = open_source(self._feed.source)
                 for frame in self._open:
-                    yield frame.image
+                    if isinstance(frame, Frame):
+                        yield frame.image
                 self._open.close()
 
 
@@ -125,7 +123,8 @@ def open_feed(source: str | None) -> FrameFeed:
         return _own_feed()
     opened = open_source(source)
     try:
-        frames = tuple(frame.image for frame, _ in zip(opened, range(KEPT_FRAMES), strict=False))
+        until_lost = takewhile(lambda item: isinstance(item, Frame), opened)  # a lost camera may stay away for ever
+        frames = tuple(item.image for item in islice(until_lost, KEPT_FRAMES) if isinstance(item, Frame))
         live, name = opened.live, opened.name
     finally:
         opened.close()
@@ -138,20 +137,5 @@ def open_feed(source: str | None) -> FrameFeed:
 def _own_feed() -> FrameFeed:
     from heatstream.demo.sample_clip import CLIP_FRAMES, astronaut_clip
 
-    try:
-        clip = list(astronaut_clip())
-    except MissingExtraError:
-        return FrameFeed("made-up texture", (_texture(),))
+    clip = list(astronaut_clip())
     return FrameFeed("a photograph, panned", tuple(clip[:: CLIP_FRAMES // KEPT_FRAMES]))
-
-
-def _texture() -> NDArray[np.uint8]:
-    """A frame with detail of all sizes and no person in it, the same every time."""
-    import cv2
-
-    rng = np.random.default_rng(0)
-    frame: Any = np.zeros((*MADE_UP_SIZE, 3), np.float32)
-    for cells in (4, 16, 64, 256):
-        noise = rng.uniform(0, 64, (cells, cells, 3)).astype(np.float32)
-        frame += cv2.resize(noise, MADE_UP_SIZE[::-1], interpolation=cv2.INTER_LINEAR)
-    return np.asarray(np.clip(frame, 0, 255), np.uint8)

@@ -208,7 +208,7 @@ class _Counting(PosePipeline):
     def warm_up(self, height: int, width: int) -> None:
         self._pipeline.warm_up(height, width)
 
-    def close(self) -> None:
+    def _close(self) -> None:
         self._pipeline.close()
 
     def for_throughput(self) -> _Counting:

@@ -31,6 +31,8 @@ def print_record(record: Record, console: Console) -> None:
     """Print every run, and what it was measured on."""
     for run in record.runs:
         console.print(f"\n[bold]{run.title}[/bold], {run.precision}, on {run.engine}", highlight=False)
+        for line in _headline(run):
+            console.print(line, highlight=False, soft_wrap=True)
         console.print(f"{_frames(run)}\n", highlight=False, markup=False)
         console.print(_rates(run))
         for line in (*_ratios(run), *_camera(run), *_rest(run)):
@@ -81,6 +83,18 @@ def _frames(run: Run) -> str:
     if run.people is not None:
         words += f", {run.people:.1f} people found in each"
     return words
+
+
+def _headline(run: Run) -> Iterator[str]:
+    """What most people want to know, before what explains it."""
+    if PIPELINE in run.rates:
+        fps = median(run.rates[PIPELINE].fps)
+        yield f"[bold]{fps:.1f} frames per second[/bold] as a stream, {1e3 / fps:.1f} ms each"
+    if run.camera is not None and "p50" in run.camera.latency:
+        yield (
+            f"[bold]{1e3 * run.camera.latency['p50']:.1f} ms[/bold] from capture to result behind a camera of "
+            f"{run.camera.fps:g} FPS"
+        )
 
 
 def _rates(run: Run) -> Table:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["bench"]
 
 EXIT_REGRESSED = 1
+TABLE_COLUMNS = 90
 
 
 def bench(
@@ -124,16 +125,15 @@ def bench(
 
         heatstream bench swahr-small --size 256x256,384x640 --threads 4
     """
-    from rich.console import Console
-
     from heatstream.demo.benchmark.chart import draw
     from heatstream.demo.benchmark.compare import compare as compare_records
     from heatstream.demo.benchmark.frames import open_feed
     from heatstream.demo.benchmark.record import Record
     from heatstream.demo.benchmark.table import print_comparison, print_record
     from heatstream.demo.terminal.signals import SIGNAL_EXIT, StopSignals
+    from heatstream.demo.terminal.tables import console_for
 
-    _check_outputs(json, plot, compare)
+    _check_outputs(json, plot, compare, models or [])
     old = None if compare is None else Record.read(compare)
     configs = _configs(
         models or ["swahr-small"],
@@ -149,7 +149,7 @@ def bench(
     feed = open_feed(source)
     with StopSignals() as stop:
         record, error = _measure(configs, feed, seconds, stop)
-    console = Console()
+    console = console_for(least=TABLE_COLUMNS)
     if record.runs:
         print_record(record, console)
         for path, write in ((json, record.write), (plot, lambda path: draw(record, path))):
@@ -268,14 +268,17 @@ def _numbers(option: str, text: str, *, least: int) -> tuple[int, ...]:
     return numbers
 
 
-def _check_outputs(json: Path | None, plot: Path | None, compare: Path | None) -> None:
+def _check_outputs(json: Path | None, plot: Path | None, compare: Path | None, models: Sequence[str]) -> None:
     """Refuse before the measuring what could not be written after it."""
+    from heatstream.demo.outputs import check_outputs, model_files
+    from heatstream.runtime.sinks.base import check_writable
+
     if plot is not None and plot.suffix.lower() != ".png":
         raise InputError(f"--plot writes a PNG: name it {plot.stem}.png")
     if plot is not None:
         require("matplotlib", extra="plot", purpose="drawing charts")
-    for path in (json, plot):
-        if path is not None and not path.parent.is_dir():
-            raise InputError(f"there is no folder {path.parent}: make it first")
-    if json is not None and compare is not None and json.resolve() == compare.resolve():
-        raise InputError(f"{json} is the old record itself: write the new one to another file")
+    outputs = [path for path in (json, plot) if path is not None]
+    for path in outputs:
+        check_writable(path)
+    read = {"the model": [file for model in models for file in model_files(model)]}
+    check_outputs(outputs, {**read, "the old record": [] if compare is None else [compare]})

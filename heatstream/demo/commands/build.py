@@ -225,11 +225,12 @@ def _print_layers(record: EngineRecord) -> None:
 
 
 def _print_counts(title: str, layers: Mapping[str, Mapping[str, int]]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from heatstream.demo.terminal.tables import console_for
 
     table = Table(title, *layers, box=None)
     for kind in dict.fromkeys(kind for counts in layers.values() for kind in counts):
         table.add_row(kind, *(str(counts.get(kind, "")) for counts in layers.values()))
     table.add_row("all", *(str(sum(counts.values())) for counts in layers.values()), style="bold")
-    Console().print(table)
+    console_for(table).print(table)

@@ -31,9 +31,9 @@ def demo(
     Live where there is a camera and a display. Otherwise on a clip that is a
     photograph of an astronaut, panned and zoomed: it leaves astronaut.mp4,
     astronaut.png and results.jsonl in the output folder. Either way it prints
-    how long each stage took. Needs the extra `demo`, and no internet.
+    how long each stage took. It needs no internet.
     """
-    from heatstream.demo.commands.run import CONFIDENCE
+    from heatstream.demo.commands.run import CONFIDENCE, TRACKED
     from heatstream.demo.drawing.overlay import Overlay
     from heatstream.demo.run_loop import RunOptions, run_job
     from heatstream.runtime.load import load
@@ -41,8 +41,17 @@ def demo(
     live = _camera() if camera else None
     if live is not None:
         print_message("this is the camera; q in the window, closing it or Ctrl-C ends, space pauses")
-        job = RunOptions(saves=(), jsonl=None, coco=None, window=True, mirror=True, frames=None, overlay=Overlay())
-        run_job(live, load(MODEL, confidence=CONFIDENCE), job)
+        job = RunOptions(
+            saves=(),
+            jsonl=None,
+            coco=None,
+            window=True,
+            mirror=True,
+            frames=None,
+            overlay=Overlay(),
+            confidence=CONFIDENCE,
+        )
+        run_job([live], load(MODEL, confidence=TRACKED), job)
         return
     clip = AstronautClip()
     _make_folder(output)
@@ -54,16 +63,13 @@ def demo(
         mirror=False,
         frames=None,
         overlay=Overlay(),
+        confidence=CONFIDENCE,
     )
-    run_job(clip, load(MODEL, confidence=CONFIDENCE), job)
+    run_job([clip], load(MODEL, confidence=TRACKED), job)
 
 
 class AstronautClip:
-    """The clip of :mod:`heatstream.demo.sample_clip` as a source.
-
-    Raises:
-        MissingExtraError: scikit-image is not installed.
-    """
+    """The clip of :mod:`heatstream.demo.sample_clip` as a source."""
 
     name = "astronaut"
     live = False

@@ -10,11 +10,11 @@ def doctor() -> None:
 
     Nothing is opened, changed or sent anywhere, and the exit code is always 0.
     """
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from heatstream.demo.machine_checks import examine
+    from heatstream.demo.terminal.tables import console_for
 
     words = {"ok": Text("ok", "green"), "none": Text("not here", "yellow"), "bad": Text("broken", "bold red")}
     findings = examine()
@@ -26,7 +26,7 @@ def doctor() -> None:
         table.add_row(words[finding.state], Text(finding.name), Text(finding.detail))
         if finding.remedy:
             table.add_row("", "", Text(f"-> {finding.remedy}", "cyan"))
-    console = Console()
+    console = console_for()
     console.print(table)
     broken = [finding.name for finding in findings if finding.state == "bad"]
     if broken:

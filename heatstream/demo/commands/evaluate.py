@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from enum import Enum
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from heatstream import skeletons
 from heatstream.demo.terminal.messages import print_message
 from heatstream.errors import InputError
 
@@ -22,9 +24,6 @@ if TYPE_CHECKING:
     from heatstream.runtime.engines.base import Engine
 
 __all__ = ["evaluate"]
-
-CHECKPOINTS = (".pt", ".pth", ".ckpt", ".tar")
-"""Suffixes of torch checkpoints; every other file is taken for a model file."""
 
 
 class AdjustChoice(str, Enum):
@@ -41,6 +40,13 @@ class NormChoice(str, Enum):
     inter_ocular = "inter-ocular"
     inter_pupil = "inter-pupil"
     box = "box"
+
+
+class ProtocolChoice(str, Enum):
+    """Which boxes of faces are looked at, by the names of H3R's paper."""
+
+    P1 = "P1"
+    P2 = "P2"
 
 
 def evaluate(
@@ -70,6 +76,14 @@ def evaluate(
             metavar="FILE.json",
             help="Bodies in boxes: a detector's results as COCO JSON.",
             show_default="the labelled boxes",
+        ),
+    ] = None,
+    protocol: Annotated[
+        ProtocolChoice | None,
+        typer.Option(
+            "--protocol",
+            help="Boxes of faces: P1 is tight around the labelled points, P2 are those that the set gives.",
+            show_default="P2 where the set gives boxes",
         ),
     ] = None,
     norm: Annotated[
@@ -161,7 +175,8 @@ def evaluate(
     LaPa, our faces JSON), those that find bodies in boxes by PCKh (MPII) or
     average precision (COCO). Everything goes through the same pipeline that
     `heatstream run` uses. All figures are in per cent. A checkpoint gives the
-    figures of its export. AP needs the extra `train`.
+    figures of its export. AP needs the extra `eval`,
+    a checkpoint the extra `train`.
 
     Examples:
 
@@ -202,20 +217,36 @@ def evaluate(
             if labelled.measure != "oks":
                 _refuse({"--boxes": boxes}, f"is for COCO's people; {labelled.labels} has its own boxes")
             if labelled.measure != "nme":
-                _refuse({"--norm": norm, "--ced": ced}, f"is for faces; {labelled.labels} labels bodies")
+                _refuse(
+                    {"--norm": norm, "--ced": ced, "--protocol": protocol},
+                    f"is for faces; {labelled.labels} labels bodies",
+                )
             elif ced is None and find_spec("matplotlib") is None:
                 print_message("no error curve is drawn, which needs matplotlib: pip install 'heatstream[plot]'")
             elif ced is None:
                 ced = Path(f"{info.name}-ced.png") if output is None else output.with_name(f"{output.stem}-ced.png")
-            report = EvaluationReport(output, sheet, ced)
+            inputs = {
+                "the model": [file],
+                "the file of labels": [labelled.labels],
+                "the file of boxes": [] if boxes is None else [boxes],
+            }
+            report = EvaluationReport(output, sheet, ced, inputs=inputs)
             divisor = cast("Norm | None", norm and norm.value)
             landmarks = LandmarkPipeline(engine, flip=flip)
-            measured = measure_landmarks(landmarks, labelled, norm=divisor, boxes=boxes, limit=limit or 0)
+            measured = measure_landmarks(
+                landmarks,
+                labelled,
+                norm=divisor,
+                boxes=boxes,
+                limit=limit or 0,
+                tight=None if protocol is None else protocol is ProtocolChoice.P1,
+            )
         else:
-            of_boxes = {"--boxes": boxes, "--norm": norm, "--ced": ced}
+            of_boxes = {"--boxes": boxes, "--norm": norm, "--ced": ced, "--protocol": protocol}
             _refuse(of_boxes, f"is for networks that find landmarks in boxes; {info.name} finds people")
             labels, images = _find_people(info, data, annotations)
-            report = EvaluationReport(output, sheet)
+            inputs = {"the model": [file], "the file of labels": [labels]}
+            report = EvaluationReport(output, sheet, inputs=inputs)
             settings = _changed(CpuPosePipeline(engine).settings, adjust, detection_threshold)
             if confidence is not None:
                 settings = surer(info, settings, confidence)
@@ -244,7 +275,7 @@ def _find_set(info: ModelInfo, data: Path, annotations: Path | None) -> Landmark
     """The set of faces or bodies in the folder, of the model's skeleton."""
     from heatstream.models.landmarks.readers import detect_dataset
 
-    labelled = detect_dataset(data, annotations)
+    labelled = detect_dataset(data, annotations, skeleton=skeletons.get(info.skeleton))
     skeleton = labelled.skeleton
     if skeleton.name != info.skeleton:
         raise InputError(
@@ -257,12 +288,12 @@ def _find_set(info: ModelInfo, data: Path, annotations: Path | None) -> Landmark
 def _find_people(info: ModelInfo, data: Path, annotations: Path | None) -> tuple[Path, Path]:
     """The file of labels and the folder of its images."""
     if annotations is not None:
-        labels = annotations if annotations.exists() else data / annotations
+        labels = annotations if os.path.exists(annotations) else data / annotations
         inner = data / labels.stem
-        return labels, inner if inner.is_dir() else data
+        return labels, inner if os.path.isdir(inner) else data
     from heatstream.models.landmarks.readers import detect_dataset
 
-    labelled = detect_dataset(data)
+    labelled = detect_dataset(data, skeleton=skeletons.get(info.skeleton))
     if labelled.measure != "oks":
         raise InputError(
             f"{info.name} finds people, {labelled.labels} labels {labelled.skeleton.name} in boxes "
@@ -300,7 +331,9 @@ def _open_engine(
 
 
 def _is_checkpoint(model: str) -> bool:
-    return model.lower().endswith(CHECKPOINTS)
+    from heatstream.model_info import CHECKPOINT_SUFFIXES
+
+    return model.lower().endswith(CHECKPOINT_SUFFIXES)
 
 
 def _changed(settings: DecodeSettings, adjust: AdjustChoice | None, threshold: float | None) -> DecodeSettings:

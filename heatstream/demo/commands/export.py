@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from heatstream import catalog
+from heatstream.demo.skeleton_option import SKELETON_HELP, read_skeleton
 from heatstream.demo.terminal.messages import print_message
 from heatstream.errors import InputError
 from heatstream.model_info import sized
@@ -63,6 +63,14 @@ def export(
             show_default=False,
         ),
     ] = None,
+    skeleton: Annotated[
+        str | None,
+        typer.Option(
+            "--skeleton",
+            help=f"Of a checkpoint that does not say it. {SKELETON_HELP}",
+            show_default="the network's",
+        ),
+    ] = None,
     precision: Annotated[
         PrecisionChoice, typer.Option("--precision", help="What the network computes in.")
     ] = PrecisionChoice.fp32,
@@ -102,7 +110,8 @@ def export(
         heatstream export swahr-w32 -c pose_coco_w32.pth --precision int8 --calibrate photos -o swahr-w32-int8.onnx
     """
     from heatstream.demo.evaluation.photographs import calibration_photographs
-    from heatstream.demo.evaluation.report import progress_bar
+    from heatstream.demo.outputs import check_outputs
+    from heatstream.demo.terminal.export_progress import ExportView
     from heatstream.engine_builder.export.model import export_model
 
     if precision is PrecisionChoice.int8 and calibrate is None:
@@ -110,22 +119,26 @@ def export(
             "INT8 is calibrated on photographs, and none come with heatstream: give a folder of what the network will "
             "see, --calibrate DIR"
         )
-    network, info = open_network(name, checkpoint)
+    output = output or Path(f"{name}.onnx")
+    check_outputs([output], {"the checkpoint": [] if checkpoint is None else [checkpoint]})
+    named = None if skeleton is None else read_skeleton(skeleton)
+    network, info = open_network(name, checkpoint, skeleton=named)
     entry = catalog.get(info.name)
     unsized = size is None and short_side is None
     if checkpoint is not None and unsized and entry.other_sizes and info.input_size == entry.input_size:
         sizes = " and ".join(f"{height}x{width}" for height, width in entry.other_sizes)
         print_message(f"there are official checkpoints of {info.name} for {sizes} too: if this is one, give its --size")
     info = sized(info, size, short_side)
-    with progress_bar("trying layers in INT8") if calibrate else nullcontext() as progress:
+    with ExportView() as view:
         report = export_model(
             network,
             info,
-            output or Path(f"{name}.onnx"),
+            output,
             precision=precision.value,
             dynamic_batch=dynamic_batch,
             photographs=None if calibrate is None else calibration_photographs(calibrate, images, info),
-            progress=progress,
+            started=view.started,
+            progress=view.tried,
         )
     _print(report)
     if RANDOM in info.weights:

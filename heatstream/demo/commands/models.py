@@ -8,20 +8,20 @@ __all__ = ["models"]
 def models() -> None:
     """List the networks: sizes, keypoints, and where weights come from.
 
-    `heatstream run --model` takes a name whose weights are included, and any
-    model file; `heatstream export` takes every name.
+    `heatstream run --model` takes a name whose weights are included or can be
+    fetched, and any model file; `heatstream export` takes every name.
     """
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    from heatstream.catalog import CATALOG, bundled_path
+    from heatstream.catalog import bundled_path, fetched_files, networks
+    from heatstream.demo.terminal.tables import console_for
     from heatstream.errors import ModelFileError
 
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for entry in CATALOG.values():
+    for entry in networks().values():
         height, width = entry.input_size
         facts = f"{height}x{width}  {entry.skeleton}  {entry.parameters / 1e6:.1f} M parameters"
         if entry.bundled:
@@ -30,12 +30,19 @@ def models() -> None:
                 weights = Text(f"weights included ({size:.1f} MB), {entry.licence}", "green")
             except ModelFileError as error:
                 weights = Text(str(error), "red")
+        elif entry.fetched is not None:
+            there = "fetched" if fetched_files(entry)[1].is_file() else f"heatstream fetch {entry.name}"
+            source = entry.fetched
+            weights = Text(f"{there}: {source.accuracy} as published, {source.colour}, {source.licence}", "yellow")
+            weights.append(f"\n{source.url}, {_sum(source.digest)}", "dim")
         else:
             weights = Text(f"{entry.weights}: {entry.licence}", "yellow")
+        if entry.page:
+            weights.append(f"\nits authors name weights at {entry.page}", "dim")
         table.add_row(Text(entry.name, "bold"), Text(entry.description))
         table.add_row("", Text(facts))
         table.add_row("", weights)
-    console = Console()
+    console = console_for()
     console.print(table)
     console.print(
         "\nFrom a checkpoint to a model file:\n"
@@ -47,3 +54,11 @@ def models() -> None:
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _sum(digest: str) -> str:
+    """How much of a file's sum is known, human-readable."""
+    if not digest:
+        return "no published sum"
+    kind, _, value = digest.partition(":")
+    return f"{kind.upper()} {value[:16]}{'...' if len(value) > 16 else ''}"

@@ -11,25 +11,37 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from heatstream.demo.commands.recipe import recipe_path
 from heatstream.demo.terminal.messages import print_message
 from heatstream.demo.terminal.signals import SIGNAL_EXIT, StopSignals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from heatstream.demo.terminal.training_progress import TrainingView
     from heatstream.models.data.loader import Samples
     from heatstream.models.settings import AnyRecipe
     from heatstream.models.training.distributed import Processes
     from heatstream.models.training.run_folder import RunFolder
+    from heatstream.models.training.tensorboard import TensorBoard
     from heatstream.models.training.trainer import TrainResult, Validate
 
 __all__ = ["train"]
 
+SHOWN = 16
+"""Samples of a batch that are drawn at most."""
+
 
 def train(
     recipe: Annotated[
-        Path, typer.Argument(metavar="RECIPE.toml", help="What to train, on what, and how; see the folder recipes.")
+        str,
+        typer.Argument(
+            metavar="RECIPE",
+            help="What to train, on what, and how: a TOML file, or a name that `heatstream recipe --list` has.",
+        ),
     ],
     changes: Annotated[
         list[str] | None,
@@ -53,20 +65,20 @@ def train(
 
     Examples:
 
-        heatstream train recipes/finetune.toml --show-batch batch.png
+        heatstream train mine.toml --show-batch batch.png
 
-        heatstream train recipes/swahr-mobile.toml --set train.steps=2000 --set data.sets.0.weight=2
+        heatstream train swahr-tiny --set train.steps=2000 --set data.sets.0.weight=2
 
-        heatstream train recipes/swahr-mobile.toml --set model.init=best.pt --out runs/second
+        heatstream train swahr-tiny --set model.init=best.pt --out runs/second
 
-        torchrun --nproc-per-node 2 -m heatstream train recipes/swahr-mobile.toml
+        torchrun --nproc-per-node 2 -m heatstream train swahr-tiny
 
         tensorboard --logdir runs
     """
     from heatstream.models.training.recipe import read_recipe
     from heatstream.models.training.recipe_checks import check_files
 
-    chosen = read_recipe(recipe, changes or ())
+    chosen = read_recipe(recipe_path(recipe), changes or ())
     if out is not None:
         chosen = replace(chosen, train=replace(chosen.train, out=str(out)))
     check_files(chosen)
@@ -116,10 +128,13 @@ def _run(
     settings = recipe.train
     step = 0 if state is None else int(state["step"])
     view = TrainingView(step=step, steps=settings.steps, batch=settings.batch)
-    validate = _validation(recipe, processes, view, lambda: stop.received is not None)
-    network, report = build_network(recipe)
-    training_set = _load_set(recipe, shown=processes.first)
     with ExitStack() as stack:
+        board = stack.enter_context(TensorBoard(folder.logs, step)) if processes.first else None
+        validate = _validation(recipe, processes, view, board, lambda: stop.received is not None)
+        network, report = build_network(recipe)
+        training_set = _load_set(recipe, shown=processes.first)
+        if board is not None and step == 0:
+            board.show("samples", _first_samples(recipe, training_set), step)
         trainer = Trainer(
             recipe,
             network,
@@ -128,7 +143,7 @@ def _run(
             state=state,
             processes=processes,
             validate=validate,
-            observers=(view, stack.enter_context(TensorBoard(folder.logs, step))) if processes.first else (),
+            observers=() if board is None else (view, board),
             asked_to_stop=lambda: stop.received is not None,
         )
         if report is not None and processes.first and state is None:
@@ -150,7 +165,11 @@ def _load_set(recipe: AnyRecipe, *, shown: bool) -> Samples:
 
 
 def _validation(
-    recipe: AnyRecipe, processes: Processes, view: TrainingView, stopping: Callable[[], bool]
+    recipe: AnyRecipe,
+    processes: Processes,
+    view: TrainingView,
+    board: TensorBoard | None,
+    stopping: Callable[[], bool],
 ) -> Validate | None:
     """What measures a network as `heatstream eval` would measure its checkpoint; None without a validation set.
 
@@ -166,7 +185,7 @@ def _validation(
             raise StoppedError
         view.checked(done, total)
 
-    return make_validation(recipe, str(processes.device), checked)
+    return make_validation(recipe, str(processes.device), checked, None if board is None else board.show_validation)
 
 
 def _show_batch(recipe: AnyRecipe, picture: Path) -> None:
@@ -175,14 +194,10 @@ def _show_batch(recipe: AnyRecipe, picture: Path) -> None:
 
     from heatstream.errors import SinkError
     from heatstream.files import write_whole
-    from heatstream.models.data.loader import loader
     from heatstream.models.training.recipe import parse_recipe, write_recipe
-    from heatstream.models.training.tasks import draw_samples
 
     uncached = parse_recipe(write_recipe(recipe), ["data.cache_gb=0"])
-    training_set = _load_set(uncached, shown=False)
-    batch = next(loader(training_set, batch=recipe.train.batch, start_step=0, steps=1, workers=0))
-    drawn = draw_samples(recipe, batch)
+    drawn = _first_samples(recipe, _load_set(uncached, shown=False))
     try:
         done, data = cv2.imencode(picture.suffix, drawn)
     except cv2.error:
@@ -191,6 +206,15 @@ def _show_batch(recipe: AnyRecipe, picture: Path) -> None:
         raise SinkError(f"{picture} is not named as a picture: end it in .png or .jpg")
     write_whole(picture, data.tobytes())
     print(picture)
+
+
+def _first_samples(recipe: AnyRecipe, training_set: Samples) -> NDArray[np.uint8]:
+    """A picture of the first batch."""
+    from heatstream.models.data.loader import loader
+    from heatstream.models.training.tasks import draw_samples
+
+    batch = min(recipe.train.batch, SHOWN)
+    return draw_samples(recipe, next(loader(training_set, batch=batch, start_step=0, steps=1, workers=0)))
 
 
 def _say_results(recipe: AnyRecipe, folder: RunFolder, outcome: TrainResult) -> None:
@@ -234,9 +258,9 @@ def _say_finished(recipe: AnyRecipe, folder: RunFolder) -> None:
     print(f"to train further, start another run from them: --set model.init={weights} --out {folder.path}-further")
 
 
-def _command(recipe: Path, changes: list[str] | tuple[str, ...], out: Path | None) -> str:
+def _command(recipe: str, changes: list[str] | tuple[str, ...], out: Path | None) -> str:
     """The command that was given, as a user would type it."""
-    words = ["heatstream", "train", str(recipe)]
+    words = ["heatstream", "train", recipe]
     for change in changes:
         words += ["--set", change]
     return shlex.join(words if out is None else [*words, "--out", str(out)])

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from heatstream.drawing import MIN_SCORE, Colors, draw, draw_text
+from heatstream.drawing import MIN_SCORE, Colors, Label, draw, draw_text
 from heatstream.results import Result
 
 __all__ = ["Overlay"]
@@ -21,12 +21,14 @@ class Overlay:
     Attributes:
         min_score: see :func:`heatstream.draw`.
         colors: see :func:`heatstream.draw`.
+        labels: see :func:`heatstream.draw`.
         text: gives a line for the upper left corner; none is written when left out.
         mirror: show everything as a mirror does; text can be read all the same.
     """
 
     min_score: float = MIN_SCORE
     colors: Colors = "side"
+    labels: tuple[Label, ...] = ("id",)
     text: Callable[[], str] | None = None
     mirror: bool = False
 
@@ -34,7 +36,7 @@ class Overlay:
         """(H, W, 3) uint8 BGR, a new array."""
         if self.mirror:
             result = _mirrored(result)
-        picture = draw(result.frame, result, min_score=self.min_score, colors=self.colors)
+        picture = draw(result.frame, result, min_score=self.min_score, colors=self.colors, labels=self.labels)
         if self.text is not None:
             draw_text(picture, self.text())
         return picture

@@ -94,6 +94,7 @@ def precision_table(
         },
         labels=labels,
         images=images,
+        pictures=[image.path for image in scores],
         sheet=lambda: contact_sheet(scores),
     )
 

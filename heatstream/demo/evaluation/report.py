@@ -6,13 +6,15 @@ import hashlib
 import json
 import math
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from heatstream.demo.outputs import check_outputs
+from heatstream.demo.terminal.tables import console_for
 from heatstream.errors import SinkError
 from heatstream.extras import require
 from heatstream.version import __version__
@@ -53,6 +55,7 @@ class Measured:
         content: what goes into the JSON file, as JSON takes it.
         labels: the file or folder of the labels.
         images: the folder of the photos.
+        pictures: the photos themselves, which nothing may be written over.
         curves: errors by name for the CED curve; none is drawn when empty.
         sheet: draws the contact sheet, (H, W, 3) uint8 BGR.
     """
@@ -63,6 +66,7 @@ class Measured:
     content: Mapping[str, Any]
     labels: Path
     images: Path
+    pictures: Sequence[Path]
     sheet: Callable[[], NDArray[np.uint8]]
     curves: Mapping[str, NDArray[np.floating]] = field(default_factory=dict)
 
@@ -74,13 +78,22 @@ class EvaluationReport:
         output: JSON file to write; none when None.
         sheet: contact sheet to write, ``.jpg`` or ``.png``; none when None.
         ced: picture of the curve to write; not written when left out.
+        inputs: what is read, as of :func:`heatstream.demo.outputs.check_outputs`.
 
     Raises:
         SinkError: a file cannot be written; known before the work.
+        InputError: a file is one that is read, or named twice.
         MissingExtraError: a curve is asked for, and matplotlib is not installed.
     """
 
-    def __init__(self, output: Path | None, sheet: Path | None, ced: Path | None = None) -> None:
+    def __init__(
+        self,
+        output: Path | None,
+        sheet: Path | None,
+        ced: Path | None = None,
+        *,
+        inputs: Mapping[str, Iterable[Path]],
+    ) -> None:
         from heatstream.runtime.sinks.base import check_writable
 
         for picture in (sheet, ced):
@@ -88,16 +101,16 @@ class EvaluationReport:
                 raise SinkError(f"{picture} is not a picture's name: end it in one of {', '.join(PICTURES)}")
         if ced is not None:
             require("matplotlib", extra="plot", purpose="drawing the error curve")
-        for path in (output, sheet, ced):
-            if path is not None:
-                check_writable(path)
+        outputs = [path for path in (output, sheet, ced) if path is not None]
+        check_outputs(outputs, inputs)
+        for path in outputs:
+            check_writable(path)
         self._output = output
         self._sheet = sheet
         self._ced = ced
 
     def show(self, measured: Measured, engine: Engine) -> None:
         """Print the table and the facts to stdout."""
-        from rich.console import Console
         from rich.table import Table
         from rich.text import Text
 
@@ -108,7 +121,7 @@ class EvaluationReport:
                 table.add_column(name, justify="right" if number else "left")
         for name, values in measured.rows.items():
             table.add_row(*([name] if measured.columns[0] else []), *values)
-        console = Console()
+        console = console_for(table)
         console.print(table)
         for name, text in measured.facts.items():
             console.print(f"{name:>15}  {text}", markup=False, highlight=False, soft_wrap=True)
@@ -123,6 +136,7 @@ class EvaluationReport:
 
         Raises:
             SinkError: a file cannot be written.
+            InputError: a picture would be written over a photo that was measured; the figures are written.
             DatasetError: an image that the contact sheet shows is gone.
         """
         from heatstream.files import write_whole
@@ -144,6 +158,8 @@ class EvaluationReport:
                 "data": str(measured.images),
             }
             write_whole(self._output, (json.dumps(content, indent=1) + "\n").encode())
+        pictures = [path for path in (self._ced, self._sheet) if path is not None]
+        check_outputs(pictures, {"a photo of the set": measured.pictures})
         if self._ced is not None:
             from heatstream.demo.drawing.ced_curve import draw_ced
 

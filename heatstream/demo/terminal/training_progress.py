@@ -1,19 +1,41 @@
-"""What the user sees of a training: a bar where stderr is a terminal, plain lines where it is a file."""
+"""What the user sees of a training: a bar where stderr is a terminal, plain lines where it is a file.
+
+::
+
+    training 1200/20000 ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━ 2:04:10 left  84 images/s
+    loss 0.0123  rate 0.001  heatmap4 0.00412  heatmap2 0.00391  push 0.00213  pull…
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 if TYPE_CHECKING:
     from heatstream.models.training.trainer import TrainMetrics
 
 __all__ = ["TrainingView"]
+
+SPEED_SECONDS = 300.0
+"""Over which the steps are counted for the time that is left; a validation is in it."""
+
+
+class _TwoLines(Progress):
+    """The bar, and below it the newest numbers, cut off where the terminal ends."""
+
+    numbers = ""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        """What is drawn."""
+        yield self.make_tasks_table(self.tasks)
+        if self.numbers:
+            yield Text(self.numbers, no_wrap=True, overflow="ellipsis")
 
 
 class TrainingView:
@@ -27,17 +49,19 @@ class TrainingView:
 
     def __init__(self, *, step: int, steps: int, batch: int) -> None:
         self._steps, self._batch = steps, batch
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
-        self._bar = Progress(
+        console = Console(stderr=True, highlight=False)
+        self._bar = _TwoLines(
             TextColumn("{task.description}"),
             MofNCompleteColumn(),
             BarColumn(bar_width=None),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            TextColumn("{task.fields[numbers]}"),
-            console=self._console,
-            disable=not self._console.is_terminal,
+            TimeRemainingColumn(compact=True),
+            TextColumn("left  {task.fields[speed]}"),
+            console=console,
+            disable=not console.is_terminal,
+            expand=True,
+            speed_estimate_period=SPEED_SECONDS,
         )
-        self._task = self._bar.add_task("training", total=steps, completed=step, numbers="")
+        self._task = self._bar.add_task("training", total=steps, completed=step, speed="")
 
     def stepped(self, step: int) -> None:
         """Move the bar."""
@@ -47,7 +71,8 @@ class TrainingView:
         """Show the loss, its terms and the speed."""
         terms = "  ".join(f"{name} {value:.3g}" for name, value in numbers.terms.items())
         speed = f"{numbers.images_per_second:.0f} images/s"
-        self._bar.update(self._task, numbers=f"loss {numbers.loss:.4g}  {speed}  {terms}")
+        self._bar.numbers = f"loss {numbers.loss:.4g}  rate {numbers.rate:.3g}  {terms}"
+        self._bar.update(self._task, speed=speed)
         if self._bar.disable:
             left = timedelta(seconds=round((self._steps - numbers.step) * self._batch / numbers.images_per_second))
             self._say(
@@ -66,7 +91,7 @@ class TrainingView:
         self._bar.update(self._task, description=left)
 
     def _say(self, text: str) -> None:
-        self._bar.console.print(text, markup=False)
+        self._bar.console.print(text, markup=False, soft_wrap=True)
 
     def __enter__(self) -> TrainingView:
         self._bar.start()

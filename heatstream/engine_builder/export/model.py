@@ -87,6 +87,7 @@ def export_model(
     dynamic_batch: bool = False,
     photographs: Photographs | None = None,
     drift_bound: float = DRIFT_BOUND,
+    started: Callable[[str], None] = lambda step: None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ExportReport:
     """Write a network to a model file and check the file against torch.
@@ -104,6 +105,7 @@ def export_model(
         dynamic_batch: leave the number of images per run free.
         photographs: what INT8 is calibrated on; for no other precision.
         drift_bound: how far INT8 may drift before layers are left out of it; infinity leaves none out.
+        started: called with what is done next, human-readable; large networks take minutes.
         progress: called with the number of INT8 layers measured so far and the number of all.
 
     Returns:
@@ -126,12 +128,16 @@ def export_model(
     with replacing(path) as temporary:
         for library in ("torch", "onnx", "onnxscript"):
             require(library, extra="train", purpose="exporting networks")
+        started("tracing the network")
         network = _exportable(module, info.task)
         batches = list(_check_batches(info))
         model = _to_onnx(network, info, batches[0])
+        if precision != "fp32":
+            started("looking for values that overflow in FP16")
         peaks = {} if precision == "fp32" else peak_values(model, batches[0])
         int8_layers = 0
         if photographs is not None:
+            started("trying layers in INT8")
             quantised = quantise(model, photographs, bound=drift_bound, progress=progress)
             model, int8_layers = quantised.model, len(quantised.layers)
             info = replace(info, quantisation=_origin(photographs, quantised.left_out))
@@ -139,6 +145,7 @@ def export_model(
         left = 0 if precision == "fp32" else cast_to_half(model, peaks)
         if precision == "fp16":  # INT8 needs a newer operator set
             make_relu_fusable(model)
+        started("comparing the file with torch")
         drift = _drift(model, network, info, batches)
         info = replace(info, drift=max(drift.values()))
         _describe(model, info)

@@ -8,6 +8,7 @@ in whatever way, so that no lock can be left behind.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -189,7 +190,7 @@ def find_engine(spec: EngineSpec, folder: Path | None = None) -> Plan:
     """
     folder = engine_folder() if folder is None else folder
     path = folder / spec.file_name
-    if path.exists():
+    if os.path.exists(path):
         plan = load_plan(path)
         if plan.record.spec != spec:
             raise EngineFileError(f"{path} is another engine under this name: {plan.record.spec.difference(spec)}")

@@ -257,7 +257,7 @@ def read_record(path: Path) -> EngineRecord:
     try:
         return EngineRecord.from_json(sidecar.read_text(encoding="utf-8", errors="replace"), path=sidecar)
     except FileNotFoundError:
-        if not path.exists():
+        if not os.path.exists(path):
             raise EngineFileError(f"there is no engine {path}", "make one with `heatstream build`") from None
         raise EngineFileError(f"the engine {path} has no sidecar {sidecar.name}") from None
     except OSError as error:

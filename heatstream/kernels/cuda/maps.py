@@ -14,6 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from heatstream.errors import InputError
 from heatstream.kernels.settings import Adjust, DecodeSettings
+from heatstream.skeletons import MOST_KEYPOINTS
 
 __all__ = ["MAX_CAPACITY", "TILE", "Array", "DeviceMaps", "Kernel", "check_array", "decode_macros"]
 
@@ -189,6 +190,11 @@ def _macros(
     project: int = 0,
     flip: int = 0,
 ) -> dict[str, int]:
+    if num_joints > MOST_KEYPOINTS:
+        raise InputError(
+            f"the CUDA decode holds at most {MOST_KEYPOINTS} keypoints, got {num_joints}; hand the maps over as NumPy "
+            "arrays"
+        )
     return {
         "NUM_JOINTS": num_joints,
         "HALF_MAPS": int(real == np.float16),

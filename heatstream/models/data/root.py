@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from heatstream.errors import DatasetError
@@ -17,6 +18,6 @@ def find_root(root: str) -> Path:
     """
     here = Path.cwd()
     for folder in (here, *here.parents):
-        if (folder / root).is_dir():
+        if os.path.isdir(folder / root):
             return folder / root
     raise DatasetError(f"no folder {root} in {here} or above it: correct `data.root`")

@@ -15,11 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from heatstream.errors import RecipeError
 from heatstream.models.networks.blocks import BN_MOMENTUM, BasicBlock, Bottleneck, conv_bn
 from heatstream.models.networks.output import SwahrOutput
 from heatstream.models.torch_import import Tensor, nn, torch
 
-__all__ = ["HRNet", "SwahrHRNet"]
+__all__ = ["HRNet", "HRNetAE", "SwahrHRNet"]
 
 STEM_CHANNELS = 64
 DEFAULT_MODULES = (1, 4, 3)
@@ -126,6 +127,34 @@ class SwahrHRNet(HRNet):
             tags=tags,
             scales=(self.conv_scale_layers[0](coarse), self.conv_scale_layers[1](fine)) if scales else None,
         )
+
+
+class HRNetAE(HRNet):
+    """HRNet with associative embedding and one stage, as MMPose trains it: heatmaps and tags at 1/4 alone.
+
+    Decoding averages the maps of two stages; those at 1/2 are the same ones, enlarged: it decodes what is there.
+
+    Args:
+        num_keypoints: joints K of the skeleton.
+        width: of the backbone, see :class:`HRNet`; only the finest branch leaves it.
+    """
+
+    def __init__(self, num_keypoints: int, *, width: int = 32) -> None:
+        super().__init__(width=width, coarse_outputs=False)
+        self.num_keypoints = num_keypoints
+        self.final_layer = _zero_at_first(nn.Conv2d(width, 2 * num_keypoints, kernel_size=1))
+
+    def forward(self, images: Tensor, *, scales: bool = False) -> SwahrOutput:
+        """Maps of one batch, as :meth:`SwahrHRNet.forward` gives them.
+
+        Raises:
+            RecipeError: scale maps are asked for, which it has not got.
+        """
+        if scales:
+            raise RecipeError("this network has no scale heads: set loss.scale_adaptive = false")
+        heatmaps, tags = self.final_layer(self.branches(images)[0]).split(self.num_keypoints, dim=1)
+        enlarged = nn.functional.interpolate(heatmaps, scale_factor=2, mode="bilinear", align_corners=False)
+        return SwahrOutput(heatmaps=(heatmaps, enlarged), tags=tags, scales=None)
 
 
 class _ExchangeModule(nn.Module):

@@ -20,7 +20,7 @@ def create(name: str, *, skeleton: str | None = None) -> nn.Module:
     """A network with fresh weights, in training mode, on the CPU.
 
     Args:
-        name: one of :data:`heatstream.catalog.CATALOG`.
+        name: one of :func:`heatstream.catalog.networks`.
         skeleton: name of the keypoint layout that it shall learn; the network's usual one when left out.
 
     Returns:
@@ -35,7 +35,9 @@ def create(name: str, *, skeleton: str | None = None) -> nn.Module:
     """
     layout = skeletons.get(skeleton or catalog.get(name).skeleton)
     require("torch", extra="train", purpose=f"making the network {name}")
-    return NETWORKS[name](layout.num_keypoints)
+    build = NETWORKS.get(name) or catalog.plugins()[name].build
+    network: nn.Module = build(layout.num_keypoints)
+    return network
 
 
 def _hrnet(num_joints: int, *, width: int) -> nn.Module:
@@ -44,10 +46,10 @@ def _hrnet(num_joints: int, *, width: int) -> nn.Module:
     return SwahrHRNet(num_joints, width=width)
 
 
-def _mobile(num_joints: int) -> nn.Module:
-    from heatstream.models.networks.swahr_mobile import SwahrMobile
+def _one_stage(num_joints: int, *, width: int) -> nn.Module:
+    from heatstream.models.networks.hrnet import HRNetAE
 
-    return SwahrMobile(num_joints)
+    return HRNetAE(num_joints, width=width)
 
 
 def _small(num_joints: int, *, width: float, looks: int) -> nn.Module:
@@ -66,10 +68,16 @@ NETWORKS: Mapping[str, Callable[[int], nn.Module]] = MappingProxyType(
     {
         "swahr-small": partial(_small, width=1.5, looks=2),
         "swahr-tiny": partial(_small, width=1.0, looks=1),
-        "swahr-mobile": _mobile,
         "swahr-w32": partial(_hrnet, width=32),
         "swahr-w48": partial(_hrnet, width=48),
         "swahr-w48-crowdpose": partial(_hrnet, width=48),
+        "higherhrnet-w32": partial(_hrnet, width=32),
+        "higherhrnet-w32-640": partial(_hrnet, width=32),
+        "higherhrnet-w32-official": partial(_hrnet, width=32),
+        "higherhrnet-w48": partial(_hrnet, width=48),
+        "higherhrnet-w32-crowdpose": partial(_hrnet, width=32),
+        "hrnet-w32-ae": partial(_one_stage, width=32),
+        "hrnet-w48-ae": partial(_one_stage, width=48),
         "h3r-mobile-68": partial(_h3r, width=None),
         "h3r-mobile-wflw98": partial(_h3r, width=None),
         "h3r-mobile-300w68": partial(_h3r, width=None),

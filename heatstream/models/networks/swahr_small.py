@@ -9,19 +9,26 @@ upsampled logits into heatmaps at 1/2; and, for training only, SWAHR's scales (L
 SWAHR-small's pretrained layers look twice, at the image and at half of it: people who fill a picture of 384 px are
 larger than any that they were trained with, and are of a usual size in the half. That takes a quarter more work.
 
-Convolutions have biases and no batch norms: the pretrained ones are folded. Only convolution, ReLU, clipping, addition,
-average pooling, concatenation, bilinear x2 upsampling, depth to space, the sigmoid and a ramp: exports to ONNX and runs
-in FP16 without special cases.
+Convolutions have biases and, but for the scales', no batch norms: the pretrained ones are folded. Only convolution,
+ReLU, clipping, addition, average pooling, concatenation, bilinear x2 upsampling, a transposed convolution, the sigmoid
+and a ramp: exports to ONNX and runs in FP16 without special cases.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from heatstream.models.networks.movenet import pretrained_normalisation
 from heatstream.models.networks.output import SwahrOutput
-from heatstream.models.networks.swahr_mobile import ScaleHead, tag_position
 from heatstream.models.torch_import import F, Tensor, nn, torch
 
-__all__ = ["SwahrSmall"]
+__all__ = ["FRONT", "Look", "SwahrSmall"]
+
+FRONT = ("backbone", "fpn", "quarter_head")
+"""The pretrained modules: what :meth:`SwahrSmall.look` runs."""
+
+TAG_UNITS_PER_COLUMN = 1 / 8
+"""Eight columns of the 1/4 maps, 32 input px, are one unit, the distance at which decoding parts two people."""
 
 STEM_CHANNELS = 32
 
@@ -49,6 +56,29 @@ CONTEXT_CHANNELS = (64, 48)
 """Of the context head at 1/8 and above, and at 1/4."""
 
 
+AT_A_TIME = 2
+"""Images that a CPU looks at with frozen modules: fewer take slower convolutions, more do not fit into its caches."""
+
+
+class Look(NamedTuple):
+    """What the pretrained modules see in B images of height H and width W.
+
+    Attributes:
+        taps: the trunk's maps at 1/8, 1/16 and 1/32.
+        features: (B, 24, H / 4, W / 4), the pyramid's.
+        logits: (B, K, H / 4, W / 4), of the heatmaps.
+        coarse: of the half image, at 1/8 to 1/64 of the image, the first with its heatmaps; empty without a second
+            look.
+        coarse_logits: (B, K, H / 8, W / 8), of the half image's heatmaps; None without a second look.
+    """
+
+    taps: list[Tensor]
+    features: Tensor
+    logits: Tensor
+    coarse: list[Tensor]
+    coarse_logits: Tensor | None
+
+
 class SwahrSmall(nn.Module):
     """A bottom-up keypoint network with SWAHR heads.
 
@@ -72,7 +102,7 @@ class SwahrSmall(nn.Module):
         coarse = (FEATURES + num_joints, *taps[1:]) if looks > 1 else ()
         self.context_head = ContextHead(taps, coarse, (1 + looks) * num_joints)
         self.upsample = _upsample()
-        self.shuffle = nn.PixelShuffle(2)
+        self.shuffle = Shuffle(num_joints)
         # The heatmaps start as those of the pretrained head, of the coarse look for a third, and those at 1/2 as those
         # at 1/4.
         with torch.no_grad():
@@ -83,31 +113,60 @@ class SwahrSmall(nn.Module):
                 layer.bias.zero_()
             self.context_head.out.bias[num_joints : looks * num_joints] = COARSE_SHARE  # type: ignore[index]
 
-    def forward(self, images: Tensor, scales: bool = False) -> SwahrOutput:
+    def forward(self, images: Tensor, scales: bool = False, seen: Look | None = None) -> SwahrOutput:
         """Return the maps of a batch.
 
         Args:
             images: (B, 3, H, W) float, RGB, ImageNet-normalised; H and W multiples of 32.
             scales: also compute the scale maps, which only training needs.
+            seen: what :meth:`look` gave for these images, if it was called before.
 
         Returns:
             `SwahrOutput` in the dtype of `images` (or autocast's); heatmaps in 0..1.
         """
-        taps, last = self.backbone(images)
-        features = self.fpn(taps, last)
-        logits4 = self.quarter_head(features)
-        if self.looks > 1:
-            logits8, coarse = self._coarse(images)
-            residual, share, tags = self.context_head(taps, features, coarse).split(self.num_joints, dim=1)
-            logits4 = logits4 + share.sigmoid() * (self.upsample(logits8) - logits4)
+        if seen is None:
+            seen = self.look(images)
+        features, logits4 = seen.features, seen.logits
+        outputs = self.context_head(seen.taps, features, seen.coarse)
+        if seen.coarse_logits is not None:
+            residual, share, tags = outputs.split(self.num_joints, dim=1)
+            logits4 = logits4 + share.sigmoid() * (self.upsample(seen.coarse_logits) - logits4)
         else:
-            residual, tags = self.context_head(taps, features, []).split(self.num_joints, dim=1)
+            residual, tags = outputs.split(self.num_joints, dim=1)
         logits4 = logits4 + residual
         logits2 = self.upsample(logits4) + self.shuffle(self.half_head(features))
         maps = (self.quarter_scales(features), self.half_scales(self.upsample(features))) if scales else None
         return SwahrOutput(
             heatmaps=(logits4.sigmoid(), logits2.sigmoid()), tags=tags.float() + tag_position(tags), scales=maps
         )
+
+    def look(self, images: Tensor) -> Look:
+        """Run the pretrained modules on (B, 3, H, W) images.
+
+        Where they are frozen, they keep nothing for gradients; and a CPU looks at a few images at a time, because
+        their maps stay in its caches and those of a dozen do not: that takes about half of the time.
+        """
+        if any(parameter.requires_grad for name in FRONT for parameter in getattr(self, name).parameters()):
+            return self._look(images)
+        with torch.no_grad():
+            if images.device.type != "cpu" or len(images) <= AT_A_TIME:
+                return self._look(images)
+            each = [self._look(few) for few in torch.split(images, AT_A_TIME)]
+            return Look(
+                taps=[torch.cat(maps) for maps in zip(*(look.taps for look in each), strict=True)],
+                features=torch.cat([look.features for look in each]),
+                logits=torch.cat([look.logits for look in each]),
+                coarse=[torch.cat(maps) for maps in zip(*(look.coarse for look in each), strict=True)],
+                coarse_logits=torch.cat([look.coarse_logits for look in each if look.coarse_logits is not None])
+                if self.looks > 1
+                else None,
+            )
+
+    def _look(self, images: Tensor) -> Look:
+        taps, last = self.backbone(images)
+        features = self.fpn(taps, last)
+        coarse_logits, coarse = self._coarse(images) if self.looks > 1 else (None, [])
+        return Look(taps[1:], features, self.quarter_head(features), coarse, coarse_logits)
 
     def _coarse(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """What the pretrained layers see in the half image: logits at 1/8, and all that the context head takes.
@@ -162,13 +221,13 @@ class Trunk(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
         """Map (B, 3, H, W) to the four `TAPS` at 1/4 to 1/32, and (B, 1280, H / 32, W / 32)."""
-        x = F.relu6(self.conv1(images * self.scale + self.shift))
+        x = F.relu6(self.conv1(images * self.scale + self.shift), inplace=True)
         taps = []
         for number, block in enumerate(self.blocks):
             x = block(x)
             if number in TAPS:
                 taps.append(x)
-        return taps, F.relu6(self.last(x))
+        return taps, F.relu6(self.last(x), inplace=True)
 
 
 class InvertedResidual(nn.Module):
@@ -184,8 +243,8 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""
-        y: Tensor = x if self.expand is None else F.relu6(self.expand(x))
-        y = self.project(F.relu6(self.dw(y)))
+        y: Tensor = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
+        y = self.project(F.relu6(self.dw(y), inplace=True))
         return x + y if self.skips else y
 
 
@@ -253,6 +312,24 @@ class Head(Separable):
         return y
 
 
+class Shuffle(nn.Module):
+    """Four channels to one of twice the size: torch's `PixelShuffle`, as a transposed convolution with ones.
+
+    TensorRT writes the batch of an image into a depth to space, and then builds no engine for several.
+    """
+
+    kernel: Tensor
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        corners = torch.eye(4).view(4, 1, 2, 2)
+        self.register_buffer("kernel", corners.repeat(outputs, 1, 1, 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, 4 outputs, H, W) to (B, outputs, 2 H, 2 W)."""
+        return F.conv_transpose2d(x, self.kernel, stride=2, groups=len(self.kernel) // 4)
+
+
 class ContextHead(nn.Module):
     """Maps at 1/4 from a second way down the pyramid, which mixes where maps are small and that costs little."""
 
@@ -277,11 +354,11 @@ class ContextHead(nn.Module):
         """Map to (B, outputs, H / 4, W / 4).
 
         Args:
-            taps: the trunk's four, of the image.
+            taps: the trunk's at 1/8, 1/16 and 1/32, of the image.
             features: (B, 24, H / 4, W / 4), the pyramid's.
             coarse: of the half image, at 1/8, 1/16, 1/32 and 1/64; empty without a second look.
         """
-        _, eighth, sixteenth, thirty_second = taps
+        eighth, sixteenth, thirty_second = taps
         second = [layer(maps) for layer, maps in zip(self.coarse, coarse, strict=True)]
         merged = self.lat5(thirty_second)
         if second:
@@ -310,6 +387,34 @@ class Mixer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, channels, H, W) to the same shape."""
         return x + F.relu(self.pw(self.dw(x)))
+
+
+class ScaleHead(nn.Module):
+    """Raw scale maps: 1x1, then a 9x9 per joint that smooths them over a joint's blob (Luo et al. 2021, sec. 3.2)."""
+
+    def __init__(self, channels: int, num_joints: int) -> None:
+        super().__init__()
+        self.reduce = nn.Sequential(
+            nn.Conv2d(channels, num_joints, 1, bias=False), nn.BatchNorm2d(num_joints), nn.ReLU(inplace=True)
+        )
+        self.out = nn.Conv2d(num_joints, num_joints, 9, padding=4, groups=num_joints)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, channels, H, W) to (B, K, H, W)."""
+        y: Tensor = self.out(self.reduce(x))
+        return y
+
+
+def tag_position(tags: Tensor) -> Tensor:
+    """The horizontal position of every column of tag maps, (W,) float32, in tag units from the middle.
+
+    A network need not learn from scratch to tell equal-looking people apart: their tags start as far from each
+    other as they stand, and it learns what draws the joints of one body together. A convolution cannot know
+    positions by itself (Liu et al. 2018, CoordConv).
+    """
+    width = tags.shape[3]
+    columns = 2 * torch.arange(width, device=tags.device) - width
+    return columns.float() * (TAG_UNITS_PER_COLUMN / 2)
 
 
 def in_eights(channels: float) -> int:

@@ -5,6 +5,7 @@ Photographs are not opened here: `frames` decodes them, and checks that they are
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,11 @@ from numpy.typing import NDArray
 
 from heatstream.errors import DatasetError
 from heatstream.extras import require
-from heatstream.models.pose.coco import Entry, malformed, read_coco
+from heatstream.models.pose.coco import Entry, malformed, number, read_coco
 from heatstream.skeletons import Skeleton
+
+DOUBT = 0.1
+"""How far around a joint that a network was not sure of nothing is learned, of the longer side of the person's box."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,8 @@ class ImageAnnotation:
         size: its (height, width) in px.
         people: (P, K, 3) float64, x, y in source px and visibility 0 (unlabelled), 1 (hidden) or 2.
         boxes: (P, 4) float64, their x, y, width, height in source px.
-        ignored_boxes: (R, 4) float64, people and crowds without usable labels of whom only the box is known.
+        ignored_boxes: (R, 4) float64, people and crowds without usable labels of whom only the box is known, and
+            surroundings of joints that a network has labelled and was not sure of.
         ignored_mask: the others, as one run-length mask of pycocotools in the photo's size; None without any.
         boxes_only: people outside `boxes` may be unlabelled, so nothing is learned outside them.
         known_joints: (K,) bool, False for joints that this photo's set never labels.
@@ -52,7 +57,8 @@ def read_photos(annotations: Path, images: Path, skeleton: Skeleton) -> list[Ima
     and so are those in which nothing could be learned because only labelled boxes count and there is none.
 
     Args:
-        annotations: COCO keypoint JSON. An image with `"ignore_unknown": 1` has unlabelled people outside the boxes.
+        annotations: COCO keypoint JSON. An image with `"ignore_unknown": 1` has unlabelled people outside the boxes;
+            a person with `keypoint_scores` and `ignore_below` was labelled by a network.
         images: folder of the photos.
         skeleton: the joints that are trained; the file's must be as many.
 
@@ -61,7 +67,7 @@ def read_photos(annotations: Path, images: Path, skeleton: Skeleton) -> list[Ima
         MissingExtraError: a `segmentation` has to be read and pycocotools is not installed.
     """
     labels = read_coco(annotations, skeleton)
-    if not images.is_dir():
+    if not os.path.isdir(images):
         raise DatasetError(f"{images} is no folder, but {annotations} needs its photos there: correct `images`")
     entries = [entry for entry in labels.images if labels.people[entry["id"]]]
     people = [annotation for entry in entries for annotation in labels.people[entry["id"]]]
@@ -80,13 +86,14 @@ def read_photos(annotations: Path, images: Path, skeleton: Skeleton) -> list[Ima
 
 def _photo(entry: Entry, found: list[Entry], images: Path, known: NDArray[np.bool_]) -> ImageAnnotation:
     size = int(entry["height"]), int(entry["width"])
+    doubtful = [box for a in found for box in _doubtful(a)]
     labelled = [a for a in found if _is_labelled(a)]
     others = [a for a in found if not _is_labelled(a)]
     exact = [a["segmentation"] for a in others if a.get("segmentation")]
     people = np.array([a["keypoints"] for a in labelled], np.float64).reshape(len(labelled), len(known), 3)
     boxes = np.array([a["bbox"] for a in labelled], np.float64).reshape(-1, 4)
     unmasked = [a["bbox"] for a in others if not a.get("segmentation") and a["bbox"] is not None]
-    ignored_boxes = np.array(unmasked, np.float64).reshape(-1, 4)
+    ignored_boxes = np.array([*unmasked, *doubtful], np.float64).reshape(-1, 4)
     return ImageAnnotation(
         path=images / entry["file_name"],
         size=size,
@@ -97,6 +104,27 @@ def _photo(entry: Entry, found: list[Entry], images: Path, known: NDArray[np.boo
         boxes_only=bool(entry.get("ignore_unknown", 0)),
         known_joints=known,
     )
+
+
+def _doubtful(annotation: Entry) -> list[list[float]]:
+    """Boxes around the joints that a network has labelled and was not sure of; they are labels no more then.
+
+    Such an annotation says how sure it was, `keypoint_scores`, and from which score on it counts, `ignore_below`.
+    """
+    limit, scores = annotation.get("ignore_below"), annotation.get("keypoint_scores")
+    if limit is None or scores is None:
+        return []
+    keypoints = annotation["keypoints"]
+    if len(scores) != len(keypoints) // 3:
+        raise ValueError(f"annotation {annotation.get('id')} has {len(scores)} keypoint_scores")
+    reach = DOUBT * max(annotation["bbox"][2:])
+    boxes = []
+    for joint, score in enumerate(scores):
+        x, y, visibility = keypoints[3 * joint : 3 * joint + 3]
+        if visibility > 0 and number(score, "keypoint_scores") < number(limit, "ignore_below"):
+            boxes.append([x - reach, y - reach, 2 * reach, 2 * reach])
+            keypoints[3 * joint + 2] = 0
+    return boxes
 
 
 def _is_labelled(annotation: Entry) -> bool:

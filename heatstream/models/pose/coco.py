@@ -18,18 +18,13 @@ from typing import Any
 import numpy as np
 
 from heatstream.errors import DatasetError
+from heatstream.skeleton_tables import PLACEHOLDER, plain_name, skeleton_of_category
 from heatstream.skeletons import SKELETONS, Skeleton
 
-__all__ = ["CocoKeypoints", "Entry", "malformed", "number", "read_coco", "whole_number"]
+__all__ = ["CocoKeypoints", "Entry", "malformed", "number", "read_coco", "skeleton_of", "whole_number"]
 
 Entry = dict[str, Any]
 """A JSON object of the file."""
-
-SPELLINGS = {"top_head": "head_top"}
-"""Keypoints that CrowdPose's files call differently from :mod:`heatstream.skeletons`."""
-
-PLACEHOLDER = re.compile(r"(?:keypoint|kp|point|joint|landmark|label)?_?\d+")
-"""A name that tells nothing."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +74,21 @@ def read_coco(path: Path, skeleton: Skeleton) -> CocoKeypoints:
                 if found is not None:  # a file may hold annotations of images that it leaves out
                     found.append(_completed(annotation, skeleton, path))
     return CocoKeypoints(path, tuple(images), people, {"id": category["id"], "name": category.get("name", "person")})
+
+
+def skeleton_of(path: Path) -> Skeleton:
+    """The layout that a file of labels describes, see :func:`heatstream.skeleton_tables.skeleton_of_category`.
+
+    Args:
+        path: COCO keypoint JSON.
+
+    Raises:
+        DatasetError: the file is missing or damaged, or has no keypoints.
+    """
+    content = _read_json(path)
+    with malformed(path, "its category: "):
+        category = _category(content)
+        return skeleton_of_category(category, _count(content, category, path))
 
 
 @contextmanager
@@ -175,21 +185,27 @@ def _category(content: Entry) -> Entry:
     return by_id
 
 
+def _count(content: Entry, category: Entry, path: Path) -> int:
+    """How many keypoints people have, by the category's names or else the first annotation."""
+    first = next((each["keypoints"] for each in content["annotations"] if each.get("keypoints")), ())
+    count = len(category.get("keypoints", ())) or len(first) // 3
+    if not count:
+        raise DatasetError(f"{path} has no keypoints: give the JSON of keypoints, not that of boxes or captions")
+    return count
+
+
 def _check_skeleton(content: Entry, category: Entry, path: Path, skeleton: Skeleton) -> None:
-    """Compare how many keypoints there are, by the category's names or else the first annotation, and their order.
+    """Compare how many keypoints there are, and their order.
 
     Raises:
         DatasetError: they are of another skeleton.
     """
     names = category.get("keypoints", ())
-    first = next((each["keypoints"] for each in content["annotations"] if each.get("keypoints")), ())
-    count = len(names) or len(first) // 3
-    if not count:
-        raise DatasetError(f"{path} has no keypoints: give the JSON of keypoints, not that of boxes or captions")
+    count = _count(content, category, path)
     expected = f"{skeleton.name} has {skeleton.num_keypoints}"
     if count != skeleton.num_keypoints:
         fitting = [name for name, other in SKELETONS.items() if other.num_keypoints == count]
-        hint = f"{' or '.join(fitting)} would fit" if fitting else "no known skeleton has as many"
+        hint = f"{' or '.join(fitting)} would fit" if fitting else "leave model.skeleton out to take the file's own"
         raise DatasetError(f"{path} has {count} keypoints, {expected}: {hint}")
     if names and (other := _differing(names, skeleton)):
         raise DatasetError(
@@ -200,10 +216,8 @@ def _check_skeleton(content: Entry, category: Entry, path: Path, skeleton: Skele
 
 def _differing(names: Sequence[Any], skeleton: Skeleton) -> list[str]:
     """The file's names where they tell of other keypoints, or of another order; empty where they do not."""
-    plain = [re.sub(r"[\s-]+", "_", str(name).strip().lower()) for name in names]
-    plain = [re.sub(r"^([lr])_", lambda side: {"l": "left_", "r": "right_"}[side[1]], name) for name in plain]
-    plain = [SPELLINGS.get(name, name) for name in plain]
-    if all(PLACEHOLDER.fullmatch(name) for name in plain) or plain == list(skeleton.keypoints):
+    plain = [plain_name(name) for name in names]
+    if all(PLACEHOLDER.fullmatch(name) for name in plain) or plain == [plain_name(name) for name in skeleton.keypoints]:
         return []
     return [str(name) for name in names]
 

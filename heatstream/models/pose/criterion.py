@@ -35,9 +35,9 @@ class Criterion:
     def __init__(self, settings: LossSettings) -> None:
         self.settings = settings
 
-    def output(self, network: nn.Module, images: Tensor) -> SwahrOutput:
-        """The network's maps of a batch, with scale maps where the settings need them."""
-        found: SwahrOutput = network(images, scales=self.settings.scale_adaptive)
+    def output(self, network: nn.Module, images: Tensor, **seen: Any) -> SwahrOutput:
+        """The network's maps of a batch, with scale maps where the settings need them; `seen` goes to the network."""
+        found: SwahrOutput = network(images, scales=self.settings.scale_adaptive, **seen)
         return found
 
     def __call__(self, output: SwahrOutput, batch: Sample, *, first: int = 0) -> dict[str, Tensor]:
@@ -52,7 +52,7 @@ class Criterion:
             TrainingError: when the settings need scale maps and `output` holds none.
         """
         tensors: Any = batch  # collated: the fields hold tensors
-        size = tensors.image.shape[1]
+        size = 2 * tensors.region.shape[-1]
         sigmas = person_sigmas(tensors.extents, tensors.people, self.settings)
         targets, masks = [], []
         for maps in output.heatmaps:

@@ -150,7 +150,7 @@ def load_training_set(
         DatasetError: see `read_photos` and `FrameCache.frame`.
     """
     root = find_root(settings.root)
-    sets = [(one, read_photos(root / one.annotations, root / one.images, skeleton)) for one in settings.sets]
+    sets = [(one, read_photos(root / one.annotations, root / one.folder, skeleton)) for one in settings.sets]
     result = TrainingSet(
         sets,
         size=settings.size,

@@ -8,6 +8,7 @@ indices 0.2 and 0.8, as its published program does (its paper says 0.1 and 0.8).
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -177,9 +178,9 @@ def _labels(annotations: Path, images: Path, *, skeleton: str, limit: int) -> tu
     layout = skeletons.get(skeleton)
     if layout.sigmas is None:
         raise InputError(f"{skeleton} has no object keypoint similarity, so there is no AP for it")
-    library = require("faster_coco_eval", extra="train", purpose="scoring people")
+    library = require("faster_coco_eval", extra="eval", purpose="scoring people")
     ground_truth = read_ground_truth(annotations, layout, limit=limit)
-    if not images.is_dir():
+    if not os.path.isdir(images):
         raise DatasetError(f"{images} is not a folder: give the one that the file names of {annotations} start from")
     return library, layout, ground_truth
 
@@ -199,7 +200,7 @@ def _read_image(folder: Path, entry: Mapping[str, Any]) -> NDArray[np.uint8]:
 
 def _image_path(folder: Path, entry: Mapping[str, Any]) -> Path:
     path = folder / str(entry["file_name"])
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise DatasetError(f"the image {path} is missing: check the folder, or complete the set")
     return path
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from heatstream import catalog
 from heatstream.errors import RecipeError
-from heatstream.models.checkpoints import SCALE_HEADS, LoadReport, load_checkpoint
+from heatstream.models.checkpoints import SCALE_HEADS, LoadReport, load_checkpoint, read_origin
 from heatstream.models.networks.registry import create
 from heatstream.models.settings import AnyRecipe, Recipe, TrainSettings
 from heatstream.models.torch_import import nn, torch
@@ -25,7 +26,8 @@ thousandth of what is usual, and 1e-8 is not small against their squares' roots 
 def build_network(recipe: AnyRecipe) -> tuple[nn.Module, LoadReport | None]:
     """The network with its first weights, on the CPU, and what was loaded from `model.init`.
 
-    Scale heads are frozen where the loss has no use for them.
+    Heads of another skeleton are left out, and learn even where the recipe would freeze them. Scale heads are frozen
+    where the loss has no use for them.
 
     Raises:
         CheckpointError: `model.init` does not fit the network.
@@ -33,11 +35,25 @@ def build_network(recipe: AnyRecipe) -> tuple[nn.Module, LoadReport | None]:
     torch.manual_seed(recipe.train.seed)
     network = create(recipe.model.name, skeleton=recipe.model.skeleton)
     model = recipe.model
-    report = load_checkpoint(network, model.init, heads=not model.fresh_heads) if model.init else None
+    report = load_checkpoint(network, model.init, heads=_takes_heads(recipe)) if model.init else None
     unused = isinstance(recipe, Recipe) and not recipe.loss.scale_adaptive
-    frozen = [*(f"{name}." for name in model.frozen), *(SCALE_HEADS if unused else ())]
+    fresh = () if report is None else tuple(key for key in report.missing if not key.endswith("batches_tracked"))
+    kept = [f"{name}." for name in model.frozen if not any(key.startswith(f"{name}.") for key in fresh)]
+    frozen = [*kept, *(SCALE_HEADS if unused else ())]
     _freeze(network, frozen)
     return network, report
+
+
+def _takes_heads(recipe: AnyRecipe) -> bool | None:
+    """Whether the heads of `model.init` are of this skeleton; None where only their shapes can tell."""
+    model = recipe.model
+    if model.fresh_heads:
+        return False
+    named = catalog.networks().get(model.init)
+    if named is not None:
+        return named.skeleton == model.skeleton
+    origin = read_origin(model.init)
+    return None if origin is None else origin.skeleton == model.skeleton
 
 
 def _freeze(network: nn.Module, frozen: Sequence[str]) -> None:

@@ -7,6 +7,7 @@
     [augment]    how windows are drawn from the photos
     [loss]       what is minimised
     [train]      how long, how fast, in which precision, where results go
+    [skeleton]   a keypoint layout of one's own; without it labels describe theirs
 
 :mod:`heatstream.models.settings` says what may stand in each.
 """
@@ -23,11 +24,14 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from heatstream.catalog import CATALOG
-from heatstream.errors import RecipeError
+from heatstream import catalog, skeletons
+from heatstream.errors import DatasetError, InputError, RecipeError
 from heatstream.extras import require
-from heatstream.models.settings import AnyRecipe, LandmarkRecipe, Recipe
+from heatstream.models.data.root import find_root
+from heatstream.models.pose.coco import skeleton_of
+from heatstream.models.settings import AnyRecipe, LandmarkRecipe, Recipe, SkeletonSettings
 from heatstream.models.training.recipe_errors import faults, nearest
+from heatstream.skeleton_tables import skeleton_from_table, skeleton_to_table
 
 __all__ = ["differences", "parse_recipe", "read_recipe", "recipe_schema", "write_recipe"]
 
@@ -42,7 +46,7 @@ FREE_KEYS = (
 
 
 def read_recipe(path: Path, changes: Sequence[str] = ()) -> AnyRecipe:
-    """Read a recipe's file.
+    """Read a recipe's file. Where it names no skeleton, its labels are read for theirs.
 
     Args:
         path: the TOML file.
@@ -50,6 +54,7 @@ def read_recipe(path: Path, changes: Sequence[str] = ()) -> AnyRecipe:
 
     Raises:
         RecipeError: the file cannot be read, or what it says cannot be done; one line per fault, each with its key.
+        DatasetError: the labels are damaged, or their keypoints cannot be a skeleton.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -58,7 +63,7 @@ def read_recipe(path: Path, changes: Sequence[str] = ()) -> AnyRecipe:
     except UnicodeDecodeError:
         raise RecipeError(f"recipe {path} is no text: give a TOML file") from None
     try:
-        recipe = parse_recipe(text, changes)
+        recipe = _usual_skeleton(_of_labels(_parse(text, changes)))
     except RecipeError as error:
         raise RecipeError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from None
     if recipe.train.out:
@@ -78,6 +83,11 @@ def parse_recipe(text: str, changes: Sequence[str] = ()) -> AnyRecipe:
         RecipeError: it is no TOML, or keys are unknown or missing, or values of the wrong type or impossible; one line
             for each.
     """
+    return _usual_skeleton(_parse(text, changes))
+
+
+def _parse(text: str, changes: Sequence[str]) -> AnyRecipe:
+    """The recipe, whose skeleton is empty where neither it nor the section `skeleton` says which it is."""
     toml = _toml_reader()
     try:
         table = toml.loads(text)
@@ -87,7 +97,8 @@ def parse_recipe(text: str, changes: Sequence[str] = ()) -> AnyRecipe:
         raise RecipeError(f"the recipe is no TOML: {BEYOND_LIMITS}") from None
     for change in changes:
         _apply(table, change)
-    entry = CATALOG.get(_network_name(table))
+    _register(table.get("skeleton"))
+    entry = catalog.networks().get(_network_name(table))
     kind = LandmarkRecipe if entry is not None and entry.task == "landmarks" else Recipe
     try:
         text = json.dumps(table, default=str)
@@ -98,9 +109,53 @@ def parse_recipe(text: str, changes: Sequence[str] = ()) -> AnyRecipe:
         recipe: AnyRecipe = TypeAdapter[Any](kind).validate_json(text)
     except ValidationError as error:
         raise RecipeError("\n".join(faults(error, kind))) from None
-    if entry is not None and not recipe.model.skeleton:
-        recipe = replace(recipe, model=replace(recipe.model, skeleton=entry.skeleton))
-    return recipe
+    if recipe.skeleton is None:
+        return recipe
+    if recipe.model.skeleton not in ("", recipe.skeleton.name):
+        raise RecipeError(
+            f"model.skeleton is {recipe.model.skeleton} and the section [skeleton] describes {recipe.skeleton.name}: "
+            "leave one of them out"
+        )
+    return replace(recipe, model=replace(recipe.model, skeleton=recipe.skeleton.name))
+
+
+def _register(table: object) -> None:
+    """Make the layout of the section `skeleton` known, before its name is looked up."""
+    if not isinstance(table, Mapping):
+        return
+    try:
+        layout = skeleton_from_table(table)
+    except InputError:
+        return  # reading the section tells, with its key
+    try:
+        skeletons.register(layout)
+    except InputError as error:
+        raise RecipeError(f"skeleton.name: {error}") from None
+
+
+def _of_labels(recipe: AnyRecipe) -> AnyRecipe:
+    """The recipe with the skeleton that the first set's COCO keypoint JSON describes, where it says none itself."""
+    first = recipe.data.sets[0]
+    if recipe.model.skeleton or getattr(first, "format", "coco") != "coco":
+        return recipe
+    try:
+        labels = find_root(recipe.data.root) / first.annotations
+    except DatasetError:
+        return recipe  # checking the files tells
+    if not labels.is_file():
+        return recipe
+    layout = skeletons.register(skeleton_of(labels))
+    own = None
+    if layout.name not in skeletons.SKELETONS:
+        own = TypeAdapter(SkeletonSettings).validate_json(json.dumps(skeleton_to_table(layout)))
+    return replace(recipe, skeleton=own, model=replace(recipe.model, skeleton=layout.name))
+
+
+def _usual_skeleton(recipe: AnyRecipe) -> AnyRecipe:
+    """The recipe with the network's usual skeleton, where it still has none."""
+    if recipe.model.skeleton:
+        return recipe
+    return replace(recipe, model=replace(recipe.model, skeleton=catalog.get(recipe.model.name).skeleton))
 
 
 def write_recipe(recipe: AnyRecipe) -> str:

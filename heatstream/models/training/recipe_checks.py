@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from heatstream.catalog import CATALOG
+from heatstream import catalog
 from heatstream.errors import DatasetError, RecipeError
 from heatstream.models.checkpoints import weights_file
 from heatstream.models.data.root import find_root
@@ -33,12 +33,18 @@ def check_files(recipe: AnyRecipe) -> None:
     missing = []
     for key, name, is_folder in _named_files(recipe):
         path = root / name
-        if not (path.is_dir() if is_folder else path.is_file()):
+        if not (os.path.isdir(path) if is_folder else os.path.isfile(path)):
             missing.append(f"{key}: {_missing(path, 'folder' if is_folder else 'file')}")
     teacher = getattr(recipe, "teacher", None)
     for key, name in (("model.init", recipe.model.init), ("teacher.checkpoint", teacher.checkpoint if teacher else "")):
-        if name and not weights_file(name).is_file():
-            bundled = [entry.name for entry in CATALOG.values() if entry.bundled]
+        if name and not os.path.isfile(weights_file(name)):
+            entry = catalog.networks().get(name)
+            if entry is not None and entry.fetched is not None:
+                missing.append(
+                    f"{key}: the weights of {name} are not there yet: get them with `heatstream fetch {name}`"
+                )
+                continue
+            bundled = [entry.name for entry in catalog.networks().values() if entry.bundled]
             missing.append(f"{key}: {_missing(weights_file(name), 'file', others=bundled)}")
     if missing:
         raise RecipeError("\n".join(missing))
@@ -53,22 +59,22 @@ def _named_files(recipe: AnyRecipe) -> Iterator[tuple[str, str, bool]]:
         kind = getattr(one, "format", "coco")  # the sets of a training of poses are COCO's
         yield f"{key}.annotations", one.annotations, kind in FOLDERS_OF_LABELS
         if kind in APART:
-            yield f"{key}.images", one.images, True
+            yield f"{key}.images", getattr(one, "folder", one.images), True
 
 
 def _folders_beside(root: Path) -> Iterator[str]:
     """The folders where a relative `data.root` was looked for, nearest first."""
     for above in (Path.cwd(), *Path.cwd().parents):
         folder = (above / root).parent
-        if folder.is_dir():
+        if os.path.isdir(folder):
             yield from _names(folder, folders=True)
 
 
 def _missing(path: Path, what: str, *, others: Sequence[str] = ()) -> str:
     """Say that a path is not there, and what is like it in the deepest folder that is, or among other names."""
     parent = path.parent
-    if not parent.is_dir():
-        while not parent.parent.is_dir():
+    if not os.path.isdir(parent):
+        while not os.path.isdir(parent.parent):
             parent = parent.parent
         return f"there is no folder {parent}: {nearest(parent.name, _names(parent.parent, folders=True))}"
     return f"there is no {what} {path}: {nearest(path.name, [*others, *_names(parent, folders=what == 'folder')])}"

@@ -16,6 +16,7 @@ from heatstream.models.landmarks.criterion import LandmarkCriterion
 from heatstream.models.landmarks.dataset import load_landmark_set
 from heatstream.models.landmarks.preview import draw_landmarks
 from heatstream.models.networks.registry import create
+from heatstream.models.networks.swahr_small import FRONT, SwahrSmall
 from heatstream.models.pose.criterion import Criterion
 from heatstream.models.pose.dataset import load_training_set
 from heatstream.models.pose.distillation import DistillationCriterion, Teacher
@@ -75,7 +76,14 @@ def make_criterion(recipe: AnyRecipe) -> AnyCriterion:
         return criterion
     network = create(settings.network, skeleton=recipe.model.skeleton)
     load_checkpoint(network, settings.checkpoint)
-    return DistillationCriterion(criterion, Teacher(network, settings.sizes), settings)
+    model = recipe.model
+    shared = (
+        isinstance(network, SwahrSmall)
+        and (model.name, model.init) == (settings.network, settings.checkpoint)
+        and set(FRONT) <= set(model.frozen)
+        and not model.fresh_heads
+    )
+    return DistillationCriterion(criterion, Teacher(network, settings.sizes), settings, shared=shared)
 
 
 def load_samples(recipe: AnyRecipe, progress: Progress | None = None) -> Samples:

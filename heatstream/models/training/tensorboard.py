@@ -1,10 +1,13 @@
-"""TensorBoard's view of a training: every term of the loss, the learning rate, the speed, and the validations."""
+"""TensorBoard's view of a training: the terms of the loss, rates, validations, and pictures of what is learned."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
 
 from heatstream.extras import require
 from heatstream.models.training.trainer import TrainMetrics
@@ -28,6 +31,15 @@ class TensorBoard:
         from torch.utils.tensorboard import SummaryWriter
 
         self._writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+        self._sheet: NDArray[np.uint8] | None = None
+
+    def show(self, name: str, picture: NDArray[np.uint8], step: int) -> None:
+        """Write a picture, (H, W, 3) uint8 BGR."""
+        self._writer.add_image(name, np.ascontiguousarray(picture[:, :, ::-1]), step, dataformats="HWC")
+
+    def show_validation(self, sheet: NDArray[np.uint8]) -> None:
+        """The picture that the next validation is written with."""
+        self._sheet = sheet
 
     def stepped(self, step: int) -> None:
         """Nothing is written every step."""
@@ -45,6 +57,9 @@ class TensorBoard:
         """Write the scores."""
         for name, value in scores.items():
             self._writer.add_scalar(f"validation/{name}", value, step)
+        if self._sheet is not None:
+            self.show("validation", self._sheet, step)
+            self._sheet = None
         self._writer.flush()
 
     def __enter__(self) -> TensorBoard:

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 from heatstream.errors import RecipeError, TrainingError
 from heatstream.model_info import IMAGENET_MEAN, IMAGENET_STD
+from heatstream.models.checkpoints import origin_config
 from heatstream.models.data.loader import Samples, loader
 from heatstream.models.settings import AnyRecipe
 from heatstream.models.torch_import import Tensor, nn, torch
@@ -362,7 +363,7 @@ class Trainer:
         weights = self._average.network.state_dict()
         return {
             "model": {name: value.cpu().contiguous() for name, value in weights.items()},
-            "config": {"network": recipe.model.name, "skeleton": recipe.model.skeleton, "size": recipe.data.size},
+            "config": origin_config(recipe.model.name, recipe.model.skeleton, recipe.data.size),
             "step": self.step,
             "recipe": write_recipe(recipe),
         }

@@ -15,7 +15,11 @@ from heatstream.errors import InputError
 from heatstream.kernels.cuda.maps import Array
 from heatstream.model_info import FREE_SIZE_MULTIPLE, ModelInfo
 
-__all__ = ["Engine", "GpuEngine", "GpuRun", "check_images", "map_shapes"]
+__all__ = ["LARGEST_BATCH", "Engine", "GpuEngine", "GpuRun", "check_images", "map_shapes"]
+
+
+LARGEST_BATCH = 8
+"""Frames that go through a network together, at most: beyond that memory grows and nothing is gained."""
 
 
 class Engine(Protocol):
@@ -101,6 +105,11 @@ class GpuEngine(Engine, Protocol):
     :class:`heatstream.runtime.engines.tensorrt_engine.TensorRTEngine` and
     :class:`heatstream.runtime.engines.torch_engine.TorchEngine` are such.
     """
+
+    @property
+    def largest_batch(self) -> int:
+        """How many images it takes in one run to gain by it; 1 where several would run one after the other."""
+        ...
 
     def ready(self, size: tuple[int, int], images: int, stream: Any) -> GpuRun:
         """Make the network ready; takes milliseconds to minutes, because an engine may have to be built.

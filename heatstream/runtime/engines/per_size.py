@@ -27,12 +27,21 @@ class PerSizeEngine:
         info: of the model file.
         name: for people.
         open_engine: gives the engine for images of (height, width) px, and may take minutes to build it.
+        largest_batch: how many images each of them takes in one run.
     """
 
-    def __init__(self, info: ModelInfo, name: str, open_engine: Callable[[tuple[int, int]], GpuEngine]) -> None:
+    def __init__(
+        self,
+        info: ModelInfo,
+        name: str,
+        open_engine: Callable[[tuple[int, int]], GpuEngine],
+        *,
+        largest_batch: int = 1,
+    ) -> None:
         self._info = info
         self._name = name
         self._open = open_engine
+        self._largest_batch = largest_batch
         self._engines: OrderedDict[tuple[int, int], GpuEngine] = OrderedDict()
         self._closed = False
 
@@ -50,6 +59,11 @@ class PerSizeEngine:
     def parallel_runs(self) -> int:
         """Two, as of each engine."""
         return 2
+
+    @property
+    def largest_batch(self) -> int:
+        """What each of them was built for."""
+        return self._largest_batch
 
     def for_throughput(self) -> PerSizeEngine:
         """These engines themselves."""

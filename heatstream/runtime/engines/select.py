@@ -30,7 +30,8 @@ from heatstream.engine_builder.trt.plan_file import load_plan
 from heatstream.engine_builder.trt.toolkit import BACKENDS, Toolkit, open_toolkit
 from heatstream.errors import EngineError, HeatstreamError, InputError, MissingExtraError, UnknownNameError
 from heatstream.extras import require
-from heatstream.runtime.engines.base import GpuEngine
+from heatstream.model_info import ModelInfo
+from heatstream.runtime.engines.base import LARGEST_BATCH, GpuEngine
 from heatstream.runtime.engines.onnx_engine import OnnxEngine
 from heatstream.runtime.engines.onnx_to_torch import torch_module_from_onnx
 from heatstream.runtime.engines.per_size import PerSizeEngine
@@ -215,7 +216,7 @@ def _tensorrt(source: ModelSource, toolkit: Toolkit, cuda: CudaDevice, progress:
         return TensorRTEngine(load_plan(found.path, toolkit, cuda.gpu), toolkit, cuda)
 
     if info.any_size:
-        return PerSizeEngine(info, f"{toolkit.title}, {cuda.title}", open_sized)
+        return PerSizeEngine(info, f"{toolkit.title}, {cuda.title}", open_sized, largest_batch=_batch(info))
     return open_sized(info.input_size)
 
 
@@ -228,9 +229,15 @@ def job_of(source: ModelSource, toolkit: Toolkit, gpu: Gpu, size: tuple[int, int
         gpu: it is for.
         size: (height, width) of the network's input, px.
     """
-    many = source.info.task == "landmarks" and source.info.batch is None
     named = toolkit.backend == "tensorrt-rtx" and gpu.target not in PORTABLE
-    return BuildJob(str(source.path.resolve()), size, LANDMARK_BATCH if many else 1, (gpu.target,) if named else ())
+    return BuildJob(str(source.path.resolve()), size, _batch(source.info), (gpu.target,) if named else ())
+
+
+def _batch(info: ModelInfo) -> int:
+    """How many images the engines of a model file take in one run: faces of a frame, or frames of several sources."""
+    if info.batch is not None:
+        return 1
+    return LANDMARK_BATCH if info.task == "landmarks" else LARGEST_BATCH
 
 
 def buildable(device: str) -> tuple[Toolkit, Gpu, int] | None:

@@ -77,6 +77,11 @@ class TensorRTEngine:
         """Two: one frame is copied while another is in the network."""
         return 2
 
+    @property
+    def largest_batch(self) -> int:
+        """What it was built for."""
+        return self._record.spec.batch
+
     def for_throughput(self) -> TensorRTEngine:
         """This engine itself: every stream has a context of its own."""
         return self

@@ -20,7 +20,7 @@ from heatstream.errors import EngineError, first_line
 from heatstream.extras import require
 from heatstream.kernels.cuda.maps import Array
 from heatstream.model_info import INPUT_CHANNELS, OUTPUTS, ModelInfo, Precision
-from heatstream.runtime.engines.base import check_images, map_shapes
+from heatstream.runtime.engines.base import LARGEST_BATCH, check_images, map_shapes
 from heatstream.runtime.gpu.device import CudaDevice
 
 if TYPE_CHECKING:
@@ -85,6 +85,11 @@ class TorchEngine:
     def parallel_runs(self) -> int:
         """Two: one frame in the network while another is read, prepared or decoded."""
         return 2
+
+    @property
+    def largest_batch(self) -> int:
+        """Any number; more than this gains nothing."""
+        return LARGEST_BATCH
 
     def for_throughput(self) -> TorchEngine:
         """This engine itself: torch has one number of threads for the whole process."""

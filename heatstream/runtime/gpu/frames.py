@@ -6,12 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from heatstream.errors import InputError
+from heatstream.frames import DLPACK_ON_GPU
 from heatstream.kernels.cuda.maps import Array
 from heatstream.runtime.gpu.device import CudaDevice
 
 __all__ = ["device_frame"]
-
-DLPACK_ON_GPU = (2, 13)  # kDLCUDA and kDLCUDAManaged of dlpack.h
 
 
 def device_frame(frame: Any, cuda: CudaDevice, stream: Any, arrived: Any) -> Array:

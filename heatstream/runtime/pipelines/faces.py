@@ -97,6 +97,11 @@ class FaceCascade(PosePipeline):
         return self.poses.reason
 
     @property
+    def face_skeleton(self) -> str:
+        """The layout of its landmarks."""
+        return self._layout.name
+
+    @property
     def parallel_runs(self) -> int:
         """As of the poses, which take most of the time."""
         return self.poses.parallel_runs
@@ -142,7 +147,7 @@ class FaceCascade(PosePipeline):
         """Make the poses ready for frames of this size in px."""
         self.poses.warm_up(height, width)
 
-    def close(self) -> None:
+    def _close(self) -> None:
         """Close both engines."""
         self.poses.close()
         self.landmarks.close()

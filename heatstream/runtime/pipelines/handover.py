@@ -12,8 +12,8 @@ from __future__ import annotations
 import queue
 import threading
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 import numpy as np
@@ -103,6 +103,11 @@ class HandoverPipeline(PosePipeline):
         return self._current.reason
 
     @property
+    def face_skeleton(self) -> str | None:
+        """As of the pipeline just now."""
+        return self._current.face_skeleton
+
+    @property
     def parallel_runs(self) -> int:
         """As of the pipeline just now."""
         return self._current.parallel_runs
@@ -117,28 +122,35 @@ class HandoverPipeline(PosePipeline):
 
     def __call__(self, frame: object) -> Result:
         """Find the people in a frame; see :class:`PosePipeline`."""
-        if not self._begun and isinstance(frame, np.ndarray) and frame.ndim == 3:
-            self._start(*frame.shape[:2])
-        with self._lock:
-            pipeline = self._running
-            self._users[id(pipeline)] = self._users.get(id(pipeline), 0) + 1
-        try:
+        if not self._begun and len(getattr(frame, "shape", ())) == 3:
+            self._start(*frame.shape[:2])  # type: ignore[attr-defined]
+        with self._user() as pipeline:
             result = pipeline(frame)
-        finally:
-            with self._idle:
-                self._users[id(pipeline)] -= 1
-                self._idle.notify_all()
-        if self._comparing and isinstance(frame, np.ndarray):
-            with suppress(queue.Full):  # one frame at a time, and no frame waits for it
-                self._samples.put_nowait((frame.copy(), result.poses))
+        if self._comparing and not self._samples.full():  # one frame at a time, and no frame waits for it
+            copy = _host_copy(frame)
+            with suppress(queue.Full):
+                if copy is not None:
+                    self._samples.put_nowait((copy, result.poses))
         return result
+
+    @property
+    def largest_batch(self) -> int:
+        """As of the pipeline just now."""
+        return self._current.largest_batch
+
+    def batch(self, frames: Sequence[object]) -> list[Result]:
+        """Find the people in several frames, one by one while two pipelines are compared; see :class:`PosePipeline`."""
+        if not self._begun or self._comparing:
+            return super().batch(frames)
+        with self._user() as pipeline:
+            return pipeline.batch(frames)
 
     def warm_up(self, height: int, width: int) -> None:
         """Make the pipeline that there is ready, and begin to build for frames of this size."""
         self._start(height, width)
         self._current.warm_up(height, width)
 
-    def close(self) -> None:
+    def _close(self) -> None:
         """End the build and close what is open."""
         self._end()
         if self._thread is not None:
@@ -152,6 +164,19 @@ class HandoverPipeline(PosePipeline):
             build = self._build
         if build is not None:
             build.stop()
+
+    @contextmanager
+    def _user(self) -> Iterator[PosePipeline]:
+        """The pipeline just now, which is not closed meanwhile."""
+        with self._lock:
+            pipeline = self._running
+            self._users[id(pipeline)] = self._users.get(id(pipeline), 0) + 1
+        try:
+            yield pipeline
+        finally:
+            with self._idle:
+                self._users[id(pipeline)] -= 1
+                self._idle.notify_all()
 
     def _adapted(self, adapt: Callable[[PosePipeline], PosePipeline]) -> HandoverPipeline:
         with self._lock:
@@ -231,6 +256,14 @@ class HandoverPipeline(PosePipeline):
             while self._users.get(id(running)):
                 self._idle.wait()
         old.close()
+
+
+def _host_copy(frame: object) -> NDArray[np.uint8] | None:
+    """A frame's pixels in memory of our own, for the caller may use his again; None where we can't say how to copy."""
+    if isinstance(frame, np.ndarray):
+        return np.array(frame, np.uint8)
+    download = getattr(frame, "get", None) or getattr(frame, "cpu", None)  # of CuPy and PyCUDA; of torch
+    return None if download is None else np.asarray(download(), np.uint8)
 
 
 def same_people(expected: Poses, found: Poses) -> bool:

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,10 +28,17 @@ from heatstream.kernels import (
     merge_flipped,
     merge_scales,
 )
+from heatstream.kernels.reference.peak_list import list_peaks
 from heatstream.model_info import ModelInfo
-from heatstream.results import Poses, Result, StageTimes
-from heatstream.runtime.engines.base import Engine
-from heatstream.runtime.pipelines.base import PosePipeline, finished, frame_geometry, settings_for
+from heatstream.results import Peaks, Poses, Result, StageTimes
+from heatstream.runtime.engines.base import LARGEST_BATCH, Engine
+from heatstream.runtime.pipelines.base import (
+    PosePipeline,
+    finished,
+    frame_geometry,
+    of_one_size,
+    settings_for,
+)
 
 __all__ = ["CpuPosePipeline", "NetworkInput", "NetworkOutput"]
 
@@ -81,6 +88,7 @@ class CpuPosePipeline(PosePipeline):
             each of these sizes, relative to the network's. Several must have 1 among them, because tags are taken
             from there, and be whole multiples of the smallest, so that all inputs are multiples of 64 px.
         reason: why this engine and device were chosen, human-readable.
+        peaks: keep the peaks that people are made of in every result.
 
     Raises:
         ModelFileError: the model file's decode settings cannot be used.
@@ -96,8 +104,10 @@ class CpuPosePipeline(PosePipeline):
         flip: bool = False,
         scales: tuple[float, ...] = (1.0,),
         reason: str = "",
+        peaks: bool = False,
     ) -> None:
         self._engine = engine
+        self.peaks = peaks
         self.settings = settings_for(engine.info, settings)
         self.flip = flip
         self.scales = _checked_scales(scales, engine.info)
@@ -121,14 +131,30 @@ class CpuPosePipeline(PosePipeline):
         after_prepare = time.perf_counter()
         inferred = self.infer(prepared)
         after_infer = time.perf_counter()
-        poses = self.decode(inferred)
+        poses, peaks = self._decode(inferred)
         end = time.perf_counter()
         stages = {
             "preprocess": after_prepare - start,
             "network": after_infer - after_prepare,
             "decode": end - after_infer,
         }
-        return Result(poses, StageTimes(stages, latency=end - start), frame=image)
+        return Result(poses, StageTimes(stages, latency=end - start), frame=image, peaks=peaks)
+
+    @property
+    def largest_batch(self) -> int:
+        """Several where the model file leaves the number of images free."""
+        return LARGEST_BATCH if self.info.batch is None else 1
+
+    def batch(self, frames: Sequence[object]) -> list[Result]:
+        """Find the people in several frames, those of one input size together; see :class:`PosePipeline`."""
+        if self.largest_batch == 1:
+            return super().batch(frames)
+        images = [check_frame(frame) for frame in frames]
+        sizes = [self._geometries(*image.shape[:2])[0].input_size for image in images]
+        results: dict[int, Result] = {}
+        for chosen in of_one_size(sizes, self.largest_batch):
+            results.update(zip(chosen, self._together([images[index] for index in chosen]), strict=True))
+        return [results[index] for index in range(len(images))]
 
     def prepare(self, frame: NDArray[np.uint8]) -> NetworkInput:
         """Bring a frame, (H, W, 3) uint8 BGR, to the network's size, and normalise it.
@@ -180,26 +206,57 @@ class CpuPosePipeline(PosePipeline):
 
         Maps with NaN or infinite values give no people, and a RuntimeWarning.
         """
+        return self._decode(inferred)[0]
+
+    def _decode(self, inferred: NetworkOutput) -> tuple[Poses, Peaks | None]:
         heatmaps, tags = self.merge(inferred)
         (poses,) = decode_poses(heatmaps, tags, self.settings)
         # All geometries lead to the same place; the official evaluation goes back by that of the smallest scale.
-        keypoints = inferred.geometries[-1].to_source(poses.keypoints, (heatmaps.shape[2], heatmaps.shape[3]))
+        geometry, map_size = inferred.geometries[-1], (heatmaps.shape[2], heatmaps.shape[3])
+        keypoints = geometry.to_source(poses.keypoints, map_size)
         keypoints[poses.keypoint_scores == 0] = 0  # a missing keypoint stays at (0, 0)
-        return finished(replace(poses, keypoints=keypoints), self.info)
+        peaks = list_peaks(heatmaps[0], tags[0], self.settings, geometry.inverse(map_size)) if self.peaks else None
+        return finished(replace(poses, keypoints=keypoints), self.info), peaks
 
     def for_throughput(self) -> CpuPosePipeline:
         """The same pipeline with an engine for several frames at once."""
         engine = self.engine.for_throughput()
         if engine is self.engine:
             return self
-        return CpuPosePipeline(engine, self.settings, flip=self.flip, scales=self.scales, reason=self.reason)
+        return CpuPosePipeline(
+            engine, self.settings, flip=self.flip, scales=self.scales, reason=self.reason, peaks=self.peaks
+        )
 
     def warm_up(self, height: int, width: int) -> None:
         """Does nothing: on the CPU everything is ready."""
 
-    def close(self) -> None:
+    def _close(self) -> None:
         """Close the engine."""
         self.engine.close()
+
+    def _together(self, images: Sequence[NDArray[np.uint8]]) -> list[Result]:
+        """The results of frames of one input size, which pass each step together."""
+        start = time.perf_counter()
+        prepared = [self.prepare(image) for image in images]
+        after_prepare = time.perf_counter()
+        scales = zip(*(each.images for each in prepared), strict=True)
+        maps = [self._run(np.concatenate(views)) for views in scales]
+        after_infer = time.perf_counter()
+        people, views = [], 1 + self.flip
+        for index, each in enumerate(prepared):
+            own = slice(views * index, views * (index + 1))
+            parts = tuple({name: values[own] for name, values in whole.items()} for whole in maps)
+            people.append(self._decode(NetworkOutput(parts, each.geometries, each.size)))
+        end = time.perf_counter()
+        stages = {
+            "preprocess": after_prepare - start,
+            "network": after_infer - after_prepare,
+            "decode": end - after_infer,
+        }
+        times = StageTimes(stages, latency=end - start)
+        return [
+            Result(poses, times, frame=image, peaks=peaks) for (poses, peaks), image in zip(people, images, strict=True)
+        ]
 
     def _geometries(self, height: int, width: int) -> tuple[Geometry, ...]:
         """That of scale 1 first, then that of every scale."""

@@ -16,20 +16,25 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from heatstream.errors import EngineError
+from heatstream.errors import EngineError, InputError
 from heatstream.kernels import DecodeSettings
 from heatstream.results import Result
-from heatstream.runtime.engines.base import GpuEngine
+from heatstream.runtime.engines.base import LARGEST_BATCH, GpuEngine
 from heatstream.runtime.gpu.device import CudaDevice
 from heatstream.runtime.gpu.graphs import GraphRecorder
-from heatstream.runtime.pipelines.base import PosePipeline, settings_for
+from heatstream.runtime.pipelines.base import (
+    PosePipeline,
+    frame_geometry,
+    of_one_size,
+    settings_for,
+)
 from heatstream.runtime.pipelines.frame_slot import FrameSlot, GpuFrame
 from heatstream.runtime.pipelines.shape_plan import PosePlanConfig
 
@@ -102,6 +107,22 @@ class GpuPosePipeline(PosePipeline):
         """How many frames may be in flight."""
         return FRAMES_IN_FLIGHT
 
+    @property
+    def largest_batch(self) -> int:
+        """As many as the engine takes in a run, half of that in a flip test."""
+        return max(1, min(LARGEST_BATCH, self.engine.largest_batch // (1 + self.flip)))
+
+    def batch(self, frames: Sequence[object]) -> list[Result]:
+        """Find the people in several frames, those of one input size in one graph; see :class:`PosePipeline`."""
+        if self.largest_batch == 1:
+            return super().batch(frames)
+        sizes = [frame_geometry(self.info, _size_of(frame)).input_size for frame in frames]
+        results: dict[int, Result] = {}
+        for chosen in of_one_size(sizes, self.largest_batch):
+            with self._slot() as slot:
+                results.update(zip(chosen, slot.run_batch([frames[index] for index in chosen]), strict=True))
+        return [results[index] for index in range(len(frames))]
+
     def __call__(self, frame: object) -> Result:
         """Find the people in a frame; see :class:`PosePipeline`.
 
@@ -161,7 +182,7 @@ class GpuPosePipeline(PosePipeline):
         with self._slot() as slot:
             return slot.stage_times(frame, repeats)
 
-    def close(self) -> None:
+    def _close(self) -> None:
         """Give the memory back and close the engine, once the frames in flight are done."""
         if self._closed:
             return
@@ -188,3 +209,11 @@ class GpuPosePipeline(PosePipeline):
                 yield slot
         finally:
             self._free.put(slot)
+
+
+def _size_of(frame: object) -> tuple[int, int]:
+    """(height, width) px of a frame, wherever it lies."""
+    shape = tuple(getattr(frame, "shape", ()))
+    if len(shape) != 3:
+        raise InputError(f"a frame must be (H, W, 3) uint8 BGR, got {shape or type(frame).__name__}")
+    return int(shape[0]), int(shape[1])

@@ -1,19 +1,20 @@
-"""A plan: all that one frame in flight needs for one input size, in the order of its way through the GPU.
+"""A plan: all that what is in flight together needs for one input size, in the order of its way through the GPU.
 
 ::
 
-    page-locked frame -> frame -> letterbox -> engine -> decode -> packed people -> page-locked people
+    page-locked frames -> frames -> letterbox -> engine -> decode -> packed people -> page-locked people
     |___________________ one CUDA graph, recorded when the same work is asked for a second time _____|
 
-Where a frame lies, how large it is and how its people get back to its px is data: a descriptor that is copied with it
-and that the kernels read. So a graph depends on the network's input size and on how many bytes there are to copy, and
-frames that are on the device already, wherever they lie, share one that copies none.
+It is one frame, or the frames of a batch. Where each lies, how large it is and how its people get back to its px is
+data: descriptors that are copied with them and that the kernels read. So a graph depends on the network's input size
+and on how many bytes there are to copy, and frames that are on the device already, wherever they lie, share one that
+copies none.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +37,7 @@ from heatstream.runtime.pipelines.base import finished
 __all__ = ["PosePlanConfig", "ShapePlan", "Upload"]
 
 CAPACITY = 128
-"""People there is room for in one frame's result; more are left out, lowest scores first, with a warning."""
+"""People there is room for in the result of each frame; more are left out, lowest scores first, with a warning."""
 
 MOST_GRAPHS = 8
 """Graphs of one input size that a slot keeps: one for each size of frame, in bytes."""
@@ -65,12 +66,12 @@ class PosePlanConfig:
 
 @dataclass(frozen=True, eq=False)
 class Upload:
-    """What has to be copied of a frame.
+    """What has to be copied of the frames.
 
     Attributes:
-        host: where it lies.
-        frame: device memory that it is copied to.
-        size: bytes; 0 for a frame that is on the device already.
+        host: where they lie, one behind the other.
+        frame: device memory that they are copied to.
+        size: bytes; 0 where all of them are on the device already.
     """
 
     host: PinnedBuffer
@@ -79,22 +80,24 @@ class Upload:
 
 
 class ShapePlan:
-    """A slot's memory, kernels and graphs for one input size.
+    """A slot's memory, kernels and graphs for one input size and so many frames.
 
     Attributes:
-        descriptors: (1, DESCRIPTOR_BYTES) uint8 in device memory, that of the latest frame.
+        descriptors: (B, DESCRIPTOR_BYTES) uint8 in device memory, those of the latest frames.
 
     Args:
         work: what to do.
         size: (height, width) of the network's input, px.
+        frames: B, how many there are together.
         stream: the slot's.
     """
 
-    def __init__(self, work: PosePlanConfig, size: tuple[int, int], stream: Any) -> None:
+    def __init__(self, work: PosePlanConfig, size: tuple[int, int], frames: int, stream: Any) -> None:
         info, cuda, cupy = work.engine.info, work.cuda, work.cuda.cupy
         self._work = work
         self._stream = stream
-        self._run = work.engine.ready(size, 1 + work.flip, stream)
+        self._frames = frames
+        self._run = work.engine.ready(size, frames * (1 + work.flip), stream)
         outputs = self._run.outputs
         self._maps = DeviceMaps.network(
             (outputs["heatmaps_quarter"], outputs["heatmaps_half"]),
@@ -105,28 +108,32 @@ class ShapePlan:
         self._chain = PoseDecoder.prepare(self._maps, work.settings, capacity=CAPACITY)
         self._letterbox = CupyDevice().kernels("letterbox", letterbox_macros(self._run.images))
         # One small copy brings both: the way back to source px, and the descriptor.
-        self._host_arguments = PinnedBuffer(cuda, TRANSFORM_BYTES + DESCRIPTOR_BYTES)
-        self._arguments: Array = cupy.empty(TRANSFORM_BYTES + DESCRIPTOR_BYTES, np.uint8)
-        self._to_source = self._arguments[:TRANSFORM_BYTES].view(np.float64).reshape(1, 2, 3)
-        self.descriptors: Array = self._arguments[TRANSFORM_BYTES:].reshape(1, DESCRIPTOR_BYTES)
+        transforms = frames * TRANSFORM_BYTES
+        self._host_arguments = PinnedBuffer(cuda, transforms + frames * DESCRIPTOR_BYTES)
+        self._arguments: Array = cupy.empty(transforms + frames * DESCRIPTOR_BYTES, np.uint8)
+        self._to_source = self._arguments[:transforms].view(np.float64).reshape(frames, 2, 3)
+        self.descriptors: Array = self._arguments[transforms:].reshape(frames, DESCRIPTOR_BYTES)
         self._packed: Array = cupy.empty(self._chain.packed_shape, np.int32)
         self._host_packed = PinnedBuffer(cuda, self._packed.nbytes)
         self._graphs: OrderedDict[int, Any] = OrderedDict()  # by bytes to copy; None where seen once
-        self._place: tuple[Any, ...] = ()  # of the frame that the arguments describe
+        self._place: list[tuple[Any, ...]] = []  # of the frames that the arguments describe
 
     def forget(self) -> None:
         """Drop the graphs, which know the memory that frames were copied from and to."""
         self._graphs.clear()
 
-    def describe(self, pixels: Array, geometry: Geometry) -> None:
-        """Say where the next frame lies and where it lands; its memory must stay until the work is done."""
-        place = address(pixels), pixels.shape, pixels.strides
+    def describe(self, frames: Sequence[Array], geometries: Sequence[Geometry]) -> None:
+        """Say where the next frames lie and where they land; their memory must stay until the work is done."""
+        place = [(address(pixels), pixels.shape, pixels.strides) for pixels in frames]
         if place == self._place:  # as of every frame of a video, which are copied to the same place
             return
         self._place = place
+        transforms = self._frames * TRANSFORM_BYTES
         arguments = self._host_arguments.bytes
-        arguments[:TRANSFORM_BYTES].view(np.float64).reshape(2, 3)[:] = geometry.inverse(self._maps.size)
-        arguments[TRANSFORM_BYTES:] = describe([pixels], [geometry])[0]
+        arguments[:transforms].view(np.float64).reshape(self._frames, 2, 3)[:] = [
+            geometry.inverse(self._maps.size) for geometry in geometries
+        ]
+        arguments[transforms:].reshape(self._frames, DESCRIPTOR_BYTES)[:] = describe(frames, geometries)
 
     def start(self, upload: Upload) -> None:
         """Put the whole work on the stream: call by call the first time and the second, then as a graph's replay."""
@@ -162,13 +169,13 @@ class ShapePlan:
         graph = self._record(launch)
         return launch if graph is None else lambda: graph.launch(self._stream)
 
-    def people(self) -> Poses:
-        """What the latest work found, once it is done."""
+    def people(self) -> list[Poses]:
+        """What the latest work found in each frame, once it is done."""
         packed = self._host_packed.bytes.view(np.int32).reshape(self._chain.packed_shape)
-        (poses,) = unpack_poses(
+        found = unpack_poses(
             packed.view(self._chain.packed_dtype)[:, 0], self._work.engine.info.skeleton, as_started=True
         )
-        return finished(poses, self._work.engine.info)
+        return [finished(poses, self._work.engine.info) for poses in found]
 
     def close(self) -> None:
         """Give the page-locked memory back; CuPy's goes with the last reference."""
@@ -187,7 +194,12 @@ class ShapePlan:
 
     def _preprocess(self) -> None:
         info, images = self._work.engine.info, self._run.images
-        letterbox(self._letterbox, self.descriptors, images[:1], info.mean, info.std, stream=self._stream)
-        if self._work.flip:
+        if not self._work.flip:
+            letterbox(self._letterbox, self.descriptors, images, info.mean, info.std, stream=self._stream)
+            return
+        for frame in range(self._frames):  # each is followed by its mirror image
+            own = images[2 * frame : 2 * frame + 1]
+            descriptor = self.descriptors[frame : frame + 1]
+            letterbox(self._letterbox, descriptor, own, info.mean, info.std, stream=self._stream)
             with self._stream:
-                self._work.cuda.cupy.copyto(images[1], images[0, :, :, ::-1])
+                self._work.cuda.cupy.copyto(images[2 * frame + 1], own[0, :, :, ::-1])

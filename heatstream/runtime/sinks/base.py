@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -51,9 +52,9 @@ def check_writable(path: Path) -> None:
     Raises:
         SinkError: it cannot.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         raise SinkError(f"{path} is a folder: give the name of a file in it")
-    existed = path.exists()
+    existed = os.path.exists(path)
     try:
         with path.open("ab"):
             pass

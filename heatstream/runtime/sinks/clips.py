@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.errors import SinkError
-from heatstream.results import Result
+from heatstream.results import Event, Result
 from heatstream.runtime.sinks.base import Draw
 from heatstream.runtime.sinks.video import VideoSink
-from heatstream.runtime.zones import Event
 
 __all__ = ["PRE_ROLL_SECONDS", "ClipRecorder"]
 
@@ -63,7 +63,7 @@ class ClipRecorder:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="heatstream-clips")
         self._writing: Future[None] | None = None
 
-    def add(self, result: Result, events: list[Event]) -> None:
+    def add(self, result: Result, events: Sequence[Event]) -> None:
         """Take one frame, and what happened in it.
 
         Raises:

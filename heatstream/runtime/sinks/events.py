@@ -2,45 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from heatstream.results import Result
 from heatstream.runtime.sinks.clips import ClipRecorder
 from heatstream.runtime.sinks.output_file import OutputFile
-from heatstream.runtime.zones import Zones
 
 __all__ = ["EventsSink"]
 
 
 class EventsSink:
-    """One line of JSON per event, as :meth:`heatstream.Event.to_json` gives it, at the moment it happens.
+    """One line per event of the results, as :meth:`heatstream.Event.to_json` gives it, at the moment it happens.
 
     Args:
         path: the file, which is replaced, or a pipe or ``-``; see :class:`OutputFile`.
-        zones: what to watch.
-        clips: writes the seconds before events as videos; none are when left out. It is closed with the sink.
+        clips: write the seconds before events as videos, one for each source; none are when there is none. They are
+            closed with the sink.
 
     Raises:
         SinkError: it cannot be written.
     """
 
-    def __init__(self, path: Path, zones: Zones, clips: ClipRecorder | None = None) -> None:
+    def __init__(self, path: Path, clips: Sequence[ClipRecorder] = ()) -> None:
         self._file = OutputFile(path)
-        self._zones = zones
         self._clips = clips
 
     def write(self, result: Result) -> None:
-        """Watch one frame's people.
+        """Write what happened in one frame.
 
         Raises:
             SinkError: the disk is full or gone, or the pipe's reader is.
-            UnknownNameError: the people's skeleton has no joint of a name that the zones give.
         """
-        events = self._zones(result)
+        events = result.events or ()
         for event in events:
             self._file.append(event.to_json().encode() + b"\n")
-        if self._clips is not None:
-            self._clips.add(result, events)
+        if self._clips:
+            self._clips[result.source or 0].add(result, events)
 
     def close(self) -> Path | None:
         """Close the file, and wait for the last clip.
@@ -48,9 +47,7 @@ class EventsSink:
         Raises:
             SinkError: lines or clips did not reach the disk.
         """
-        try:
-            if self._clips is not None:
-                self._clips.close()
-        finally:
-            path = self._file.close()
-        return path
+        with ExitStack() as stack:
+            for clips in self._clips:
+                stack.callback(clips.close)
+            return self._file.close()

@@ -20,6 +20,7 @@ from heatstream.errors import SinkError
 from heatstream.results import Result
 from heatstream.runtime.sinks.base import Draw
 from heatstream.runtime.sinks.output_file import OutputFile
+from heatstream.runtime.sinks.sound import Sound
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -30,6 +31,9 @@ __all__ = ["VIDEO_SUFFIXES", "VideoSink"]
 
 DEFAULT_FPS = 25.0
 MOST_FPS = 1000.0
+LONGEST_SECONDS = 6 * 3600.0
+"""A frame may last as long: MP4 counts its ticks in 32 bits. Longer gaps are not believed."""
+
 JUMP_SECONDS = 10.0
 """A live source whose clock jumps by more than this was asleep or had its clock set: the video goes on from there."""
 
@@ -37,6 +41,9 @@ H264_ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox")
 """The first one that PyAV's FFmpeg has is used. PyAV's wheels bring libx264; builds of one's own may not."""
 
 YUV420 = "yuv420p"
+AT_ONCE = {"flush_packets": "1", "max_interleave_delta": "1"}
+"""Of FFmpeg's containers: every packet is written when it comes."""
+
 TICKS = 90_000  # per second, as video systems count
 
 
@@ -63,13 +70,14 @@ class _Kind:
 
 KINDS = {
     # Every frame is a fragment of its own, which players find without an index. A file that is finished gets an
-    # index as well and is an ordinary MP4 then. Without lookahead the encoder keeps no frame back.
+    # index as well and is an ordinary MP4 then. Without lookahead the encoder keeps no frame back, and no
+    # more than two wait for a sound that ended before.
     ".mp4": _Kind(
         encoders=H264_ENCODERS,
         options={"preset": "ultrafast", "tune": "zerolatency", "crf": "23"},
         pixels=YUV420,
-        file_options={"movflags": "hybrid_fragmented+frag_every_frame", "flush_packets": "1"},
-        stream_options={"movflags": "empty_moov+default_base_moof+frag_every_frame", "flush_packets": "1"},
+        file_options={"movflags": "hybrid_fragmented+frag_every_frame", **AT_ONCE},
+        stream_options={"movflags": "empty_moov+default_base_moof+frag_every_frame", **AT_ONCE},
         steady=False,
     ),
     ".avi": _Kind(
@@ -90,7 +98,8 @@ class VideoSink:
     Frames last as long as they did in the source; in an ``.avi``, whose frames all last equally long, those of a live
     source are repeated or left out so that it keeps the pace of the world. Frames of another size than the first
     one are brought to its size, aspect kept. A run that is killed, or a disk that fills up, leaves a video of all
-    frames but the last.
+    frames but the last. The sound of a film comes along into an ``.mp4``: copied where browsers play it there, else
+    encoded as AAC.
 
     Args:
         path: ``.mp4`` (H.264, which browsers play) or ``.avi`` (Motion JPEG), which is replaced; a pipe of such a name
@@ -98,20 +107,24 @@ class VideoSink:
         draw: gives the picture of a result.
         fps: frames per second of the source; 25 when None.
         live: whether capture times are those of a clock that may be set.
+        sound: the film that frames come from, for its sound; None for silence.
 
     Raises:
         SinkError: the name ends otherwise, the file cannot be written, or another run writes it.
     """
 
-    def __init__(self, path: Path, draw: Draw, *, fps: float | None = None, live: bool = False) -> None:
+    def __init__(
+        self, path: Path, draw: Draw, *, fps: float | None = None, live: bool = False, sound: Path | None = None
+    ) -> None:
         kind = KINDS.get(path.suffix.lower())
         if kind is None:
             raise SinkError(f"{path} is not named as a video: use one of {', '.join(KINDS)}")
         self._path = path
         self._kind = kind
         self._draw = draw
-        self._fps = min(fps or DEFAULT_FPS, MOST_FPS)
+        self._fps = min(fps, MOST_FPS) if fps is not None and fps >= 1 / LONGEST_SECONDS else DEFAULT_FPS
         self._live = live
+        self._sound = None if kind.steady else sound
         self._size = (0, 0)  # (height, width) px
         self._start: float | None = None  # capture time of the video's beginning
         self._time = 0.0  # seconds of the newest frame
@@ -128,7 +141,7 @@ class VideoSink:
         """
         if self._writer is None:
             self._size = (result.frame.shape[0], result.frame.shape[1])
-            self._writer = _Writer(self._path, self._file, self._kind, self._size, self._fps)
+            self._writer = self._begin(result.capture_time)
         self._tell_time(result.capture_time)
         copies = self._copies() if self._kind.steady and self._live else 1
         if not copies:
@@ -153,14 +166,27 @@ class VideoSink:
             path = self._file.close()
         return path
 
+    def _begin(self, start: float) -> _Writer:
+        """A video whose first frame has that capture time, with sound if that can be written."""
+        import av
+
+        if self._sound is not None:
+            writer = _Writer(self._path, self._file, self._kind, self._size, self._fps)
+            try:
+                writer.add_sound(self._sound, start)
+                return writer
+            except (av.FFmpegError, ValueError):  # of a damaged film
+                self._file.cut(0)
+        return _Writer(self._path, self._file, self._kind, self._size, self._fps)
+
     def _tell_time(self, capture_time: float) -> None:
         """Where in the video a frame of that capture time is to be."""
         if self._start is None:
             self._start = capture_time
             return
         time = capture_time - self._start
-        if time <= self._time or (self._live and time - self._time > JUMP_SECONDS):
-            # Pictures have no time, and the machine slept or its clock was set: go on from here.
+        if time <= self._time or time - self._time > (JUMP_SECONDS if self._live else LONGEST_SECONDS):
+            # Pictures have no time, the machine slept or its clock was set, or a film is damaged: go on from here.
             time = self._time + 1 / self._fps
             self._start = capture_time - time
         self._duration = time - self._time
@@ -199,6 +225,14 @@ class _Writer:
         self._stream.codec_context.gop_size = max(1, round(2 * fps))
         self._time_base = 1 / rate if kind.steady else Fraction(1, TICKS)
         self._stream.codec_context.time_base = self._time_base
+        self._sound: Sound | None = None
+        self._end = 0.0  # s, of the newest frame
+
+    def add_sound(self, film: Path, start: float) -> None:
+        """Take the sound of a film along from that capture time on, before the first frame is written."""
+        self._sound = Sound.of(film, start, self._container)
+        if self._sound is not None:
+            self._container.start_encoding()
 
     def write(self, picture: NDArray[np.uint8], time: float, duration: float) -> None:
         """Encode a picture and write it.
@@ -209,6 +243,8 @@ class _Writer:
         import av
 
         frame = _yuv420(picture) if self._pixels == YUV420 else av.VideoFrame.from_ndarray(picture, format="bgr24")
+        self._mux_sound(time)
+        self._end = time + duration
         frame.time_base = self._time_base
         frame.pts = round(time / self._time_base)
         for packet in self._stream.encode(frame):
@@ -227,20 +263,31 @@ class _Writer:
         if self._io.error is not None:  # which was told
             return
         self._io.finishing = True
+        self._mux_sound(self._end)
         for packet in self._stream.encode(None):
             self._container.mux(packet)
-        self._container.close()
+        self._close()
         self._check()
         self._io.finish()
+
+    def _mux_sound(self, time: float) -> None:
+        if self._sound is not None:
+            self._sound.mux(self._container, time)
+
+    def _close(self) -> None:
+        self._container.close()
+        if self._sound is not None:
+            self._sound.close()
 
     def _check(self) -> None:
         """Raise what went wrong in the file, which FFmpeg knows nothing of."""
         error = self._io.error
         if error is None:
             return
-        self._container.close()
-        # The frame before this one was written together with this one.
-        frames = max(0, self._frames - 1)
+        self._close()
+        # The frame before this one was written together with this one, and where the sound has ended before, FFmpeg
+        # waits a little longer for it.
+        frames = max(0, self._frames - (1 if self._sound is None else 3))
         if not self._file.seekable:
             raise error
         if frames == 0:

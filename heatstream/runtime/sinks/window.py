@@ -5,10 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
+import warnings
+from pathlib import Path
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from heatstream.errors import SinkError
+from heatstream.files import write_whole
 from heatstream.results import Result
 from heatstream.runtime.sinks.base import Draw
 
@@ -16,7 +22,9 @@ __all__ = ["KEYS_TEXT", "WindowSink", "display_trouble"]
 
 KEYS_THAT_CLOSE = (27, ord("q"), ord("Q"))  # 27 is Esc
 KEY_THAT_PAUSES = ord(" ")
-KEYS_TEXT = "q ends  space pauses"
+KEYS_THAT_FILL = (ord("f"), ord("F"))
+KEYS_THAT_SAVE = (ord("s"), ord("S"))
+KEYS_TEXT = "q ends  space pauses  f fills the screen  s saves the picture"
 PAUSED_MS = 20
 PROBE = "import cv2; cv2.namedWindow('heatstream'); cv2.destroyAllWindows()"
 SCREEN = """
@@ -58,7 +66,8 @@ class WindowSink:
     """Shows each frame with its people, in a window that fits the screen. Use it on the main thread.
 
     Closing the window, q or Esc sets :attr:`closed`, which is the wish to end the run; space sets and takes back
-    :attr:`paused`, the wish to look at this frame.
+    :attr:`paused`, the wish to look at this frame. f fills the screen and gives it back; s writes the picture as it is
+    shown to the current folder, ``heatstream-20261129-174500.png``.
 
     Args:
         draw: gives the picture of a result.
@@ -75,6 +84,8 @@ class WindowSink:
         self._draw = draw
         self._title = title
         self._shown = False
+        self._filled = False
+        self._picture: NDArray[np.uint8] | None = None
         self.closed = False
         self.paused = False
 
@@ -89,7 +100,8 @@ class WindowSink:
         try:
             if not self._shown:
                 self._open(result.frame.shape[1], result.frame.shape[0])
-            cv2.imshow(self._title, self._draw(result))
+            self._picture = self._draw(result)
+            cv2.imshow(self._title, self._picture)
         except cv2.error as error:
             raise _failed(error) from None
         self.look(1)
@@ -107,6 +119,12 @@ class WindowSink:
             raise _failed(error) from None
         if key == KEY_THAT_PAUSES:
             self.paused = not self.paused
+        if key in KEYS_THAT_FILL:
+            self._filled = not self._filled
+            state = cv2.WINDOW_FULLSCREEN if self._filled else cv2.WINDOW_NORMAL
+            cv2.setWindowProperty(self._title, cv2.WND_PROP_FULLSCREEN, state)
+        if key in KEYS_THAT_SAVE:
+            self._save()
         if key in KEYS_THAT_CLOSE or not visible:
             self.closed = True
 
@@ -116,6 +134,16 @@ class WindowSink:
         if self._shown:
             self._shown = False
             cv2.destroyWindow(self._title)
+
+    def _save(self) -> None:
+        """Write the picture; a folder that cannot be written ends nothing."""
+        if self._picture is None:
+            return
+        path = Path(time.strftime("heatstream-%Y%m%d-%H%M%S.png"))
+        try:
+            write_whole(path, cv2.imencode(".png", self._picture)[1].tobytes())
+        except SinkError as error:
+            warnings.warn(str(error), RuntimeWarning, stacklevel=2)
 
     def _open(self, width: int, height: int) -> None:
         # Qt complains about fonts that OpenCV's build lacks, and that a window without text does not need.

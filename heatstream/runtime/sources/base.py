@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatstream.errors import SourceError
+from heatstream.results import Gap
 from heatstream.runtime.threads import start_thread
 
-__all__ = ["OPEN_SECONDS", "Frame", "Source", "within"]
+__all__ = ["OPEN_SECONDS", "Frame", "Interruptible", "Source", "within"]
 
 OPEN_SECONDS = 4.5  # a person waits this long for a camera or an address before being told
 
@@ -28,9 +29,14 @@ class Frame:
     Attributes:
         image: (H, W, 3) uint8, BGR; the frame's own memory.
         index: number of the frame in its source, from 0. A picture of a folder that could not be read leaves a gap.
-        capture_time: seconds, since the epoch for live sources, since the start of the clip for files.
+        capture_time: when it was taken, in seconds, since the epoch for live sources, since the start of the clip for
+            files.
         picture: file name of a picture; None for frames of a video or camera.
         image_id: of COCO results, the picture's; None where the index is.
+        capture_monotonic: when it was taken, in seconds of ``time.perf_counter()``; None for files.
+        capture_clock: who said when, see :class:`heatstream.Result`.
+        arrival: when it reached this machine, in seconds of ``time.perf_counter()``; None for files.
+        gap: the latest interruption of its source; None where there was none yet.
     """
 
     image: NDArray[np.uint8]
@@ -38,13 +44,18 @@ class Frame:
     capture_time: float
     picture: str | None = None
     image_id: int | None = None
+    capture_monotonic: float | None = None
+    capture_clock: str = "file"
+    arrival: float | None = None
+    gap: Gap | None = None
 
 
 @runtime_checkable
 class Source(Protocol):
     """A camera, file or stream that is open. Iterate over it once, then close it, on the same thread.
 
-    Iterating raises SourceError when a source fails with nothing more to come; every frame up to there was given.
+    Iterating raises SourceError when a source fails with nothing more to come; every frame up to there was given. A
+    live source that comes back gives a :class:`heatstream.Gap` when its frames stop coming, and another when they do.
     """
 
     @property
@@ -82,10 +93,19 @@ class Source(Protocol):
         """What went wrong so far without ending the stream, one sentence each."""
         ...
 
-    def __iter__(self) -> Iterator[Frame]: ...
+    def __iter__(self) -> Iterator[Frame | Gap]: ...
 
     def close(self) -> None:
         """Give the device or file back; harmless when repeated."""
+        ...
+
+
+@runtime_checkable
+class Interruptible(Protocol):
+    """A source whose next frame may be long in coming."""
+
+    def interrupt(self) -> None:
+        """End the iteration soon, whoever waits in it. Any thread may call this, at any moment, also repeatedly."""
         ...
 
 

@@ -1,327 +1,467 @@
-"""Live sources: cameras, network streams and GStreamer pipelines."""
+"""Live sources that come back: connections opened one after the other, and a watch over them.
+
+::
+
+    attempt thread:  wait, open, read, read ... ── pictures, failures ──>  whoever iterates: the watch
+    attempt thread:        (the next one, once the watch has given up the one before)
+
+A library may hang in a read as long as it likes: it hangs on the thread of its attempt, which is left to end by
+itself, while the watch says that there is a gap and begins the next attempt.
+"""
 
 from __future__ import annotations
 
-import os
-import re
-import socket
-import sys
+import logging
+import queue
 import time
-import urllib.error
-import urllib.request
-from base64 import b64encode
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from http.client import HTTPException
+from itertools import count
 from pathlib import Path
-from urllib.parse import unquote
+from typing import TypeAlias
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
+from heatstream.errors import SourceError
+from heatstream.results import Gap
+from heatstream.runtime.sources.base import OPEN_SECONDS, Frame
+from heatstream.runtime.sources.connection import (
+    Connection,
+    Connector,
+    FinalError,
+    Shot,
+    StreamEndedError,
+    UnknownPathError,
+    UnreachableError,
+)
+from heatstream.runtime.threads import start_thread
 
-from heatstream.errors import InputError, SourceError
-from heatstream.frames import MOST_SIDE, size_trouble
-from heatstream.runtime.sources import opencv
-from heatstream.runtime.sources.addresses import PORTS, Address
-from heatstream.runtime.sources.base import OPEN_SECONDS, Frame, Source, within
-from heatstream.runtime.sources.video import VideoFile
+__all__ = ["Live", "LiveHealth", "Patience"]
 
-__all__ = ["CameraSettings", "Live", "list_cameras", "open_camera", "open_gstreamer", "open_url"]
+_log = logging.getLogger(__name__)
 
-# OpenCV's own time limits end a little before ours, so that no thread is left behind.
-LIBRARY_TIMEOUT_MS = int(OPEN_SECONDS * 1000) - 500
-REACH_SECONDS = 2.0  # for a computer in the same network a handshake takes milliseconds
-DIAGNOSIS_SECONDS = 0.5
-REACHED = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps")
-CAMERA_BACKENDS = {"linux": cv2.CAP_V4L2, "darwin": cv2.CAP_AVFOUNDATION, "win32": cv2.CAP_MSMF}
+MOST_LEFT_BEHIND = 4  # attempts that hang in a library; each ends by its own time limit
+KNOCK_SECONDS = 1.0
+SETTLED_SECONDS = 1.0  # a connection that gave pictures for so long was a good one
+MOST_WAITING = 2  # pictures that nobody has taken yet
+MOST_BURST_SECONDS = 1.0
+FIRST_PICTURE_SECONDS = 10.0  # of a stream that is joined between two whole pictures, when it is opened again
+UNKNOWN_PERIOD = 0.04
+CLOSE_SECONDS = 0.5
+INTERVALS = 32
+FEWEST_INTERVALS = 8
+PAUSE_SECONDS = 0.5  # longer ones are not the stream's rate
 
 
 @dataclass(frozen=True)
-class CameraSettings:
-    """What to ask of a camera; what is left out it chooses itself.
+class Patience:
+    """How long to wait for what, in seconds.
 
     Attributes:
-        size: (width, height) of its pictures, px.
-        fps: pictures per second.
-        format: how they come over the cable, four letters such as ``"MJPG"``, which many USB cameras need for large
-            pictures at full rate, or ``"YUYV"``.
-
-    Raises:
-        InputError: a value is out of its range.
+        stall: silence beyond two frame periods that counts as a stall. A tenth is left for noticing within 1 s.
+        opening: for an address or device to be open and to give its first picture.
+        back_off: before each attempt to open again; the last one is repeated for ever.
+        path: for how long to try again where a server has forgotten a path that it knew.
     """
 
-    size: tuple[int, int] | None = None
-    fps: float | None = None
-    format: str | None = None
+    stall: float = 0.9
+    opening: float = OPEN_SECONDS
+    back_off: tuple[float, ...] = (0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 5.0, 10.0, 60.0)
+    path: float = 30.0
 
-    def __post_init__(self) -> None:
-        if self.size is not None and not all(0 < side <= MOST_SIDE for side in self.size):
-            raise InputError(f"a camera's pictures have sides of 1 to {MOST_SIDE} px, got {self.size}")
-        if self.fps is not None and not 0 < self.fps < opencv.MOST_FPS:
-            raise InputError(f"a camera gives up to {opencv.MOST_FPS:g} pictures per second, got {self.fps}")
-        if self.format is not None and re.fullmatch(r"[ -~]{4}", self.format) is None:
-            raise InputError(f"a camera's format has four letters, such as MJPG or YUYV, got {self.format!r}")
 
-    def ask(self, capture: opencv.Capture) -> None:
-        """Ask an open camera; it gives the nearest that it can."""
-        if self.format is not None:  # first, since size and rate depend on it
-            capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*self.format.upper()))
-        if self.size is not None:
-            capture.set(cv2.CAP_PROP_FRAME_WIDTH, self.size[0])
-            capture.set(cv2.CAP_PROP_FRAME_HEIGHT, self.size[1])
-        if self.fps is not None:
-            capture.set(cv2.CAP_PROP_FPS, self.fps)
+@dataclass(frozen=True)
+class LiveHealth:
+    """What a live source has been through.
 
-    def missed(self, size: tuple[int, int], capture: opencv.Capture) -> list[str]:
-        """What it gives instead, one part of a sentence each; ``size`` is (height, width)."""
-        missed = []
-        if self.size not in (None, size[::-1]):
-            missed.append(f"{size[1]}x{size[0]} px")
-        rate = capture.rate()
-        if self.fps is not None and rate is not None and abs(rate - self.fps) > 0.01 * self.fps:
-            missed.append(f"{rate:g} pictures per second")
-        code = int(capture.property(cv2.CAP_PROP_FOURCC))
-        name = code.to_bytes(4, "little", signed=code < 0).decode("latin-1")
-        if self.format is not None and name.upper() != self.format.upper():
-            missed.append(f"{name} as its format" if name.isprintable() else "another format")
-        return missed
+    Attributes:
+        frames: pictures that came.
+        connected: whether frames come at present.
+        reconnects: connections that gave pictures, beyond the first.
+        failures: attempts to open it that failed.
+        gaps: interruptions, by the reason of :class:`heatstream.Gap`.
+        gap_seconds: how long they took together, the present one included.
+        overtaken: pictures that were passed over because newer ones were there before anybody took them.
+        buffered: pictures that came in a burst after silence and were passed over for the newest of it.
+        undecodable: parts of streams that were no pictures.
+    """
+
+    frames: int
+    connected: bool
+    reconnects: int
+    failures: int
+    gaps: dict[str, int]
+    gap_seconds: float
+    overtaken: int
+    buffered: int
+    undecodable: int
+
+
+@dataclass(frozen=True)
+class _Opening:
+    attempt: _Attempt
+
+
+@dataclass(frozen=True)
+class _Failed:
+    attempt: _Attempt
+    error: Exception
+
+
+@dataclass(frozen=True, eq=False)
+class _Came:
+    attempt: _Attempt
+    number: int
+    shot: Shot
+    undecodable: int  # before it
+
+
+class _Interrupt:
+    """Ends the iteration."""
+
+
+INTERRUPT = _Interrupt()
+
+_Event: TypeAlias = "_Opening | _Failed | _Came | _Interrupt"
+
+
+class _Attempt:
+    """One thread: wait, open, read until it is lost or not wanted any more."""
+
+    def __init__(self, connector: Connector, events: queue.SimpleQueue[_Event], wait: float, knock: bool) -> None:
+        self.connection: Connection | None = None
+        self._connector = connector
+        self._events = events
+        self._wait = wait
+        self._knock = knock
+        self._given_up = False
+        self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self.thread = start_thread("capture", self._run, stop=self.give_up)
+
+    @property
+    def undecodable(self) -> int:
+        """How much of what came was no picture."""
+        return 0 if self.connection is None else self.connection.undecodable
+
+    def give_up(self) -> None:
+        """It is not wanted any more; what it still gives is passed over."""
+        self._given_up = True
+        self._wake.put(None)
+
+    def _unwanted(self) -> bool:
+        return self._given_up
+
+    def _run(self) -> None:
+        self._until_due()
+        if self._unwanted():
+            return
+        self._events.put(_Opening(self))
+        try:
+            connection = self._connector.open()
+        except Exception as error:  # whoever waits for pictures learns of every one
+            self._events.put(_Failed(self, error))
+            return
+        self.connection = connection
+        try:
+            for number in count():
+                shot = connection.read()
+                if self._unwanted():
+                    break
+                self._overtake()
+                self._events.put(_Came(self, number, shot, connection.undecodable))
+        except Exception as error:
+            self._events.put(_Failed(self, error))
+        finally:
+            connection.close()
+
+    def _until_due(self) -> None:
+        """Wait, but not longer than it takes whoever was away to be there again."""
+        due = time.monotonic() + self._wait
+        while not self._unwanted() and (left := due - time.monotonic()) > 0:
+            try:
+                self._wake.get(timeout=min(left, KNOCK_SECONDS))
+            except queue.Empty:
+                if self._knock and self._wait > KNOCK_SECONDS and self._connector.there():
+                    return
+
+    def _overtake(self) -> None:
+        """Pass over the oldest picture that nobody has taken, since newer ones are there."""
+        if self._events.qsize() < MOST_WAITING:
+            return
+        try:
+            oldest = self._events.get_nowait()
+        except queue.Empty:
+            return
+        if not isinstance(oldest, _Came):
+            self._events.put(oldest)
+
+
+class _Rate:
+    """The frame period of a connection, by its latest frames."""
+
+    def __init__(self, announced: float | None) -> None:
+        self._announced = announced
+        self._latest: tuple[float, float] | None = None
+        self._intervals: deque[tuple[float, float]] = deque(maxlen=INTERVALS)
+
+    def add(self, arrival: float, captured: float, frames: int) -> None:
+        """A frame has come that was taken at ``captured``, so many frames behind the one before."""
+        if self._latest is not None:
+            apart = ((arrival - self._latest[0]) / frames, (captured - self._latest[1]) / frames)
+            if max(apart) <= max(PAUSE_SECONDS, 4 * (self.period or PAUSE_SECONDS)):
+                self._intervals.append(apart)
+        self._latest = arrival, captured
+
+    @property
+    def period(self) -> float | None:
+        """Seconds between frames; None while that is unknown."""
+        if len(self._intervals) < FEWEST_INTERVALS:
+            return 1 / self._announced if self._announced else None
+        # In a burst frames arrive faster than they were taken.
+        arrived = sum(arrival for arrival, _ in self._intervals)
+        captured = sum(capture for _, capture in self._intervals)
+        return max(arrived, captured) / len(self._intervals)
 
 
 class Live:
-    """Frames that come at their own pace, stamped with the time of day.
+    """Frames that come at their own pace, from a device or address that is opened again whenever it is lost.
+
+    It is open when it is made, and read from that moment on, so that nothing old waits in it. Iterate on one thread;
+    :meth:`interrupt` and :meth:`health` may be called from any.
 
     Args:
-        capture: open, its first frame already taken.
-        first: that frame.
-        name: for people.
-        remedy: what to do when frames stop coming.
-        warnings: what there is to say beforehand.
+        connector: opens the device or address.
+        wait: whether to wait for it where it is not there yet, rather than to raise.
+        patience: how long to wait for what.
+
+    Raises:
+        SourceError: it cannot be opened, and is not to be waited for; or it never can be.
     """
 
     live = True
     files: tuple[Path, ...] = ()
     frame_count: int | None = None
 
-    def __init__(
-        self,
-        capture: opencv.Capture,
-        first: NDArray[np.uint8],
-        *,
-        name: str,
-        remedy: str,
-        warnings: tuple[str, ...] = (),
-    ) -> None:
-        self._capture = capture
-        self._first: NDArray[np.uint8] | None = first
-        self._remedy = remedy
-        self.name = name
-        self.warnings = warnings
-        self.size: tuple[int, int] | None = (first.shape[0], first.shape[1])
-        self.fps: float | None = capture.rate()
+    def __init__(self, connector: Connector, *, wait: bool = False, patience: Patience | None = None) -> None:
+        self.name = connector.name
+        self.size: tuple[int, int] | None = None
+        self.fps: float | None = None
+        self.warnings: tuple[str, ...] = ()
+        self._connector = connector
+        self._patience = patience or Patience()
+        self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
+        self._held: _Event | None = None  # taken from the events too early
+        self._left_behind: list[_Attempt] = []
+        self._deadline: float | None = None  # for the next event, in seconds of time.perf_counter()
 
-    def __iter__(self) -> Iterator[Frame]:
-        image, self._first = self._first, None
-        index = 0
-        while image is not None:
-            yield Frame(image, index, time.time())
-            index += 1
-            image = self._capture.read()
-        raise SourceError(f"{self.name} stopped after {index} frames: {self._remedy}; results so far are kept")
+        self._silent_since = time.perf_counter()
+        self._gap_reason: str | None = None
+        self._gaps: Counter[str] = Counter()
+        self._gap_seconds = 0.0
+        self._failures = 0  # in all
+        self._failing: tuple[int, float] | None = None  # how often in a row, and since when
+
+        self._connections = 0
+        self._rate = _Rate(None)
+        self._first_index = 0  # of the connection's pictures
+        self._next_number = 0
+        self._connected_at = 0.0
+        self._frames = self._overtaken = self._buffered = self._undecodable = self._undecodable_seen = 0
+
+        self._begin(0.0, knock=False)
+        try:
+            self._first = self._next()
+            if isinstance(self._first, SourceError) and (not wait or isinstance(self._first, FinalError)):
+                raise self._first
+        except BaseException:
+            self.close()
+            raise
+        if isinstance(self._first, _Came):
+            self.size = (self._first.shot.image.shape[0], self._first.shot.image.shape[1])
+
+    def __iter__(self) -> Iterator[Frame | Gap]:
+        gap: Gap | None = None
+        item = self._first
+        while not isinstance(item, _Interrupt):
+            if isinstance(item, SourceError):
+                if self._gap_reason is None:
+                    yield self._open_gap(item)
+                self._try_again(item)
+            else:
+                came = self._newest_of_burst(item)
+                if self._gap_reason is not None:
+                    yield (gap := self._close_gap(came))
+                yield self._frame(came, gap)
+            item = self._next()
+
+    def interrupt(self) -> None:
+        """End the iteration soon. Any thread may call this, at any moment, also repeatedly."""
+        self._attempt.give_up()
+        self._events.put(INTERRUPT)
+
+    def health(self) -> LiveHealth:
+        """What it has been through so far."""
+        lasting = time.perf_counter() - self._silent_since if self._gap_reason is not None else 0.0
+        return LiveHealth(
+            frames=self._frames,
+            connected=self._frames > 0 and self._gap_reason is None,
+            reconnects=max(0, self._connections - 1),
+            failures=self._failures,
+            gaps=dict(self._gaps),
+            gap_seconds=self._gap_seconds + lasting,
+            overtaken=self._overtaken,
+            buffered=self._buffered,
+            undecodable=self._undecodable + self._attempt.undecodable,
+        )
 
     def close(self) -> None:
-        """Give the device or connection back."""
-        self._capture.close()
+        """Give the device or connection back; harmless when repeated."""
+        self._attempt.give_up()
+        self._attempt.thread.join(CLOSE_SECONDS)
 
+    # Waiting
 
-def open_camera(index: int, settings: CameraSettings | None = None) -> Live:
-    """Open a camera by its number.
+    def _next(self) -> _Came | SourceError | _Interrupt:
+        """What happens next: a picture, why there is none, or the end of the iteration."""
+        while True:
+            event = self._take(self._deadline)
+            if event is None:
+                return self._silence()
+            if isinstance(event, _Interrupt):
+                return event
+            if event.attempt is not self._attempt:
+                continue
+            if isinstance(event, _Opening):
+                reopened = self._connections > 0 or self._failures > 0
+                allowed = max(self._patience.opening, FIRST_PICTURE_SECONDS) if reopened else self._patience.opening
+                self._deadline = time.perf_counter() + allowed
+            elif isinstance(event, _Failed):
+                if not isinstance(event.error, SourceError):
+                    raise event.error
+                return event.error
+            else:
+                self._account(event)
+                return event
 
-    Raises:
-        SourceError: there is no such camera, it may not be used, or it gives no picture.
-    """
-    if index < 0:
-        raise SourceError(f"there is no camera {index}: the first is 0")
-    name = f"camera {index}"
-    settings = settings or CameraSettings()
-    if sys.platform == "linux":
-        _check_camera_device(index)
-    backend = CAMERA_BACKENDS.get(sys.platform, cv2.CAP_ANY)
-    capture, first = _open_live(
-        index,
-        backend,
-        settings=settings,
-        refused=f"{name} could not be opened{_others(index)}: check that it is plugged in and no other program uses it",
-        silent=f"{name} gives no picture: unplug it and plug it in again, or close other programs that use it",
-    )
-    missed = settings.missed((first.shape[0], first.shape[1]), capture)
-    told = (f"{name} gives {' and '.join(missed)} instead: `v4l2-ctl --list-formats-ext` lists what it can",)
-    return Live(capture, first, name=name, remedy="check its cable, then start again", warnings=told if missed else ())
+    def _take(self, deadline: float | None) -> _Event | None:
+        """The next event, None if there is none until the deadline; what is there counts even if that is over."""
+        held, self._held = self._held, None
+        if held is not None:
+            return held
+        try:
+            if deadline is None:
+                return self._events.get()
+            return self._events.get(timeout=max(0.0, deadline - time.perf_counter()))
+        except queue.Empty:
+            return None
 
+    def _silence(self) -> SourceError:
+        """The deadline is over."""
+        if self._next_number == 0:
+            return SourceError(
+                f"{self.name} gives no picture within {self._patience.opening:.0f} s: check the cable or the network, "
+                "and whether others use it"
+            )
+        garbage = self._attempt.undecodable > self._undecodable_seen
+        reason = "garbage" if garbage else "stalled"
+        return StreamEndedError(f"{self.name} {'sends no pictures' if garbage else 'has stalled'}", reason)
 
-def open_url(url: str, address: Address) -> Source:
-    """Open a network stream, or a video that a web server offers.
+    def _account(self, came: _Came) -> None:
+        """Learn from a picture of the present connection."""
+        shot, connection = came.shot, came.attempt.connection
+        assert connection is not None
+        if self._next_number == 0:
+            self._connections += 1
+            self._connected_at = shot.arrival
+            self._rate = _Rate(connection.fps)
+            self.fps = connection.fps or self.fps
+            self.warnings += tuple(told for told in connection.warnings if told not in self.warnings)
+        elif shot.arrival - self._connected_at > SETTLED_SECONDS:
+            self._failing = None
+        frames = came.number + 1 - self._next_number
+        self._overtaken += frames - 1
+        self._next_number = came.number + 1
+        self._undecodable_seen = came.undecodable
+        self._rate.add(shot.arrival, shot.stamp.monotonic, frames)
+        period = self._rate.period
+        silence = self._patience.opening if period is None else self._patience.stall + 2 * period
+        self._deadline = shot.arrival + silence + connection.pause
 
-    Args:
-        url: as FFmpeg takes it.
-        address: its parts.
+    def _newest_of_burst(self, came: _Came) -> _Came:
+        """After silence, the newest of the pictures that waited somewhere and come all at once."""
+        period = self._rate.period or UNKNOWN_PERIOD
+        if came.number > 0 and came.shot.arrival - self._silent_since <= max(2 * period, UNKNOWN_PERIOD):
+            return came
+        end = time.perf_counter() + MOST_BURST_SECONDS
+        while (now := time.perf_counter()) < end:
+            event = self._take(now + period / 2)
+            if not isinstance(event, _Came) or event.attempt is not self._attempt:
+                self._held = event
+                break
+            self._buffered += 1
+            came = event
+            self._account(came)
+        return came
 
-    Raises:
-        SourceError: the protocol is not one of :data:`PORTS`, nothing answers there, or what answers is no video.
-    """
-    if address.scheme not in PORTS:
-        raise SourceError(f"{address.scheme}:// is not opened: give a file, or one of {', '.join(PORTS)}")
-    name = address.shown
-    capture, first = _open_live(
-        url,
-        cv2.CAP_FFMPEG,
-        (
-            cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
-            LIBRARY_TIMEOUT_MS,
-            cv2.CAP_PROP_READ_TIMEOUT_MSEC,
-            LIBRARY_TIMEOUT_MS,
-        ),
-        address=address,
-        refused=f"{name} does not answer with a video: check the address, the network, user name and password",
-        silent=f"{name} sends no picture within {OPEN_SECONDS:.0f} s: check the address and the network",
-    )
-    if address.scheme in ("http", "https") and capture.property(cv2.CAP_PROP_FRAME_COUNT) > 0:
-        return VideoFile(capture, first, name, exact=False, attempts=1)
-    return Live(capture, first, name=name, remedy="the other side or the network went away, start again")
+    # Interruptions
 
+    def _begin(self, wait: float, *, knock: bool) -> None:
+        self._attempt = _Attempt(self._connector, self._events, wait, knock)
+        self._first_index += self._next_number
+        self._next_number = self._undecodable_seen = 0
+        self._deadline = None  # until it opens
 
-def open_gstreamer(pipeline: str) -> Live:
-    """Open a GStreamer pipeline that ends in an ``appsink``.
+    def _try_again(self, error: SourceError) -> None:
+        """Leave the present attempt and begin the next.
 
-    Raises:
-        SourceError: this OpenCV has no GStreamer, or the pipeline does not run.
-    """
-    if not cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):
-        raise SourceError(
-            f"this OpenCV ({cv2.__version__}) was built without GStreamer, which that pipeline needs: use an "
-            "OpenCV with GStreamer (JetPack and Debian's python3-opencv have it), or give a camera number, file or URL"
+        Raises:
+            FinalError: there is no use in that.
+        """
+        now = time.perf_counter()
+        times, since = self._failing or (0, now)
+        forgotten = isinstance(error, UnknownPathError) and self._connections > 0
+        if isinstance(error, FinalError) and not (forgotten and now - since < self._patience.path):
+            raise error
+        if self._next_number == 0:
+            self._failures += 1
+            _log.info("%s: %s", self.name, error)
+        self._attempt.give_up()
+        self._undecodable += self._attempt.undecodable
+        self._left_behind = [each for each in (*self._left_behind, self._attempt) if each.thread.is_alive()]
+        back_off = self._patience.back_off
+        crowded = len(self._left_behind) > MOST_LEFT_BEHIND
+        wait = back_off[-1 if crowded else min(times, len(back_off) - 1)]
+        self._failing = (times + 1, since)
+        self._begin(wait, knock=isinstance(error, UnreachableError))
+
+    def _open_gap(self, error: SourceError) -> Gap:
+        if isinstance(error, StreamEndedError):
+            self._gap_reason = error.reason
+        else:
+            self._gap_reason = "ended" if self._connections else "absent"
+        self._gaps[self._gap_reason] += 1
+        seconds = time.perf_counter() - self._silent_since
+        _log.warning("%s: %s; no picture for %.2f s", self.name, self._gap_reason, seconds)
+        return Gap(seconds, self._gap_reason, over=False)
+
+    def _close_gap(self, came: _Came) -> Gap:
+        assert self._gap_reason is not None
+        gap = Gap(came.shot.arrival - self._silent_since, self._gap_reason, over=True)
+        self._gap_seconds += gap.seconds
+        self._gap_reason = None
+        _log.warning("%s: back after %.2f s", self.name, gap.seconds)
+        return gap
+
+    def _frame(self, came: _Came, gap: Gap | None) -> Frame:
+        shot = came.shot
+        self._silent_since = shot.arrival
+        self._frames += 1
+        self.size = (shot.image.shape[0], shot.image.shape[1])
+        return Frame(
+            shot.image,
+            self._first_index + came.number,
+            shot.stamp.wall,
+            capture_monotonic=shot.stamp.monotonic,
+            capture_clock=shot.stamp.clock,
+            arrival=shot.arrival,
+            gap=gap,
         )
-    capture, first = _open_live(
-        pipeline,
-        cv2.CAP_GSTREAMER,
-        # The pipeline itself is not shown: passwords stand in it.
-        refused="GStreamer cannot start the pipeline: try it with gst-launch-1.0; it must end in 'appsink'",
-        silent=f"the GStreamer pipeline gives no picture within {OPEN_SECONDS:.0f} s",
-    )
-    return Live(capture, first, name="GStreamer pipeline", remedy="the pipeline ended")
-
-
-def list_cameras() -> list[int]:
-    """Numbers of the cameras that the system shows; empty where that cannot be known without opening them."""
-    if sys.platform != "linux":
-        return []
-    found = (re.fullmatch(r"video(\d+)", path.name) for path in Path("/dev").glob("video*"))
-    return sorted(int(match[1]) for match in found if match)
-
-
-def _open_live(
-    target: str | int,
-    backend: int,
-    params: tuple[int, ...] = (),
-    *,
-    settings: CameraSettings | None = None,
-    address: Address | None = None,
-    refused: str,
-    silent: str,
-) -> tuple[opencv.Capture, NDArray[np.uint8]]:
-    """An open capture and its first frame, within the time a person waits."""
-
-    def work() -> tuple[opencv.Capture, NDArray[np.uint8]]:
-        if address is not None:
-            _reach(address)
-        capture = opencv.Capture.open(target, backend, params)
-        if capture is None:
-            raise SourceError((address and _diagnosis(str(target), address)) or refused)
-        if settings is not None:
-            settings.ask(capture)
-        first = None if size_trouble(*capture.size) and capture.size != (0, 0) else capture.read()
-        if first is None:
-            capture.close()
-            raise SourceError(silent)
-        return capture, first
-
-    return within(OPEN_SECONDS, work, late=silent, discard=lambda opened: opened[0].close())
-
-
-def _reach(address: Address) -> None:
-    """Try the other side before OpenCV does, which opens one address at a time, however long that takes.
-
-    Raises:
-        SourceError: the name is not known, or nobody answers there.
-    """
-    through_proxy = bool(urllib.request.getproxies()) and address.scheme.startswith("http")
-    if address.scheme not in REACHED or through_proxy or address.host is None or address.port is None:
-        return
-    try:
-        socket.create_connection((address.host, address.port), timeout=REACH_SECONDS).close()
-    except socket.gaierror:
-        raise SourceError(
-            f"{address.shown}: no computer of that name is known here: check it and the network"
-        ) from None
-    except ConnectionRefusedError:
-        raise SourceError(
-            f"{address.shown} does not answer: its computer refuses port {address.port}, check the port"
-        ) from None
-    except (OSError, ValueError, OverflowError):
-        raise SourceError(f"{address.shown} does not answer: check the address and the network") from None
-
-
-def _diagnosis(url: str, address: Address) -> str:
-    """Why a server that was reached gave no video, as it says itself; empty where it does not."""
-    try:
-        status = _http_status(url) if address.scheme.startswith("http") else _rtsp_status(address, url)
-    except (OSError, ValueError, HTTPException):
-        return ""
-    if status in (401, 403):
-        return f"{address.shown} wants a user name and password, or refuses those given: check them"
-    if status in (404, 410):
-        return f"{address.shown} has no such stream: check the path behind the host"
-    if 500 <= status < 600:
-        return f"{address.shown} fails itself (status {status}): try again later, or start it again"
-    return ""
-
-
-def _http_status(url: str) -> int:
-    scheme, _, rest = url.partition("://")
-    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    login, _, host = authority.rpartition("@")
-    request = urllib.request.Request(f"{scheme}://{host}{rest[len(authority) :]}", method="HEAD")
-    if login:
-        request.add_header("Authorization", "Basic " + b64encode(unquote(login).encode()).decode())
-    try:
-        with urllib.request.urlopen(request, timeout=DIAGNOSIS_SECONDS) as answer:
-            return int(answer.status)
-    except urllib.error.HTTPError as error:
-        error.close()
-        return error.code
-
-
-def _rtsp_status(address: Address, url: str) -> int:
-    """Of a description asked for without a password: 401 where one is wanted, whatever was given."""
-    if address.scheme != "rtsp" or address.host is None or address.port is None:
-        return 0
-    plain = "rtsp://" + url.partition("://")[2].rpartition("@")[2]
-    with socket.create_connection((address.host, address.port), timeout=DIAGNOSIS_SECONDS) as connection:
-        connection.sendall(f"DESCRIBE {plain} RTSP/1.0\r\nCSeq: 1\r\nAccept: application/sdp\r\n\r\n".encode())
-        words = connection.recv(64).split(maxsplit=2)
-    return int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
-
-
-def _check_camera_device(index: int) -> None:
-    device = Path(f"/dev/video{index}")
-    if not device.exists():
-        raise SourceError(f"there is no camera {index} ({device} does not exist){_others(index)}: plug one in")
-    if not os.access(device, os.R_OK | os.W_OK):
-        raise SourceError(
-            f"camera {index} may not be used by this user: `sudo usermod -aG video $USER`, then log in again"
-        )
-
-
-def _others(index: int) -> str:
-    others = [str(number) for number in list_cameras() if number != index]
-    return f", but there is {', '.join(others)}" if others else ""

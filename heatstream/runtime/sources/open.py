@@ -8,54 +8,162 @@ import os
 import re
 import stat
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from heatstream.errors import SourceError
 from heatstream.files import expanded
-from heatstream.runtime.sources import addresses, images, live, video
+from heatstream.runtime.sources import addresses, images, video
 from heatstream.runtime.sources.base import Source
-from heatstream.runtime.sources.live import CameraSettings
+from heatstream.runtime.sources.cameras import CameraConnector, CameraSettings, GStreamerConnector
+from heatstream.runtime.sources.live import Live
+from heatstream.runtime.sources.network import FiniteError, NetworkConnector, NetworkSettings
+from heatstream.runtime.sources.replay import Looped, RealTime
+from heatstream.runtime.sources.screen import ScreenConnector
+from heatstream.runtime.sources.watch import WatchedFolder
 
-__all__ = ["open_source"]
+__all__ = ["open_source", "open_sources"]
 
 # Text that is not a video but leads FFmpeg to one.
 PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"v=0")
 SNIFFED_BYTES = 4096
 CAMERA = re.compile(r"(?:/dev/video)?(\d{1,3})", re.ASCII)
 FILE_URI = re.compile(r"file:(?://(?:localhost)?(?=/)|(?=/)(?!//))(.*)", re.IGNORECASE | re.DOTALL)
+SCREEN = re.compile(r"screen(?::(\d))?", re.ASCII)
 WILD = re.compile(r"[*?\[]")
 
 
-def open_source(source: str | int | Path | Sequence[str | Path], *, camera: CameraSettings | None = None) -> Source:
-    """Open a camera, file, folder, URL or GStreamer pipeline, or several pictures.
+def open_source(
+    source: str | int | Path | Sequence[str | Path],
+    *,
+    camera: CameraSettings | None = None,
+    network: NetworkSettings | None = None,
+    wait: bool = False,
+    loop: bool = False,
+    realtime: bool = False,
+    watch: bool = False,
+) -> Source:
+    """Open a camera, file, folder, URL, screen or GStreamer pipeline, or several pictures.
 
     Args:
         source: ``0`` or ``"/dev/video0"`` for a camera; the path of a video, a picture or a folder of pictures, or a
-            pattern such as ``"photos/*.jpg"``; a ``file:`` URI; a URL (RTSP, HTTP, RTMP, SRT, UDP, RTP or TCP); a
-            GStreamer pipeline, which has a ``!`` in it and ends in ``appsink``; a named pipe, or ``"-"`` for standard
-            input, that a video comes through; or a list of pictures. ``${NAME}`` in a URL or pipeline stands for an
-            environment variable. A file named like a number is meant by ``"./0"``.
+            pattern such as ``"photos/*.jpg"``; a ``file:`` URI; a URL (RTSP, HTTP, RTMP, SRT, UDP, RTP or TCP);
+            ``"screen"``, or ``"screen:2"`` for the second monitor; a GStreamer pipeline, which has a ``!`` in it and
+            ends in ``appsink``; a named pipe, or ``"-"`` for standard input, that a video comes through; or a list of
+            pictures. ``${NAME}`` in a URL or pipeline stands for an environment variable. A file named like a number
+            is meant by ``"./0"``.
         camera: what to ask of a camera.
+        network: how a stream comes over the network.
+        wait: whether a live source that is not there yet is waited for, rather than refused.
+        loop: whether a file or folder begins anew at its end.
+        realtime: whether a video plays at the pace of a camera, and loses frames that nobody takes.
+        watch: whether pictures that are put into a folder later are given too, without end.
+
+    Returns:
+        The open source. Cameras, addresses and screens are opened again whenever they are lost, see docs/cameras.md.
 
     Raises:
         SourceError: it cannot be opened, or gives no frame; within 5 seconds.
     """
+    options = _Options(camera or CameraSettings(), network or NetworkSettings(), wait)
+    if watch:
+        if loop or realtime or not isinstance(source, (str, Path)):
+            raise SourceError("one folder is watched as it is filled, without loop and pace: give its path alone")
+        return WatchedFolder(expanded(source))
+    if loop:
+        opened: Source = Looped(lambda: _open(source, options))
+    else:
+        opened = _open(source, options)
+    return RealTime(opened) if realtime else opened
+
+
+@dataclass(frozen=True)
+class _Options:
+    camera: CameraSettings
+    network: NetworkSettings
+    wait: bool
+
+
+def _open(source: str | int | Path | Sequence[str | Path], options: _Options) -> Source:
     if isinstance(source, int) and not isinstance(source, bool):
-        return live.open_camera(source, camera)
+        return Live(CameraConnector(source, options.camera), wait=options.wait)
     if isinstance(source, (str, Path)):
         match = CAMERA.fullmatch(_device(str(source).strip()))
         if match is not None and (isinstance(source, str) or "/" in match[0]):
-            return live.open_camera(int(match[1]), camera)
-        if camera is not None and camera != CameraSettings():
+            return Live(CameraConnector(int(match[1]), options.camera), wait=options.wait)
+        if options.camera != CameraSettings():
             raise SourceError("size, rate and format are asked of cameras alone: give a camera's number, or leave them")
-        return _open_path(source) if isinstance(source, Path) else _open_text(source)
+        return _open_path(source) if isinstance(source, Path) else _open_text(source, options)
     if isinstance(source, (list, tuple)) and source and all(isinstance(each, (str, Path)) for each in source):
-        return open_source(source[0], camera=camera) if len(source) == 1 else _open_several(source)
+        return _open(source[0], options) if len(source) == 1 else _open_several(source)
     raise SourceError(
         f"a source is a camera's number, a path, a URL or a list of pictures, not {type(source).__name__}: for frames "
         "of your own call the pipeline itself"
     )
+
+
+def open_sources(
+    source: Source | str | int | Path | Sequence[Source | str | int | Path],
+    *,
+    camera: CameraSettings | None = None,
+    network: NetworkSettings | None = None,
+    wait: bool = False,
+    loop: bool = False,
+    realtime: bool = False,
+    watch: bool = False,
+) -> tuple[Source, ...]:
+    """Open one source, or several at the same time; one that is open already is taken as it is.
+
+    Args:
+        source: what :func:`open_source` takes, or several of these in a list. A list of pictures is one source.
+        camera: what to ask of cameras.
+        network: see :func:`open_source`.
+        wait: see :func:`open_source`.
+        loop: see :func:`open_source`.
+        realtime: see :func:`open_source`.
+        watch: see :func:`open_source`.
+
+    Raises:
+        SourceError: one of them cannot be opened; the others are closed again.
+    """
+    options: dict[str, Any] = {
+        "network": network,
+        "wait": wait,
+        "loop": loop,
+        "realtime": realtime,
+        "watch": watch,
+    }
+    if not isinstance(source, (list, tuple)) or not source:
+        return (_opened(source, camera, options),)
+    if len(source) == 1 or all(map(_names_picture, source)):
+        return (_opened(source[0] if len(source) == 1 else source, camera, options),)
+    with ThreadPoolExecutor(len(source)) as threads:  # a dead address delays no other
+        opening = [threads.submit(_opened, each, camera if _is_camera(each) else None, options) for each in source]
+    failures = [each.exception() for each in opening]
+    failure = next((each for each in failures if each is not None), None)
+    if failure is not None:
+        for each in opening:
+            if each.exception() is None:
+                each.result().close()
+        raise failure
+    return tuple(each.result() for each in opening)
+
+
+def _opened(source: Any, camera: CameraSettings | None, options: dict[str, Any]) -> Source:
+    return source if isinstance(source, Source) else open_source(source, camera=camera, **options)
+
+
+def _is_camera(source: object) -> bool:
+    return isinstance(source, int) or (
+        isinstance(source, str) and CAMERA.fullmatch(_device(source.strip())) is not None
+    )
+
+
+def _names_picture(source: object) -> bool:
+    return isinstance(source, (str, Path)) and Path(source).suffix.lower() in images.PICTURE_SUFFIXES
 
 
 def _device(text: str) -> str:
@@ -63,7 +171,7 @@ def _device(text: str) -> str:
     return os.path.realpath(text) if text.startswith("/dev/v4l/") else text
 
 
-def _open_text(text: str) -> Source:
+def _open_text(text: str, options: _Options) -> Source:
     if text.strip() == "-":
         return _open_path(Path("/dev/stdin"))
     if text and _exists(path := expanded(text)):  # as it is, blanks and all
@@ -76,12 +184,22 @@ def _open_text(text: str) -> Source:
     filled = addresses.fill_in(text)
     address = addresses.parse_address(filled)
     if address is not None:
-        return live.open_url(filled, address)
+        return _open_url(filled, address, options)
+    if (screen := SCREEN.fullmatch(text)) is not None:
+        return Live(ScreenConnector(int(screen[1] or 1)), wait=options.wait)
     if "!" in text:
-        return live.open_gstreamer(filled)
+        return Live(GStreamerConnector(filled), wait=options.wait)
     if WILD.search(filled) and not addresses.looks_secret(filled):
         return _open_pattern(filled)
     return _open_path(expanded(filled))
+
+
+def _open_url(url: str, address: addresses.Address, options: _Options) -> Source:
+    try:
+        return Live(NetworkConnector(url, address, options.network), wait=options.wait)
+    except FiniteError:
+        # The address answers, so OpenCV's opening, of which there is one at a time, holds up nobody.
+        return video.open_offered(url, address.shown)
 
 
 def _open_pattern(pattern: str) -> Source:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -43,8 +43,10 @@ def readable_name(path: Path) -> Iterator[str]:
 class Capture:
     """An open ``cv2.VideoCapture`` that may be closed by any thread, even while another one hangs in a read."""
 
-    def __init__(self, capture: cv2.VideoCapture, descriptor: int | None = None) -> None:
+    def __init__(self, capture: cv2.VideoCapture, backend: int, descriptor: int | None = None) -> None:
         self._capture = capture
+        self._turn: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None
+        self.backend = backend
         self._descriptor = descriptor
         self._busy = threading.Lock()
 
@@ -65,7 +67,7 @@ class Capture:
                 capture = cv2.VideoCapture(target, backend, list(params))
             except cv2.error:
                 return None
-        return cls(capture, descriptor) if capture.isOpened() else None
+        return cls(capture, backend, descriptor) if capture.isOpened() else None
 
     def read(self) -> NDArray[np.uint8] | None:
         """The next frame, (H, W, 3) uint8 BGR in memory of its own, or None if there is none."""
@@ -78,7 +80,13 @@ class Capture:
             return None
         if image.ndim == 2 or image.shape[2] == 1:
             image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
-        return np.asarray(image, np.uint8)
+        frame: NDArray[np.uint8] = np.asarray(image, np.uint8)
+        return frame if self._turn is None else self._turn(frame)
+
+    def turn(self, turn: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]) -> None:
+        """Bring every frame into its place by this, instead of by OpenCV, which turns but does not mirror."""
+        self.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
+        self._turn = turn
 
     @property
     def size(self) -> tuple[int, int]:

@@ -15,13 +15,18 @@ from heatstream.errors import SourceError
 from heatstream.frames import size_trouble
 from heatstream.runtime.sources import opencv
 from heatstream.runtime.sources.base import OPEN_SECONDS, Frame, within
+from heatstream.runtime.sources.film_header import read_mirroring, start_seconds
 
-__all__ = ["VideoFile", "open_pipe", "open_video"]
+__all__ = ["VideoFile", "open_offered", "open_pipe", "open_video"]
 
 # After a damaged stretch FFmpeg often finds the next whole frame; at the true end all these attempts fail at once.
 FILE_ATTEMPTS = 16
 # Containers that store one entry per frame. Others announce a duration, from which OpenCV works out a number.
 EXACT_COUNTS = frozenset({".avi", ".m4v", ".mov", ".mp4"})
+# Containers whose duration, and so that number, counts from time zero, although their first frame may come later.
+FROM_ZERO = frozenset({".mkv", ".webm"})
+# Containers with a display matrix, which may mirror.
+MIRRORED = frozenset({".m4v", ".mov", ".mp4"})
 
 
 def open_video(path: Path) -> VideoFile:
@@ -30,8 +35,12 @@ def open_video(path: Path) -> VideoFile:
     Raises:
         SourceError: it is no video, or holds no frame that can be read.
     """
+    suffix = path.suffix.lower()
     with opencv.readable_name(path) as name:
         capture = opencv.Capture.open(name, opencv.backend_for_files())
+        small = capture is not None and not size_trouble(*capture.size)
+        mirroring = read_mirroring(name) if small and suffix in MIRRORED else None
+        begin = start_seconds(name) if small and suffix in FROM_ZERO else 0.0
     if capture is None:
         raise SourceError(
             f"{path} cannot be opened as a video: it is damaged, cut off, or of a kind that OpenCV does not know; "
@@ -40,12 +49,44 @@ def open_video(path: Path) -> VideoFile:
     if trouble := size_trouble(*capture.size):
         capture.close()
         raise SourceError(f"{path} {trouble}")
+    if mirroring is not None:
+        capture.turn(mirroring)
     first, _ = _read_on(capture, FILE_ATTEMPTS)
     if first is None:
         capture.close()
         raise SourceError(f"{path} is cut off or damaged before its first frame: record or copy it again")
-    exact = path.suffix.lower() in EXACT_COUNTS
-    return VideoFile(capture, first, str(path), exact=exact, attempts=FILE_ATTEMPTS, files=(path,))
+    return VideoFile(
+        capture,
+        first,
+        str(path),
+        exact=suffix in EXACT_COUNTS,
+        attempts=FILE_ATTEMPTS,
+        begin=begin,
+        files=(path,),
+    )
+
+
+def open_offered(url: str, name: str) -> VideoFile:
+    """Open a video file that a web server offers.
+
+    Raises:
+        SourceError: it holds no frame that can be read.
+    """
+    limit = int(OPEN_SECONDS * 1000) - 500  # OpenCV's own ends a little before ours, so that no thread is left behind
+
+    def work() -> tuple[opencv.Capture, NDArray[np.uint8]]:
+        params = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, limit, cv2.CAP_PROP_READ_TIMEOUT_MSEC, limit)
+        capture = opencv.Capture.open(url, cv2.CAP_FFMPEG, params)
+        first = None if capture is None or size_trouble(*capture.size) else capture.read()
+        if capture is None or first is None:
+            if capture is not None:
+                capture.close()
+            raise SourceError(f"{name} offers a video that cannot be read: check that it plays elsewhere")
+        return capture, first
+
+    late = f"{name} sends no picture within {OPEN_SECONDS:.0f} s: check the address and the network"
+    capture, first = within(OPEN_SECONDS, work, late=late, discard=lambda opened: opened[0].close())
+    return VideoFile(capture, first, name, exact=False, attempts=1)
 
 
 def open_pipe(path: Path) -> VideoFile:
@@ -86,6 +127,7 @@ class VideoFile:
         name: for people.
         exact: whether the announced number of frames counts frames, rather than being worked out from a duration.
         attempts: how often to try for a frame before the end is believed; 1 where each may wait for a network.
+        begin: time before the first frame, s, of which the announced number of frames is worked out too.
         files: what it is read from.
     """
 
@@ -99,6 +141,7 @@ class VideoFile:
         *,
         exact: bool,
         attempts: int,
+        begin: float = 0.0,
         files: tuple[Path, ...] = (),
     ) -> None:
         self._capture = capture
@@ -110,8 +153,8 @@ class VideoFile:
         self.files = files
         self.size: tuple[int, int] | None = (first.shape[0], first.shape[1])
         self.fps: float | None = capture.rate()
-        frames = capture.property(cv2.CAP_PROP_FRAME_COUNT)
-        self.frame_count: int | None = int(frames) if 0 < frames < 1e9 else None
+        frames = capture.property(cv2.CAP_PROP_FRAME_COUNT) - begin * (self.fps or 0.0)
+        self.frame_count: int | None = round(frames) if 0 < frames < 1e9 else None
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -144,7 +187,8 @@ class VideoFile:
         """Whether the file gave what it announced.
 
         Announced numbers are often off by a frame or two. Numbers worked out from a duration are far off for
-        variable frame rates; there the time of the last frame has to fall short of the duration as well.
+        variable frame rates; there the time of the last frame has to fall short of the duration as well. An AVI
+        counts frames that were left out when it was recorded, too.
         """
         count = self.frame_count
         if gaps:
@@ -152,9 +196,9 @@ class VideoFile:
             return (f"{self.name} is damaged in the middle: {share} could be read, their results are kept",)
         if count is None or count - read <= max(2, count // 100):
             return ()
-        if not self._exact and self.fps:
+        if self.fps:
             duration = count / self.fps
-            if duration - last <= max(0.5, duration / 100):
+            if duration - last <= (2 / self.fps if self._exact else max(0.5, duration / 100)):
                 return ()
         return (
             f"{self.name} is cut off or damaged: it announces {count} frames and only {read} could be read, "

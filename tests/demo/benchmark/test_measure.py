@@ -203,15 +203,6 @@ def test_a_picture_is_a_source(tmp_path: Path) -> None:
     assert [frame.index for frame in islice(feed.endless(), 3)] == [0, 1, 2]
 
 
-def test_without_a_photograph_there_is_a_made_up_texture(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
-    monkeypatch.setitem(sys.modules, "skimage", None)
-    feed = open_feed(None)
-    assert feed.name == "made-up texture"
-    assert feed.frames[0].std() > 5
-
-
 def test_nothing_is_left_running(loaded: dict[str, Any]) -> None:
     before = threading.active_count()
     _measured(CaseConfig("spots"))

@@ -42,6 +42,11 @@ def _printed(record: Record) -> str:
 def test_both_denominators_and_the_bound_are_printed() -> None:
     text = _printed(a_record(a_run(engine_fps=50, beside_fps=80, stream_fps=60)))
     assert "stream / engine, one at a time: 1.20 (1.20-1.20)" in text
+    first = text.strip().splitlines()[1:3]
+    assert first == [
+        "60.0 frames per second as a stream, 16.7 ms each",
+        "20.0 ms from capture to result behind a camera of 30 FPS",
+    ]
     assert "stream / engine, 3 side by side (its fastest way): 0.75" in text
     assert "CPU time of the engine / of the stream, per frame: 0.75" in text
     assert ["decode", "2.00", "4.00", "10.0%"] in [line.split() for line in text.splitlines()]

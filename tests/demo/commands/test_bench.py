@@ -98,7 +98,7 @@ def test_ctrl_c_keeps_what_was_measured(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("swahr-mobil",), "did you mean 'swahr-mobile'?"),
+        (("swahr-tin",), "did you mean 'swahr-tiny'?"),
         (("swahr-w32",), "swahr-w32 comes without weights"),
         (("none.onnx",), "there is no model file none.onnx"),
         (("--source", "none.mp4"), "there is no file or folder none.mp4"),
@@ -113,6 +113,8 @@ def test_ctrl_c_keeps_what_was_measured(
         (("--plot", "a.pdf"), "--plot writes a PNG: name it a.png"),
         (("--json", "nowhere/a.json"), "there is no folder nowhere: make it first"),
         (("--json", "a.json", "--compare", "a.json"), "a.json is the old record itself"),
+        (("./a.onnx", "--json", "a.onnx"), "a.onnx is the model itself"),
+        (("--json", "a.png", "--plot", "a.png"), "a.png is named for two kinds of results"),
         (("--compare", "none.json"), "the record none.json cannot be read"),
         (("--device", "tpu"), "there is no device 'tpu'"),
         (("--batch", "4"), "takes 1 image per run, not 4"),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,7 +19,8 @@ import pytest
 
 from heatstream.runtime.sinks import JsonLinesSink
 from tests.demo.conftest import CLIP_FRAMES, SIZE, spot, spot_place, write_model
-from tests.demo.helpers import REPOSITORY, Command, count_frames, in_a_process, read_lines
+from tests.demo.helpers import REPOSITORY, Command, count_frames, in_a_process, read_results
+from tests.fakes.messages import HEADER
 from tests.fakes.runtime import MODELS
 
 
@@ -28,7 +31,7 @@ def test_every_output_at_once(heatstream: Command, clip: Path, tiny_model: Path,
         *("--save", video, "--jsonl", lines, "--coco", coco),
     )
     assert (ended.code, ended.err) == (0, "")
-    results = read_lines(lines)
+    results = read_results(lines)
     assert [result["frame_index"] for result in results] == list(range(CLIP_FRAMES))
     for index, result in enumerate(results):
         (person,) = result["people"]
@@ -46,7 +49,7 @@ def test_the_table_tells_frames_speed_stages_and_files(
     lines = tmp_path / "out.jsonl"
     ended = heatstream("run", clip, "-m", tiny_model, "--no-window", "--jsonl", lines, "--frames", "7")
     assert ended.code == 0
-    assert len(read_lines(lines)) == 7
+    assert len(read_results(lines)) == 7
     words = ended.out.split()
     assert words[words.index("frames") + 1] == "7"
     assert float(words[words.index("FPS") + 1]) > 0
@@ -56,6 +59,11 @@ def test_the_table_tells_frames_speed_stages_and_files(
     assert "dropped frames" in ended.out
 
 
+def untimed(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same results without what differs from run to run."""
+    return [{name: value for name, value in result.items() if name != "timing"} for result in results]
+
+
 def test_faces_stand_in_every_line_and_their_cost_in_the_table(
     heatstream: Command, clip: Path, tiny_model: Path, tiny_faces: Path, tmp_path: Path
 ) -> None:
@@ -63,7 +71,7 @@ def test_faces_stand_in_every_line_and_their_cost_in_the_table(
     run = ("run", clip, "-m", tiny_model, "--no-window", "--frames", "5", "--jsonl", lines)
     ended = heatstream(*run, "--faces", "--face-model", tiny_faces, "--save", video)
     assert (ended.code, ended.err) == (0, "")
-    with_faces = read_lines(lines)
+    with_faces = untimed(read_results(lines))
     # The tiny network sees all of a body in one spot, and a face of no size is none.
     assert [(line.pop("face_skeleton"), line.pop("faces")) for line in with_faces] == [("300w-68", [])] * 5
     assert "faces" in ended.out.split()
@@ -73,7 +81,7 @@ def test_faces_stand_in_every_line_and_their_cost_in_the_table(
     without = heatstream(*run)
     assert without.code == 0
     assert "faces" not in without.out.split()
-    assert read_lines(lines) == with_faces
+    assert untimed(read_results(lines)) == with_faces
 
 
 def test_a_picture_is_annotated(heatstream: Command, tiny_model: Path, tmp_path: Path) -> None:
@@ -96,7 +104,7 @@ def test_a_folder_of_pictures_keeps_their_order_and_names(
         cv2.imwrite(str(folder / f"{number}.png"), spot(10.0 * number + 20, 60))
     ended = heatstream("run", folder, "-m", tiny_model, "--jsonl", lines, "--no-window")
     assert ended.code == 0
-    assert [result["picture"] for result in read_lines(lines)] == ["1.png", "2.png", "10.png"]
+    assert [result["picture"] for result in read_results(lines)] == ["1.png", "2.png", "10.png"]
 
 
 def test_without_a_display_it_says_so_and_goes_on(heatstream: Command, clip: Path, tiny_model: Path) -> None:
@@ -126,7 +134,7 @@ REFUSALS = {
     "text as video": Refusal({"a.mp4": b"words, no pictures\n" * 9}, ("a.mp4",), ("a.mp4", "text")),
     "empty folder": Refusal({"folder": None}, ("folder",), ("folder", "no pictures")),
     "absent camera": Refusal({}, ("97",), ("camera 97",)),
-    "unknown model": Refusal({}, ("CLIP", "-m", "swahr-mobil"), ("swahr-mobil", "did you mean")),
+    "unknown model": Refusal({}, ("CLIP", "-m", "swahr-tin"), ("swahr-tin", "did you mean")),
     "missing model file": Refusal({}, ("CLIP", "-m", "absent.onnx"), ("absent.onnx", "heatstream models")),
     "model file that is none": Refusal({"a.onnx": b"words"}, ("CLIP", "-m", "a.onnx"), ("a.onnx", "export")),
     "empty model file": Refusal({"a.onnx": b""}, ("CLIP", "-m", "a.onnx"), ("a.onnx", "empty")),
@@ -228,6 +236,19 @@ def test_wrong_use_ends_with_code_2(heatstream: Command, arguments: tuple[str, .
     assert "Traceback" not in ended.err
 
 
+def test_a_folder_of_pictures_becomes_another(heatstream: Command, tiny_model: Path, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in (1, 2):
+        cv2.imwrite(str(photos / f"{number}.png"), spot(90, 60))
+    ended = heatstream("run", photos, "-m", tiny_model, "--no-window", "--save", tmp_path / "drawn")
+    assert (ended.code, ended.err) == (0, "")
+    assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == ["1.png", "2.png"]
+    ended = heatstream("run", photos, "-m", tiny_model, "--no-window", "--save", photos)
+    assert ended.code == 2
+    assert "is the folder of the source itself" in ended.err
+
+
 @pytest.mark.parametrize("name", ["clip", "symbolic link", "hard link", "folder"])
 def test_the_source_is_never_overwritten(
     heatstream: Command, clip: Path, tiny_model: Path, tmp_path: Path, name: str
@@ -252,17 +273,76 @@ def test_the_source_is_never_overwritten(
     assert target.read_bytes() == before
 
 
+@pytest.mark.parametrize("name", ["model.onnx", "weights.bin", "face.onnx", "zones.toml", "link.json"])
+def test_what_else_is_read_is_never_overwritten(
+    heatstream: Command, clip: Path, tiny_model: Path, tiny_faces: Path, tmp_path: Path, name: str
+) -> None:
+    onnx = pytest.importorskip("onnx", reason="onnx comes with the extra test")
+    options = {"save_as_external_data": True, "size_threshold": 0, "location": "weights.bin"}
+    onnx.save(onnx.load(str(tiny_model)), str(tmp_path / "model.onnx"), **options)
+    (tmp_path / "face.onnx").write_bytes(tiny_faces.read_bytes())
+    (tmp_path / "zones.toml").write_text('[[zone]]\nname = "door"\npolygon = [[0, 0], [9, 0], [9, 9]]\n')
+    (tmp_path / "link.json").symlink_to("weights.bin")
+    before = (tmp_path / name).read_bytes()
+    ended = heatstream(
+        *("run", clip, "-m", tmp_path / "model.onnx", "--faces", "--face-model", tmp_path / "face.onnx"),
+        *("--zones", tmp_path / "zones.toml", "--events", tmp_path / "events.jsonl"),
+        *("--no-window", "--coco", tmp_path / name),
+    )
+    assert (ended.code, ended.out) == (2, "")
+    assert re.search(rf"{name} is the (model|model of faces|file of zones) itself, .*: write the results", ended.err)
+    assert (tmp_path / name).read_bytes() == before
+    assert not (tmp_path / "events.jsonl").exists()
+
+
+def test_several_sources_are_told_apart_in_every_output(
+    heatstream: Command, clip: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    lines, video, events = tmp_path / "out.jsonl", tmp_path / "out.mp4", tmp_path / "events.jsonl"
+    zones = tmp_path / "zones.toml"
+    zones.write_text('[[zone]]\nname = "all"\npolygon = [[-9, -9], [999, -9], [999, 999], [-9, 999]]\n')
+    run = ("run", clip, clip, "-m", tiny_model, "--no-window")
+    ended = heatstream(*run, "--jsonl", lines, "--save", video, "--zones", zones, "--events", events)
+    assert (ended.code, ended.err) == (0, "")
+    for number in (0, 1):
+        own = [result for result in read_results(lines) if result["source"] == number]
+        assert [result["frame_index"] for result in own] == list(range(CLIP_FRAMES))
+        assert own[0]["people"][0]["id"] == 1
+        assert count_frames(tmp_path / f"out-{number}.mp4") == CLIP_FRAMES
+    header = json.loads(lines.read_text().splitlines()[0])
+    assert header["sources"] == [str(clip)] * 2
+    entered = [json.loads(line) for line in events.read_text().splitlines()]
+    assert sorted((event["source"], event["id"]) for event in entered if event["event"] == "enter") == [(0, 1), (1, 1)]
+    refused = heatstream(*run, "--coco", tmp_path / "out.json")
+    assert refused.code == 2
+    assert "COCO results number the pictures of one source" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("options", "people"), [((), 2), (("--conf", "0"), 3), (("--conf", "0.7"), 1), (("--max-people", "1"), 1)]
+)
+def test_how_sure_and_how_many_people_are_chosen_on_the_command_line(
+    heatstream: Command, tiny_model: Path, tmp_path: Path, options: tuple[str, ...], people: int
+) -> None:
+    bright, dim, faint = spot(40, 60), spot(100, 60) * 0.55, spot(160, 60) * 0.2
+    cv2.imwrite(str(tmp_path / "a.png"), np.maximum(np.maximum(bright, dim), faint).astype(np.uint8))
+    lines = tmp_path / "out.jsonl"
+    ended = heatstream("run", tmp_path / "a.png", "-m", tiny_model, "--no-window", "--jsonl", lines, *options)
+    assert ended.code == 0, ended.err
+    assert len(read_results(lines)[-1]["people"]) == people
+
+
 def test_results_on_stdout_are_alone_there(heatstream: Command, clip: Path, tiny_model: Path) -> None:
     ended = heatstream("run", clip, "-m", tiny_model, "--no-window", "--frames", "3", "--jsonl", "-")
     assert ended.code == 0
-    assert [json.loads(line)["frame_index"] for line in ended.out.splitlines()] == [0, 1, 2]
+    assert [json.loads(line).get("frame_index") for line in ended.out.splitlines()] == [None, 0, 1, 2]
     assert "dropped frames" in ended.err
 
 
 def test_two_runs_do_not_write_one_file(heatstream: Command, clip: Path, tiny_model: Path, tmp_path: Path) -> None:
     lines, video = tmp_path / "out.jsonl", tmp_path / "out.mp4"
     video.write_bytes(b"from an earlier run")
-    other = JsonLinesSink(lines)
+    other = JsonLinesSink(lines, HEADER)
     ended = heatstream("run", clip, "-m", tiny_model, "--no-window", "--save", video, "--jsonl", lines)
     other.close()
     assert ended.code == 2
@@ -276,7 +356,7 @@ def test_a_video_that_breaks_in_the_middle_keeps_what_came_before(clip: Path, ti
     broken.write_bytes(data[: len(data) // 2])
     ended = in_a_process("run", broken, "-m", tiny_model, "--jsonl", lines, "--no-window")
     assert ended.code == 0
-    results = read_lines(lines)
+    results = read_results(lines)
     assert 5 < len(results) < CLIP_FRAMES
     assert [result["frame_index"] for result in results] == list(range(len(results)))
     (line,) = ended.err.splitlines()
@@ -289,7 +369,7 @@ def test_a_network_gone_mad_finds_nobody_and_is_named_once(clip: Path, tmp_path:
     model = write_model(tmp_path / "nan.onnx", scale=float("nan"))
     ended = in_a_process("run", clip, "-m", model, "--jsonl", lines, "--no-window")
     assert ended.code == 0
-    assert [line["people"] for line in read_lines(lines)] == [[]] * CLIP_FRAMES
+    assert [line["people"] for line in read_results(lines)] == [[]] * CLIP_FRAMES
     (line,) = ended.err.splitlines()
     assert line.startswith("heatstream: warning: ")
     assert "NaN" in line
@@ -336,7 +416,7 @@ def test_a_signal_ends_well(tiny_model: Path, tmp_path: Path, number: signal.Sig
     out, err = process.communicate(timeout=60)
     assert process.returncode == code
     assert err == ""
-    results = read_lines(lines)
+    results = read_results(lines)
     assert 20 < len(results) < 2000
     assert [result["frame_index"] for result in results] == list(range(len(results)))
     assert count_frames(video) == len(results)

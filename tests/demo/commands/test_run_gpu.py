@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from heatstream.runtime.engines import select as open_engine
-from tests.demo.helpers import Command, read_lines
+from tests.demo.helpers import Command, read_results
 from tests.fakes.gpu import ORIN, make_gpu
 from tests.kernels.conftest import fake  # noqa: F401 (a fixture)
 
@@ -35,7 +35,7 @@ def test_a_clip_is_looked_at_on_the_gpu(
             *("--jsonl", lines, "--engine", engine),
         )
         assert (ended.code, ended.err) == (0, "")
-        keypoints[engine] = [result["people"][0]["keypoints"] for result in read_lines(lines)]
+        keypoints[engine] = [result["people"][0]["keypoints"] for result in read_results(lines)]
         told = " ".join(ended.out.split())
         assert "tiny (short side 64 px) on " in told
         if engine == "tensorrt":

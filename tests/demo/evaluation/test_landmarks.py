@@ -15,6 +15,7 @@ from heatstream import skeletons
 from heatstream.model_info import OUTPUTS, ModelInfo
 from tests.demo.conftest import SIZE, spot
 from tests.demo.helpers import Command
+from tests.models.landmarks.readers.test_text_sets import pts
 
 FACES = 6
 EYES = 50.0
@@ -112,6 +113,31 @@ def test_faces_are_measured_and_the_curve_is_drawn(
     assert (drawn[:, :, 0] != drawn[:, :, 2]).any(), "no landmark was drawn in colour"
 
 
+def test_the_boxes_of_faces_have_the_papers_names(
+    heatstream: Command, faces: Path, models: dict[str, Path], tmp_path: Path
+) -> None:
+    figures = []
+    for options, protocol in (((), "P2"), (("--protocol", "P2"), "P2"), (("--protocol", "P1"), "P1")):
+        output = tmp_path / f"{protocol}.json"
+        ended = heatstream("eval", models["300w-68"], "--data", faces, "-o", output, *options)
+        assert (ended.code, ended.err) == (0, "")
+        assert f"boxes  {protocol}, " in ended.out
+        content = json.loads(output.read_text())
+        assert content["protocol"] == protocol
+        figures.append(content["metrics"]["NME"])
+    assert figures[0] == figures[1]
+    assert figures[2] != pytest.approx(figures[0], abs=1e-3)  # another crop, another pixel
+
+
+def test_a_set_without_boxes_has_no_protocol_that_needs_them(
+    heatstream: Command, models: dict[str, Path], tmp_path: Path
+) -> None:
+    pts(tmp_path / "a.pts")
+    ended = heatstream("eval", models["300w-68"], "--data", tmp_path, "--protocol", "P2", "--ced", tmp_path / "c.png")
+    assert ended.code == 2
+    assert "300-W gives no boxes of its own, which P2 needs: measure it with --protocol P1" in ended.err
+
+
 def test_the_curve_has_a_name_of_its_own_without_other_files(
     heatstream: Command, faces: Path, models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,6 +182,7 @@ def test_mpiis_bodies_are_measured_by_their_heads(
     assert tenth["wrist"] <= 50
     assert "PCKh@0.5" in ended.out
     assert "PCKh@0.1" in ended.out
+    assert "HRNet's published tables count 0.11" in ended.out
     assert (tmp_path / "sheet.jpg").is_file()
     assert [path.name for path in tmp_path.glob("*.png")] == []  # no curve of bodies
 

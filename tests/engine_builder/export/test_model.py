@@ -119,10 +119,12 @@ def test_an_export_gives_what_torch_gives(
     network = Small().train()
     before = {key: value.clone() for key, value in network.state_dict().items()}
     path = tmp_path / "small.onnx"
+    steps: list[str] = []
 
-    report = export_model(network, INFO, path, **options)
+    report = export_model(network, INFO, path, started=steps.append, **options)
 
     assert network.training
+    assert (steps[0], steps[-1]) == ("tracing the network", "comparing the file with torch")
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
     precision = options.get("precision", "fp32")
     limit = DRIFT_LIMITS[precision]

@@ -16,11 +16,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from heatstream import skeletons
 from heatstream.errors import InputError
 from heatstream.kernels import DecodeSettings
 from heatstream.kernels.cuda.maps import DeviceMaps
 from heatstream.kernels.cuda.pose_decoder import PoseDecoder
 from heatstream.kernels.reference.pack import packed_dtype, unpack_poses
+from heatstream.skeleton_tables import skeleton_from_table
 from tests.emulator.build import SANITIZE
 from tests.emulator.device import EmulatedDevice
 from tests.emulator.orders import ORDERS
@@ -121,6 +123,22 @@ def test_full_size() -> None:
     maps, working = network(7, np.float16, flip=False, project=True, people=30, half_size=(128, 128))
     assert working[0].shape == (2, 17, 256, 256)
     assert check(maps, working, DEFAULT, capacity=128)["people"].min() > 20
+
+
+@pytest.mark.parametrize("count", [1, 2, 21, 68, 133])
+def test_skeletons_of_ones_own_of_any_size(count: int) -> None:
+    names = [f"p{number}" for number in range(count)]
+    table = {"name": f"emulated-{count}", "keypoints": names, "grouping_order": names[::-1]}
+    layout = skeletons.register(skeleton_from_table(table))
+    wanted = replace(DEFAULT, skeleton=layout.name, max_people=4)
+    maps = crowd(count, 2, images=1, joints=count, size=(24, 40))
+    found = check(DeviceMaps.plain(*maps), maps, wanted)
+    assert found["people"].min() >= 1
+
+
+def test_more_keypoints_than_the_kernels_hold_are_refused() -> None:
+    with pytest.raises(InputError, match="256"):
+        DeviceMaps.plain(np.zeros((1, 256, 8, 8), np.float32), np.zeros((1, 256, 8, 8, 1), np.float32))
 
 
 # ---- The chain as a pipeline keeps it ------------------------------------------------------------------------------

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
 from heatstream.errors import InputError
+from heatstream.kernels import DecodeSettings, decode_poses
 from heatstream.kernels.geometry import Geometry
 from heatstream.kernels.reference.pack import NOT_FINITE, pack_poses, packed_dtype, unpack_poses
+from heatstream.kernels.synthetic import make_scene
 from heatstream.results import Poses
 
 IDENTITY = np.eye(2, 3)[None]
@@ -69,3 +73,13 @@ def test_positions_come_to_source_pixels_and_missing_ones_stay_zero() -> None:
 def test_another_skeleton_is_refused() -> None:
     with pytest.raises(InputError, match="crowdpose-14 has 14 keypoints, the packed people have 17"):
         unpack_poses(np.zeros(1, packed_dtype(17, 4)), "crowdpose-14")
+
+
+def test_a_crowd_larger_than_was_looked_for_is_told() -> None:
+    scene = make_scene(np.random.default_rng(0), 45, size=(512, 512), tag_size=1, hidden=0)
+    maps = scene.heatmaps[None], scene.tags[None]
+    with pytest.warns(RuntimeWarning, match=r"more than 30 people may be in view, \d+ detections were left out"):
+        decode_poses(*maps)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        decode_poses(*maps, DecodeSettings(max_people=60))

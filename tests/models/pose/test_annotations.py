@@ -268,7 +268,7 @@ def test_the_category_says_how_many_keypoints_there_are(tmp_path: Path) -> None:
     content = json.loads(labels.read_text())
     content["categories"] = [{"id": 1, "keypoints": ["a", "b"]}]
     labels.write_text(json.dumps(content))
-    with pytest.raises(DatasetError, match=r"has 2 keypoints.*no known skeleton has as many"):
+    with pytest.raises(DatasetError, match=r"has 2 keypoints.*leave model.skeleton out to take the file's own"):
         read_photos(labels, images, COCO_17)
 
 

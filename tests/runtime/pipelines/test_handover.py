@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -132,6 +133,26 @@ def test_a_thousand_frames_over_a_hand_over_are_all_there_once_with_the_same_peo
     assert old.frames + new.frames == 1000 + COMPARED
     assert old.closed
     assert new.closed
+
+
+class TakesDeviceFrames(Counted):
+    def __call__(self, frame: Any) -> Any:
+        return super().__call__(getattr(frame, "image", frame))
+
+
+@pytest.mark.parametrize("download", ["get", "cpu"])  # as CuPy and torch call it
+def test_frames_in_a_gpus_memory_begin_a_build_and_are_compared(engines: Path, download: str) -> None:
+    def on_device(image: np.ndarray[Any, Any]) -> Any:
+        return SimpleNamespace(image=image, shape=image.shape, **{download: image.copy})
+
+    old, new = TakesDeviceFrames(), TakesDeviceFrames()
+    with HandoverPipeline(old, build, lambda: new) as pipeline:
+        pipeline(on_device(picture(0)))
+        assert pipeline._thread is not None
+        while pipeline._thread.is_alive():
+            pipeline(on_device(picture(1)))
+        assert pipeline.engine is new.engine
+    assert new.frames >= COMPARED
 
 
 def test_a_builder_that_is_killed_leaves_the_stream_alone(engines: Path, monkeypatch: pytest.MonkeyPatch) -> None:

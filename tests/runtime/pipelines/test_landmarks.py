@@ -51,6 +51,16 @@ def test_a_spot_is_found_where_it_is(box: tuple[float, ...], angle: float | None
     assert faces.skeleton == "300w-68"
 
 
+def test_a_box_far_larger_than_the_frame_is_looked_at() -> None:
+    """MPII has people who fill more than the picture; a crop of the box's own size would not fit into memory."""
+    bright = np.full((*SIZE, 3), 255, np.uint8)
+    boxes = [(80 - side / 2, 60 - side / 2, 80 + side / 2, 60 + side / 2) for side in (600, 1_000_000)]
+    faces = LandmarkPipeline(FakeLandmarkEngine())(bright, boxes)
+    # Of the smaller one a map pixel is 600 * 1.25 / 16 px; in the larger one the frame is less than a pixel.
+    np.testing.assert_allclose(faces.landmarks[0], np.tile((80, 60), (68, 1)), atol=47)
+    assert faces.scores[0] > 0.9 > 0.1 > faces.scores[1]
+
+
 def test_all_boxes_of_a_frame_are_one_batch_in_their_order() -> None:
     engine = FakeLandmarkEngine()
     picture = np.maximum(spot(*SIZE, 30.5, 40.5, radius=6), spot(*SIZE, 120.5, 80.5, radius=6))

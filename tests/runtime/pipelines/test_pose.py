@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -298,3 +299,18 @@ def test_the_least_height_of_a_confidence_is_its_place_on_the_curve() -> None:
     info = replace(SPOTS, calibration=((0.0, 0.0), (0.2, 0.5), (1.0, 0.9)))
     assert [least_height(info, value) for value in (0.0, 0.25, 0.5, 0.7)] == pytest.approx([0.0, 0.1, 0.2, 0.6])
     assert least_height(SPOTS, 0.3) == 0.3
+
+
+class Profiled(FakeEngine):
+    """While it runs, somebody looks at every object there is, as profilers of memory do."""
+
+    def run(self, images: Any) -> Any:
+        self.seen = gc.get_objects()
+        return super().run(images)
+
+
+@pytest.mark.parametrize("scales", [(1.0,), (0.5, 1.0)])
+def test_profilers_of_memory_may_look_on(scales: tuple[float, ...]) -> None:
+    """A tuple that grows while somebody holds it is an error of Python before 3.14 (bpo-15108)."""
+    frame = spot(64, 64, 21, 41)
+    assert len(CpuPosePipeline(Profiled(), flip=True, scales=scales)(frame).poses) == 1

@@ -110,6 +110,37 @@ def test_other_engines_find_the_same(gpu: FakeGpu, monkeypatch: pytest.MonkeyPat
     pipeline.close()
 
 
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_batch_is_one_graph_and_finds_what_single_frames_give(
+    gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch, flip: bool
+) -> None:
+    """Frames of two input sizes, in the host's memory and on the device; three are filled up to four."""
+    pytest.importorskip("torch", reason="torch comes with the extra train")
+    enqueue = TorchRun.enqueue  # done at once by a torch on the CPU
+    monkeypatch.setattr(TorchRun, "enqueue", lambda self: self._stream.submit(lambda: enqueue(self)))
+    cuda, on_cpu = CudaDevice(0), OnnxEngine(MODELS / "spots.onnx", 1)
+    module = torch_module_from_onnx((MODELS / "spots.onnx").read_bytes(), on_cpu.info)
+    single = CpuPosePipeline(on_cpu, flip=flip)
+    with GpuPosePipeline(TorchEngine(module, on_cpu.info, cuda=cuda), cuda, flip=flip) as pipeline:
+        assert pipeline.largest_batch == (4 if flip else 8)
+        frames = [frame(70), frame(20, (70, 50)), frame(40), frame(100)]
+        for _ in range(3):  # launched, recorded, replayed
+            results = pipeline.batch([*frames[:3], gpu.cupy.asarray(frames[3])])
+            for picture, result in zip(frames, results, strict=True):
+                assert_same(result, single(picture))
+        assert results[0].frame is frames[0]
+        assert gpu.graphs == {"capture": 2, "replay": 2}
+        with pytest.raises(InputError, match="a frame must be"):
+            pipeline.batch([frames[0], "frame"])
+
+
+def test_an_engine_built_for_batches_takes_them_and_another_one_by_one(gpu: FakeGpu) -> None:
+    with open_pipeline(gpu) as pipeline:
+        assert pipeline.largest_batch == 1
+        for result in pipeline.batch([frame(70), frame(40)]):
+            assert len(result.poses) == 1
+
+
 # ---- Graphs, memory, waiting ---------------------------------------------------------------------------------------
 
 
@@ -427,4 +458,4 @@ def test_few_input_sizes_are_kept_ready(gpu: FakeGpu) -> None:
             picture = frame(30, (64, width))
             assert_same(pipeline(picture), on_cpu(picture))
         (used,) = [slot for slot in pipeline._free.queue if slot._plans]
-        assert list(used._plans) == [(64, 192), (64, 256), (64, 320), (64, 64)]
+        assert [size for size, _ in used._plans] == [(64, 192), (64, 256), (64, 320), (64, 64)]

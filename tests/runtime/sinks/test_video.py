@@ -108,6 +108,12 @@ def test_frames_of_a_variable_rate_last_as_long_as_they_did(tmp_path: Path) -> N
     assert times_of(tmp_path / "out.mp4") == pytest.approx([time - 7.0 for time in times] + [3.4], abs=1e-3)
 
 
+@BOTH
+def test_a_rate_and_gaps_that_cannot_be_are_not_believed(name: str, tmp_path: Path) -> None:
+    write_times(tmp_path / name, [number * 259_522.6 for number in range(5)], fps=3.85e-6)
+    assert times_of(tmp_path / name) == pytest.approx([number / 25 for number in range(6)], abs=1e-3)
+
+
 def test_pictures_have_no_time_and_follow_each_other(tmp_path: Path) -> None:
     write_times(tmp_path / "out.mp4", [0.0] * 5)
     assert times_of(tmp_path / "out.mp4") == pytest.approx([number / 25 for number in range(6)], abs=1e-3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -89,6 +91,40 @@ def test_space_pauses_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
         sink.look()
         states.append((sink.paused, sink.closed))
     assert states == [(True, False), (True, False), (False, False), (True, False), (True, True)]
+
+
+def test_f_fills_the_screen_and_s_saves_the_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gui = FakeHighGui(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    states: list[float] = []
+    monkeypatch.setattr(cv2, "setWindowProperty", lambda title, number, state: states.append(state))
+    sink = WindowSink(whiten)
+    gui.key = ord("s")
+    sink.look()  # nothing is shown yet
+    sink.write(result(0, size=(48, 64)))
+    (saved,) = tmp_path.glob("heatstream-*.png")
+    picture = cv2.imread(str(saved))
+    assert picture is not None
+    assert picture.shape == (48, 64, 3)
+    gui.key = ord("f")
+    sink.look()
+    sink.look()
+    assert states == [cv2.WINDOW_FULLSCREEN, cv2.WINDOW_NORMAL]
+    assert not sink.closed
+
+
+def test_a_picture_that_cannot_be_saved_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    gui = FakeHighGui(monkeypatch)
+
+    def refuse(path: Path, data: bytes) -> None:
+        raise SinkError("no room")
+
+    monkeypatch.setattr(window, "write_whole", refuse)
+    sink = WindowSink(whiten)
+    gui.key = ord("s")
+    with pytest.warns(RuntimeWarning, match="no room"):
+        sink.write(result(0))
+    assert not sink.closed
 
 
 @pytest.mark.parametrize(

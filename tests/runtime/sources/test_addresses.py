@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import socket
 import threading
 from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from types import SimpleNamespace
 
+import av
 import numpy as np
 import pytest
 
+from heatstream.demo.benchmark.frames import open_feed
+from heatstream.demo.drawing.overlay import Overlay
+from heatstream.demo.run_loop import RunOptions, run_job
 from heatstream.errors import SourceError
-from heatstream.runtime.sources import live, open_source, opencv
+from heatstream.runtime.pipelines.pose import CpuPosePipeline
+from heatstream.runtime.sources import Frame, network, open_source, opencv
 from heatstream.runtime.sources.addresses import PORTS, parse_address
+from tests.fakes.runtime import FakeEngine
 
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 ODD = "/?#[]@:&=%+!$'()*,;~ \"<>\\^`{|}-_."
@@ -65,12 +75,13 @@ def pieces(word: str) -> list[str]:
 
 
 class Briefly:
-    """A capture that gives one frame, then none."""
+    """A capture that gives a few frames, then none."""
 
     size = (48, 64)
+    backend = 0
 
-    def __init__(self) -> None:
-        self.left = 1
+    def __init__(self, frames: int = 1) -> None:
+        self.left = frames
 
     def read(self) -> np.ndarray | None:
         self.left -= 1
@@ -86,12 +97,38 @@ class Briefly:
         pass
 
 
+def _refuse(url: str) -> None:
+    raise av.error.InvalidDataError(1094995529, "Invalid data found", url)
+
+
+class BriefStream:
+    """A container of PyAV with a few frames."""
+
+    duration = None
+    format = SimpleNamespace(name="rtsp")
+
+    def __init__(self, frames: int = 1) -> None:
+        self.frames = frames
+        video = SimpleNamespace(average_rate=25, guessed_rate=25, thread_type="")
+        self.streams = SimpleNamespace(video=[video])
+
+    def demux(self, stream: object) -> Iterator[SimpleNamespace]:
+        frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="bgr24")
+        for _ in range(self.frames):
+            yield SimpleNamespace(size=1, pts=None, time_base=None, decode=lambda: [frame])
+
+    def close(self) -> None:
+        pass
+
+
 @pytest.mark.parametrize("answers", [False, True])
 def test_no_secret_of_a_thousand_addresses_is_said(answers: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opencv.Capture, "open", lambda *arguments: Briefly() if answers else None)
     monkeypatch.setattr(opencv.cv2.videoio_registry, "hasBackend", lambda backend: True)
-    monkeypatch.setattr(live, "_reach", lambda address: None)
-    monkeypatch.setattr(live, "_diagnosis", lambda url, address: "")
+    monkeypatch.setattr(av, "open", lambda url, *arguments, **options: BriefStream() if answers else _refuse(url))
+    monkeypatch.setattr(network, "_place", lambda address: None)
+    monkeypatch.setattr(network.NetworkConnector, "_status", lambda self: 0)
+    monkeypatch.setattr(network, "_tls_trouble", lambda address, settings: "")
     opened = 0
     for text, word in addresses(1000):
         said = []
@@ -99,12 +136,48 @@ def test_no_secret_of_a_thousand_addresses_is_said(answers: bool, monkeypatch: p
             source = open_source(text)
             opened += 1
             said += [source.name, *source.warnings]
-            list(source)
+            if source.live:
+                for item in source:
+                    if not isinstance(item, Frame):
+                        said.append(str(item))
+                        break
+            source.close()
         except SourceError as error:
             said.append(str(error))
         for piece in pieces(word):
             assert not any(piece in sentence for sentence in said), (text, said)
     assert opened > 500 if answers else opened == 0
+
+
+def test_no_secret_of_the_addresses_is_written(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """From the command's own loop: results, the table, messages and what a program logs."""
+    monkeypatch.setattr(opencv.Capture, "open", lambda *arguments: Briefly(frames=30))
+    monkeypatch.setattr(opencv.cv2.videoio_registry, "hasBackend", lambda backend: True)
+    monkeypatch.setattr(av, "open", lambda url, *arguments, **options: BriefStream(frames=30))
+    monkeypatch.setattr(network, "_place", lambda address: None)
+    monkeypatch.setattr("heatstream.demo.run_loop.print_report", lambda *arguments, **rest: None)  # it takes 10 ms
+    caplog.set_level(logging.DEBUG)
+    jsonl, coco = tmp_path / "out.jsonl", tmp_path / "out.json"
+    job = RunOptions((), jsonl, coco, False, False, 1, Overlay())
+    ran = 0
+    for text, word in islice(addresses(1000), 0, None, 4):
+        try:
+            source = open_source(text)
+        except SourceError:  # looked at above
+            continue
+        run_job([source], CpuPosePipeline(FakeEngine()), job)
+        ran += 1
+        said = [*capfd.readouterr(), caplog.text, jsonl.read_text(), coco.read_text(), open_feed(text).name]
+        caplog.clear()
+        assert "frame_index" in said[3]
+        for piece in pieces(word):
+            assert not any(piece in each for each in said), (text, said)
+    assert ran > 125
 
 
 @pytest.mark.parametrize(
@@ -138,16 +211,21 @@ def test_what_of_an_address_is_shown(text: str, shown: str, host: str | None, po
     ],
 )
 def test_other_protocols_of_ffmpeg_are_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opencv.Capture, "open", lambda *arguments: pytest.fail("it was opened"))
+    monkeypatch.setattr(av, "open", lambda *arguments, **options: pytest.fail("it was opened"))
     with pytest.raises(SourceError, match=r"is not opened|there is no file|neither a file nor an address"):
         open_source(text)
 
 
 def test_a_password_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[str] = []
-    monkeypatch.setattr(opencv.Capture, "open", lambda target, *rest: tried.append(target))
-    monkeypatch.setattr(live, "_reach", lambda address: None)
-    monkeypatch.setattr(live, "_diagnosis", lambda url, address: "")
+
+    def refuse(url: str, *arguments: object, **options: object) -> None:
+        tried.append(url)
+        _refuse(url)
+
+    monkeypatch.setattr(av, "open", refuse)
+    monkeypatch.setattr(network, "_place", lambda address: None)
+    monkeypatch.setattr(network.NetworkConnector, "_status", lambda self: 0)
     monkeypatch.setenv("CAMERA_PASSWORD", "pa/ss?#[1]@:%")
     monkeypatch.setenv("CAMERA_URL", "rtsp://me:secret@door/live")
     for text in ("rtsp://me:${CAMERA_PASSWORD}@door/live", "${CAMERA_URL}"):

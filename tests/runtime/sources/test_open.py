@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from heatstream.errors import InputError, SourceError
-from heatstream.runtime.sources import CameraSettings, live, open_source, opencv, video
+from heatstream.runtime.sources import CameraSettings, cameras, open_source, opencv, video
 from heatstream.runtime.sources.images import image_ids
 from tests.fakes.runtime import write_video
 
@@ -187,6 +188,7 @@ class Camera:
     """A camera that gives what it likes."""
 
     size = (480, 640)
+    backend = cv2.CAP_ANY
 
     def __init__(self) -> None:
         self.asked: dict[int, float] = {}
@@ -195,6 +197,7 @@ class Camera:
         self.asked[number] = value
 
     def read(self) -> np.ndarray:
+        time.sleep(0.01)
         return np.zeros((480, 640, 3), np.uint8)
 
     def rate(self) -> float:
@@ -220,10 +223,11 @@ def test_a_camera_is_asked_and_what_it_gives_instead_is_told(
 ) -> None:
     camera = Camera()
     monkeypatch.setattr(opencv.Capture, "open", lambda *arguments: camera)
-    monkeypatch.setattr(live, "_check_camera_device", lambda index: None)
+    monkeypatch.setattr(cameras, "_check_camera_device", lambda index: None)
     source = open_source("0", camera=settings)
     assert len(camera.asked) == 4 * (settings.size is not None)
     assert (told in source.warnings[0]) if told else source.warnings == ()
+    source.close()
 
 
 @pytest.mark.parametrize("values", [{"size": (0, 480)}, {"fps": 0.0}, {"fps": float("nan")}, {"format": "MJPEG"}])

@@ -5,8 +5,10 @@ A set is known by the names that its owners gave their files, and JSON by what i
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +23,7 @@ from heatstream.models.landmarks.readers.mpii import read_mpii
 from heatstream.models.landmarks.readers.mpii_release import read_mpii_release
 from heatstream.models.landmarks.readers.parsing import mat_names, read_json
 from heatstream.models.landmarks.readers.w300 import has_usual_test, read_300w
-from heatstream.models.landmarks.readers.wflw import read_wflw
+from heatstream.models.landmarks.readers.wflw import gives_boxes, read_wflw
 from heatstream.models.settings import Norm
 from heatstream.skeletons import (
     AFLW_19,
@@ -30,6 +32,7 @@ from heatstream.skeletons import (
     CROWDPOSE_14,
     LAPA_106,
     MPII_16,
+    SKELETONS,
     W300_68,
     WFLW_98,
     Skeleton,
@@ -41,13 +44,17 @@ Measure = Literal["nme", "pckh", "oks"]
 
 LABELS = {
     "faces or COCO": ("val.json", "test.json"),
-    "WFLW": tuple(f"{above}list_98pt_rect_attr_test.txt" for above in ("", "*/", "*/*/")),
+    "WFLW": (
+        *(f"{above}list_98pt_rect_attr_test.txt" for above in ("", "*/", "*/*/")),
+        *("WFLW/test.txt", "wflw/test.txt"),  # as H3R's program has it
+    ),
     "COFW": tuple(f"{above}COFW_test_color.mat" for above in ("", "*/")),
     "AFLW": tuple(
         f"{above}{name}" for name in ("AFLWinfo_release.mat", "face_landmarks_aflw_test.csv") for above in ("", "*/")
     ),
     "MPII": ("annot/valid.json", "valid.json"),
     "COCO": ("annotations/person_keypoints_val2017.json", "person_keypoints_val2017.json"),
+    "CrowdPose": ("json/crowdpose_test.json", "crowdpose_test.json"),
 }
 """Where the part of a set lies that is measured, in the folder or below."""
 
@@ -64,6 +71,7 @@ class LandmarkDataset:
         labels: the file or the folder of its labels.
         images: the folder of its photos; that of the labels where these hold the photos or lie beside them.
         read: reads its examples; raises DatasetError, which names the file and the line.
+        tight: whether it gives no boxes of its own, so that those around its points are taken.
     """
 
     title: str
@@ -73,28 +81,33 @@ class LandmarkDataset:
     labels: Path
     images: Path
     read: Callable[[], list[LandmarkAnnotation]]
+    tight: bool = False
 
 
-def detect_dataset(folder: Path, annotations: Path | None = None) -> LandmarkDataset:
+def detect_dataset(
+    folder: Path, annotations: Path | None = None, *, skeleton: Skeleton | None = None
+) -> LandmarkDataset:
     """The set in a folder, that is the part of it that is measured.
 
     Args:
         folder: as its owners pack it, or a folder above or below; of `annotations` that of the photos.
         annotations: the file of the labels, where it is another than the usual one; looked up in the folder too.
+        skeleton: what faces JSON and COCO keypoints are of where they have as many points; otherwise the known layout
+            of that number.
 
     Raises:
         DatasetError: there is no such folder or file, no set is known in it, or several are.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise DatasetError(f"{folder} is not a folder: give the one that the set was unpacked into")
     if annotations is not None:
-        return _of_file(annotations if annotations.exists() else folder / annotations, folder)
-    found = [_of_file(file, folder) for file in _label_files(folder)]
+        return _of_file(annotations if os.path.exists(annotations) else folder / annotations, folder, skeleton)
+    found = [_of_file(file, folder, skeleton) for file in _label_files(folder)]
     found += [_lapa(place) for place in (folder, folder / "test") if _is_lapa(place)]
     if not found and next(folder.rglob("*.pts"), None) is not None:
         found = [_w300(folder)]
     if not found and len(only := list(folder.glob("*.json"))) == 1:
-        found = [_of_file(only[0], folder)]
+        found = [_of_file(only[0], folder, skeleton)]
     if not found:
         names = {title: dict.fromkeys(each.rpartition("*/")[2] for each in LABELS[title]) for title in LABELS}
         looked = ", ".join(f"{' or '.join(files)} ({title})" for title, files in names.items())
@@ -116,14 +129,14 @@ def _label_files(folder: Path) -> Iterator[Path]:
             yield first
 
 
-def _of_file(labels: Path, folder: Path) -> LandmarkDataset:
+def _of_file(labels: Path, folder: Path, skeleton: Skeleton | None) -> LandmarkDataset:
     readers: dict[str, Callable[[Path, Path], LandmarkDataset]] = {
         ".txt": _wflw,
         ".mat": _matlab,
         ".csv": _aflw_csv,
-        ".json": _json,
+        ".json": lambda labels, folder: _json(labels, folder, skeleton),
     }
-    if not labels.is_file():
+    if not os.path.isfile(labels):
         raise DatasetError(f"there are no annotations at {labels}: correct --annotations")
     if (reader := readers.get(labels.suffix.lower())) is None:
         raise DatasetError(f"{labels} is of no known kind: labels end in {', '.join(readers)}; give another file")
@@ -132,7 +145,9 @@ def _of_file(labels: Path, folder: Path) -> LandmarkDataset:
 
 def _wflw(labels: Path, folder: Path) -> LandmarkDataset:
     images = _beside(labels, folder, ["WFLW_images", "images"])
-    return LandmarkDataset("WFLW", WFLW_98, "nme", "inter-ocular", labels, images, lambda: read_wflw(labels, images))
+    read = partial(read_wflw, labels, images)
+    tight = not gives_boxes(labels)
+    return LandmarkDataset("WFLW", WFLW_98, "nme", "inter-ocular", labels, images, read, tight=tight)
 
 
 def _matlab(labels: Path, folder: Path) -> LandmarkDataset:
@@ -161,19 +176,19 @@ def _aflw_csv(labels: Path, folder: Path) -> LandmarkDataset:
     return LandmarkDataset("AFLW", AFLW_19, "nme", "box", labels, images, lambda: read_aflw_csv(labels, images))
 
 
-def _json(labels: Path, folder: Path) -> LandmarkDataset:
+def _json(labels: Path, folder: Path, expected: Skeleton | None) -> LandmarkDataset:
     content = read_json(labels, dict, list)
     if isinstance(content, list):
         images = _beside(labels, folder, ["images"])
         heads = labels.with_name(f"gt_{labels.stem}.mat")
         return LandmarkDataset("MPII", MPII_16, "pckh", "box", labels, images, lambda: read_mpii(labels, images, heads))
     if "num_points" in content:
-        skeleton = _with_points(content["num_points"], labels)
+        skeleton = _with_points(content["num_points"], labels, expected)
         return LandmarkDataset(
             "faces",
             skeleton,
             "nme",
-            "inter-ocular",
+            "inter-ocular" if skeleton.name in SKELETONS else "box",
             labels,
             folder,
             lambda: read_faces(labels, skeleton, images=folder),
@@ -182,7 +197,7 @@ def _json(labels: Path, folder: Path) -> LandmarkDataset:
         raise DatasetError(f"{labels} holds neither faces (num_points) nor COCO keypoints (annotations): give another")
     part = labels.stem.rpartition("_")[2]
     images = _beside(labels, folder, [labels.stem, part, f"images/{part}", "images"])
-    skeleton = _of_coco(content, labels)
+    skeleton = _of_coco(content, labels, expected)
     return LandmarkDataset("COCO", skeleton, "oks", "box", labels, images, lambda: read_coco(labels, images, skeleton))
 
 
@@ -191,18 +206,20 @@ def _is_lapa(folder: Path) -> bool:
 
 
 def _lapa(folder: Path) -> LandmarkDataset:
-    return LandmarkDataset("LaPa", LAPA_106, "nme", "inter-ocular", folder, folder, lambda: read_lapa(folder))
+    return LandmarkDataset(
+        "LaPa", LAPA_106, "nme", "inter-ocular", folder, folder, lambda: read_lapa(folder), tight=True
+    )
 
 
 def _w300(folder: Path) -> LandmarkDataset:
     # A folder above the set's own would mix training and test.
-    inner = sorted(each for each in folder.iterdir() if each.is_dir())
-    folder = next((each for each in (folder, *inner) if has_usual_test(each)), folder)
+    inside = {above for file in folder.rglob("*.pts") for above in file.parents if folder in above.parents}
+    folder = next((each for each in (folder, *sorted(inside)) if has_usual_test(each)), folder)
     usual = has_usual_test(folder)
     title = "300-W, full test" if usual else "300-W"
-    return LandmarkDataset(
-        title, W300_68, "nme", "inter-ocular", folder, folder, lambda: read_300w(folder, "test" if usual else "all")
-    )
+    part: Literal["test", "all"] = "test" if usual else "all"
+    read = partial(read_300w, folder, part)
+    return LandmarkDataset(title, W300_68, "nme", "inter-ocular", folder, folder, read, tight=True)
 
 
 def _beside(labels: Path, folder: Path, names: Sequence[str]) -> Path:
@@ -212,15 +229,17 @@ def _beside(labels: Path, folder: Path, names: Sequence[str]) -> Path:
     return next((place for place in places if place.is_dir()), folder)
 
 
-def _with_points(count: object, labels: Path) -> Skeleton:
+def _with_points(count: object, labels: Path, expected: Skeleton | None) -> Skeleton:
+    if expected is not None and expected.num_keypoints == count:
+        return expected
     for skeleton in (W300_68, WFLW_98, LAPA_106, COFW_29, AFLW_19):
         if skeleton.num_keypoints == count:
             return skeleton
     raise DatasetError(f"{labels}: no layout of a face has num_points {count!r}: it is one of 19, 29, 68, 98, 106")
 
 
-def _of_coco(content: dict[str, Any], labels: Path) -> Skeleton:
-    """CrowdPose's has 14 keypoints; the reader reports what is wrong in the file.
+def _of_coco(content: dict[str, Any], labels: Path, expected: Skeleton | None) -> Skeleton:
+    """The expected one if it has as many keypoints; CrowdPose's has 14. The reader reports what is wrong in the file.
 
     Raises:
         DatasetError: these are faces.
@@ -230,6 +249,8 @@ def _of_coco(content: dict[str, Any], labels: Path) -> Skeleton:
     entries = content["annotations"] if isinstance(content["annotations"], list) else []
     found = next((each["keypoints"] for each in entries if isinstance(each, dict) and each.get("keypoints")), ())
     counts = {*named, len(found) // 3 if isinstance(found, list) else 0}
+    if expected is not None and expected.num_keypoints in counts:
+        return expected
     for skeleton in (W300_68, WFLW_98, LAPA_106, COFW_29, AFLW_19):
         if skeleton.num_keypoints in counts:
             raise DatasetError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,7 +80,7 @@ def make_annotation(
         raise DatasetError(
             f"{where}: the length {length:g} that errors are divided by is not positive: correct the file"
         )
-    if isinstance(picture, Path) and not picture.is_file():
+    if isinstance(picture, Path) and not os.path.isfile(picture):
         raise DatasetError(f"{where}: the photo {picture} does not exist: correct the folder of the photos")
     return LandmarkAnnotation(picture, places, np.asarray(visibility, np.int8), corners, subsets, length, where)
 

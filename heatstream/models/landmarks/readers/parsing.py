@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,7 +95,7 @@ def entries(where: str) -> Iterator[None]:
     """
     try:
         yield
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         what = f"the key {error} is missing" if isinstance(error, KeyError) else str(error)
         raise DatasetError(f"{where}: {what}: correct the file") from error
 
@@ -161,7 +162,7 @@ def mat_names(path: Path) -> set[str]:
 @contextmanager
 def _matlab(path: Path) -> Iterator[None]:
     """Turn what goes wrong while a MATLAB file is read into an error that names it."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise DatasetError(f"{path} could not be read (no such file): correct its path")
     try:
         yield
@@ -173,7 +174,7 @@ def _matlab(path: Path) -> Iterator[None]:
 
 
 def _open_hdf5(path: Path) -> Any:
-    return require("h5py", extra="train", purpose="reading MATLAB files of version 7.3").File(path)
+    return require("h5py", extra="eval", purpose="reading MATLAB files of version 7.3").File(path)
 
 
 def _read_hdf5(path: Path, names: Sequence[str]) -> dict[str, Any]:

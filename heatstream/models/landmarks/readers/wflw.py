@@ -11,7 +11,7 @@ from heatstream.models.landmarks.readers.example import LandmarkAnnotation, make
 from heatstream.models.landmarks.readers.parsing import numbered_lines, numbers
 from heatstream.skeletons import WFLW_98
 
-__all__ = ["read_wflw"]
+__all__ = ["gives_boxes", "read_wflw"]
 
 ATTRIBUTES = ("pose", "expression", "illumination", "make-up", "occlusion", "blur")
 """Flags of a face in the order of the file; each names a subset of the test."""
@@ -59,3 +59,13 @@ def read_wflw(annotations: Path, images: Path) -> list[LandmarkAnnotation]:
     if not examples:
         raise DatasetError(f"{annotations} lists no face: download it again")
     return examples
+
+
+def gives_boxes(annotations: Path) -> bool:
+    """Whether a list is one with boxes and flags, not one of a subset.
+
+    Raises:
+        DatasetError: it cannot be read.
+    """
+    lines = numbered_lines(annotations)
+    return not lines or len(lines[0][1].split(maxsplit=COORDINATES + 1)) > COORDINATES + 1

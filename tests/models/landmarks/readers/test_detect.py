@@ -13,6 +13,7 @@ from scipy.io import savemat
 
 from heatstream.errors import DatasetError
 from heatstream.models.landmarks.readers import detect_dataset
+from heatstream.skeletons import CROWDPOSE_14
 from tests.fakes.coco_sets import annotation, person, write_set
 from tests.fakes.landmark_sets import photo, write
 from tests.models.landmarks.readers.test_json_sets import faces, mpii
@@ -43,6 +44,26 @@ def put_coco(folder: Path, name: str = "annotations/person_keypoints_val2017.jso
     labels.rename(folder / name)
 
 
+def put_h3r(folder: Path) -> None:
+    labels, images = wflw(folder)
+    (folder / "WFLW").mkdir()
+    labels.rename(folder / "WFLW" / "test.txt")
+    images.rename(folder / "WFLW" / "images")
+
+
+def put_hrnet(folder: Path) -> None:
+    put_coco(folder)
+    (folder / "images").mkdir()
+    (folder / "val2017").rename(folder / "images" / "val2017")
+
+
+def put_crowdpose(folder: Path) -> None:
+    labels, images = write_set(folder, [annotation(person({0: (10, 20, 2)}, skeleton=CROWDPOSE_14))])
+    (folder / "json").mkdir()
+    labels.rename(folder / "json" / "crowdpose_test.json")
+    images.rename(folder / "images")
+
+
 def put_300w(folder: Path) -> None:
     for name in ("helen/testset/a.pts", "lfpw/testset/b.pts", "IBUG/c.pts", "afw/d.pts"):
         pts(folder / name)
@@ -67,6 +88,11 @@ def put_300w(folder: Path) -> None:
         (lambda d: lapa(d), "LaPa", "lapa-106", "nme", "inter-ocular", 1),
         (lambda d: lapa(d / "test"), "LaPa", "lapa-106", "nme", "inter-ocular", 1),
         (put_300w, "300-W, full test", "300w-68", "nme", "inter-ocular", 3),
+        (lambda d: put_300w(d / "300W"), "300-W, full test", "300w-68", "nme", "inter-ocular", 3),
+        (lambda d: put_300w(d / "sets" / "300W"), "300-W, full test", "300w-68", "nme", "inter-ocular", 3),
+        (put_h3r, "WFLW", "wflw-98", "nme", "inter-ocular", 2),
+        (put_hrnet, "COCO", "coco-17", "oks", "box", 1),
+        (put_crowdpose, "COCO", "crowdpose-14", "oks", "box", 1),
         (lambda d: pts(d / "helen" / "testset" / "a.pts"), "300-W", "300w-68", "nme", "inter-ocular", 1),
         (put_mpii, "MPII", "mpii-16", "pckh", "box", 2),
         (put_coco, "COCO", "coco-17", "oks", "box", 1),

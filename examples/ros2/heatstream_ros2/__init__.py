@@ -1,0 +1,1 @@
+"""People in a camera's topic, for ROS 2, by REP-155."""

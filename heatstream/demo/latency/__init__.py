@@ -1,0 +1,1 @@
+"""How old results are, measured from the outside: a clock on the screen, filmed by the camera."""

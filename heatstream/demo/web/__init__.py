@@ -1,0 +1,1 @@
+"""The live page: people in a browser, served by the run itself."""

@@ -1,0 +1,388 @@
+"""The server of the live page: skeletons by WebSocket, the picture behind as JPEG, figures for people and Prometheus.
+
+::
+
+    write(result), the recorder's thread ──▶ newest message, newest picture ──▶ the server's thread: a slot per viewer
+                                                                                newest only, so a slow one skips
+
+A viewer's connection that takes nothing waits in a task of its own; the run never waits for anybody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import json
+import logging
+import math
+import re
+import secrets
+import socket
+import struct
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from heatstream.demo.web.guard import COOKIE, Guard, is_loopback
+from heatstream.errors import InputError, SinkError
+from heatstream.extras import require
+from heatstream.results import Result
+from heatstream.runtime.smoothing import Smoother
+from heatstream.runtime.threads import start_thread
+
+__all__ = ["MOST_VIEWERS", "WebSink"]
+
+MOST_VIEWERS = 32
+START_SECONDS = 10.0
+STALLED_SECONDS = 5.0
+"""Without a result for so long the run counts as stalled."""
+HEALTH_SECONDS = 1.0
+MOST_EVENTS = 64  # that wait for a slow viewer
+LONGEST_SIDE = 960  # px of the picture behind
+JPEG_QUALITY = 75
+TRY_LATER = 1013  # a WebSocket's close code
+GOING_AWAY = 1001
+
+
+class WebSink:
+    """Serves the live page while results come; people on it are smooth, as in the window.
+
+    Args:
+        header: of :func:`heatstream.messages.header_message`.
+        host: address to listen on; another one than this machine's own needs a token.
+        port: to listen on; 0 for any free one.
+        token: what viewers must know.
+        picture_fps: how many pictures per second lie behind the skeletons; 0 for none, and no pixel is sent then.
+        health: gives a health message; it is asked once a second, and when Prometheus asks.
+        most_viewers: further ones are told to come later.
+
+    Raises:
+        MissingExtraError: the libraries of the extra ``web`` are not installed.
+        InputError: others could look in without a token.
+        SinkError: the address cannot be listened on.
+    """
+
+    def __init__(
+        self,
+        header: Mapping[str, Any],
+        *,
+        host: str = "127.0.0.1",
+        port: int = 8000,
+        token: str | None = None,
+        picture_fps: float = 10.0,
+        health: Callable[[], dict[str, Any]],
+        most_viewers: int = MOST_VIEWERS,
+    ) -> None:
+        if token is None and not is_loopback(host):
+            raise InputError(
+                f"everybody who reaches {host} could look in: add --token, for example {secrets.token_urlsafe(12)}"
+            )
+        if token is not None and not re.fullmatch(r"[\w.~-]{8,128}", token, re.ASCII):
+            raise InputError("--token is not fit for an address: take 8 to 128 letters, digits, '-', '_', '.' or '~'")
+        uvicorn = require("uvicorn", extra="web", purpose="the live page")
+        for library in ("starlette", "websockets", "prometheus_client"):
+            require(library, extra="web", purpose="the live page")
+        self._header = json.dumps({**header, "pictures": picture_fps > 0})
+        self._picture_seconds = 1 / picture_fps if picture_fps else None
+        self._health = health
+        self._most_viewers = most_viewers
+        self._guard = Guard(token)
+        self._smoothers: dict[int, Smoother] = {}  # by source
+        self._viewers: set[_Viewer] = set()
+        self._picture_times: dict[int, float] = {}  # time.monotonic() of the latest, by source
+        self._result_time: float | None = None  # time.monotonic() of the newest result
+        self._people: dict[int, int] = {}  # in the newest result, by source
+        self._next_health = time.monotonic()
+        self._page, self._policy = _page()
+        listening = _listen(host, port)
+        self.port: int = listening.getsockname()[1]
+        shown = f"[{host}]" if ":" in host else host
+        self.address = f"http://{shown}:{self.port}/" + ("" if token is None else f"?token={token}")
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                self._app(),
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                ws="websockets-sansio",
+                ws_max_size=1024,  # viewers have nothing to say
+                ws_per_message_deflate=False,  # it would cost more time than a local network saves
+                timeout_graceful_shutdown=1,
+                lifespan="off",
+            )
+        )
+        logging.getLogger("uvicorn").addHandler(logging.NullHandler())  # who is refused is no news for the terminal
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = start_thread("web", lambda: self._serve(listening), stop=self._stop)
+        deadline = time.monotonic() + START_SECONDS
+        while not self._server.started:
+            if not self._thread.is_alive() or time.monotonic() > deadline:
+                raise SinkError(f"the live page cannot be served on {host}:{port}: choose another --web-address")
+            time.sleep(0.01)
+
+    def write(self, result: Result) -> None:
+        """Hand the newest result to all viewers; it waits for none of them."""
+        now = time.monotonic()
+        self._result_time = now
+        source = result.source or 0
+        self._people[source] = len(result.poses)
+        if self._viewers:
+            smoother = self._smoothers.setdefault(source, Smoother())
+            result = replace(result, poses=smoother(result.poses, result.capture_time))
+        text = result.to_json() if self._viewers else None
+        health = None
+        if now >= self._next_health:
+            self._next_health = now + HEALTH_SECONDS
+            health = json.dumps(self._health())
+        picture = None
+        since = now - self._picture_times.get(source, -math.inf)
+        due = self._picture_seconds is not None and since >= 0.9 * self._picture_seconds
+        if due and self._viewers and result.frame.size:
+            self._picture_times[source] = now
+            picture = struct.pack("<I", source) + _jpeg(result.frame)
+        events = [event.to_json() for event in result.events or ()]
+        if self._loop is not None and (text or health):
+            with contextlib.suppress(RuntimeError):  # the server has just ended
+                self._loop.call_soon_threadsafe(self._offer, source, text, picture, health, events)
+
+    def close(self) -> Path | None:
+        """Let the viewers go; harmless when repeated."""
+        self._stop()
+        self._thread.join()
+        return None
+
+    def _stop(self) -> None:
+        self._server.should_exit = True
+
+    def _serve(self, listening: socket.socket) -> None:
+        async def main() -> None:
+            self._loop = asyncio.get_running_loop()
+            await self._server.serve(sockets=[listening])
+
+        with listening:
+            asyncio.run(main())
+
+    def _offer(
+        self, source: int, text: str | None, picture: bytes | None, health: str | None, events: list[str]
+    ) -> None:
+        """On the server's thread: put the newest into every viewer's slots."""
+        for viewer in self._viewers:
+            viewer.offer(source, text, picture, health, events)
+
+    def _app(self) -> Any:
+        from starlette.applications import Starlette
+        from starlette.routing import Route, WebSocketRoute
+
+        return Starlette(
+            routes=[
+                Route("/", self._get_page),
+                Route("/health", self._get_health),
+                Route("/metrics", self._get_metrics),
+                WebSocketRoute("/ws", self._view),
+            ]
+        )
+
+    def _refusal(self, connection: Any) -> tuple[int, str] | None:
+        """Of an HTTP request or a WebSocket; the token comes in the address, a cookie, or as Prometheus sends it."""
+        bearer = connection.headers.get("authorization", "")
+        token = (
+            connection.query_params.get("token")
+            or connection.cookies.get(COOKIE)
+            or (bearer[7:] if bearer.lower().startswith("bearer ") else None)
+        )
+        address = connection.client.host if connection.client is not None else ""
+        return self._guard.refusal(address, connection.headers, token=token)
+
+    async def _get_page(self, request: Any) -> Any:
+        from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse
+
+        refusal = self._refusal(request)
+        if refusal is not None:
+            return PlainTextResponse(refusal[1], refusal[0])
+        token = request.query_params.get("token")
+        if token is not None:  # it goes into a cookie and out of the address, which people copy
+            response = RedirectResponse("/", 303)
+            response.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=request.url.scheme == "https")
+            return response
+        return HTMLResponse(
+            self._page,
+            headers={
+                "content-security-policy": self._policy,
+                "cache-control": "no-store",
+                "referrer-policy": "no-referrer",
+                "x-content-type-options": "nosniff",
+                "x-frame-options": "DENY",
+            },
+        )
+
+    async def _get_health(self, request: Any) -> Any:
+        from starlette.responses import JSONResponse, PlainTextResponse
+
+        refusal = self._refusal(request)
+        if refusal is not None:
+            return PlainTextResponse(refusal[1], refusal[0])
+        age = None if self._result_time is None else time.monotonic() - self._result_time
+        stalled = age is None or age > STALLED_SECONDS
+        health = await asyncio.to_thread(self._health)
+        status = "stalled" if stalled else "ok"
+        return JSONResponse({"status": status, "seconds_since_result": age, **health}, 503 if stalled else 200)
+
+    async def _get_metrics(self, request: Any) -> Any:
+        from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+        from starlette.responses import PlainTextResponse, Response
+
+        refusal = self._refusal(request)
+        if refusal is not None:
+            return PlainTextResponse(refusal[1], refusal[0])
+        registry = CollectorRegistry()
+        registry.register(
+            _Collector(await asyncio.to_thread(self._health), sum(self._people.values()), len(self._viewers))
+        )
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    async def _view(self, connection: Any) -> None:
+        """A viewer, from the handshake to the end."""
+        from starlette.responses import PlainTextResponse
+        from starlette.websockets import WebSocketDisconnect
+
+        refusal = self._refusal(connection)
+        if refusal is not None:
+            await connection.send_denial_response(PlainTextResponse(refusal[1], refusal[0]))
+            return
+        await connection.accept()
+        if len(self._viewers) >= self._most_viewers:
+            await connection.close(TRY_LATER, f"{self._most_viewers} viewers are here already")
+            return
+        viewer = _Viewer()
+        self._viewers.add(viewer)
+        sending = asyncio.create_task(viewer.send(connection, self._header))
+        try:
+            while True:
+                await connection.receive_text()  # nothing is expected: this is how its end is noticed
+        except (WebSocketDisconnect, KeyError):
+            pass
+        finally:
+            self._viewers.discard(viewer)
+            sending.cancel()
+
+
+class _Viewer:
+    """What waits to be sent to one viewer: of every source the newest, health, and the latest events."""
+
+    def __init__(self) -> None:
+        self._slots: dict[str, str | bytes] = {}
+        self._events: deque[str] = deque(maxlen=MOST_EVENTS)
+        self._filled = asyncio.Event()
+
+    def offer(
+        self, source: int, text: str | None, picture: bytes | None, health: str | None, events: list[str]
+    ) -> None:
+        self._events.extend(events)
+        for name, value in ((f"picture {source}", picture), (f"result {source}", text), ("health", health)):
+            if value is not None:
+                self._slots[name] = value
+        self._filled.set()
+
+    async def send(self, connection: Any, header: str) -> None:
+        from starlette.websockets import WebSocketDisconnect
+
+        try:
+            await connection.send_text(header)
+            while True:
+                await self._filled.wait()
+                self._filled.clear()
+                while self._events:
+                    await connection.send_text(self._events.popleft())
+                while self._slots:
+                    value = self._slots.pop(next(iter(self._slots)))
+                    if isinstance(value, bytes):
+                        await connection.send_bytes(value)
+                    else:
+                        await connection.send_text(value)
+        except (WebSocketDisconnect, RuntimeError):  # it went away; the receiving side ends the viewer
+            return
+
+
+class _Collector:
+    """The figures as Prometheus takes them, read when it asks."""
+
+    def __init__(self, health: Mapping[str, Any], people: int, viewers: int) -> None:
+        self._health = health
+        self._people = people
+        self._viewers = viewers
+
+    def collect(self) -> Iterator[Any]:
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+        health = self._health
+        yield CounterMetricFamily("heatstream_frames", "Results so far.", health["frames"])
+        yield CounterMetricFamily("heatstream_dropped_frames", "Frames dropped so far.", health["dropped"])
+        yield GaugeMetricFamily("heatstream_fps", "Results per second since the start.", health["fps"])
+        yield GaugeMetricFamily("heatstream_people", "People in the newest result.", self._people)
+        yield GaugeMetricFamily("heatstream_viewers", "Viewers of the live page.", self._viewers)
+        stages = GaugeMetricFamily(
+            "heatstream_stage_seconds", "What a stage takes, over the latest frames.", labels=("stage", "quantile")
+        )
+        for name, stage in health["stages"].items():
+            stages.add_metric((name, "0.5"), stage["p50"])
+            stages.add_metric((name, "0.99"), stage["p99"])
+        yield stages
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+            listening.listen(128)
+        except OSError:
+            listening.close()
+            raise
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SinkError(
+            f"the live page cannot be served on {host}:{port} ({reason}): choose another --web-address"
+        ) from None
+    return listening
+
+
+def _jpeg(frame: NDArray[np.uint8]) -> bytes:
+    longest = max(frame.shape[:2])
+    if longest > LONGEST_SIDE:
+        factor = LONGEST_SIDE / longest
+        frame = np.asarray(cv2.resize(frame, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), np.uint8)
+    _, data = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return bytes(data.tobytes())
+
+
+def _page() -> tuple[str, str]:
+    """The page, and what it may do: run its own script and style, and talk to where it came from."""
+    text = files("heatstream.demo.web").joinpath("page.html").read_text(encoding="utf-8")
+    hashes = {
+        tag: base64.b64encode(hashlib.sha256(re.findall(f"<{tag}>(.*?)</{tag}>", text, re.S)[0].encode()).digest())
+        for tag in ("script", "style")
+    }
+    policy = "; ".join(
+        [
+            "default-src 'none'",
+            *(f"{tag}-src 'sha256-{digest.decode()}'" for tag, digest in hashes.items()),
+            "connect-src 'self'",
+            "img-src 'self' blob: data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+        ]
+    )
+    return text, policy

@@ -1,0 +1,193 @@
+"""The live page's server: what viewers, Prometheus and strangers get, and that no viewer slows the run."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import numpy as np
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from heatstream.demo.web import server
+from heatstream.demo.web.server import WebSink
+from heatstream.errors import InputError, SinkError
+from heatstream.results import Event
+from heatstream.runtime.timing import StageStats, StreamSummary
+from tests.fakes.messages import HEADER, check_message
+from tests.fakes.runtime import result
+
+
+def health() -> dict[str, Any]:
+    return StreamSummary(12, 3, 1.0, 12.0, {"network": StageStats(0.01, 0.02)}).to_dict()
+
+
+@contextmanager
+def serving(**options: Any) -> Iterator[WebSink]:
+    sink = WebSink(HEADER, **{"port": 0, "health": health, **options})
+    try:
+        yield sink
+    finally:
+        sink.close()
+        sink.close()
+
+
+def get(sink: WebSink, path: str, **headers: str) -> tuple[int, str, dict[str, str]]:
+    request = Request(f"http://127.0.0.1:{sink.port}/{path}", headers=headers)
+    try:
+        with urlopen(request, timeout=10) as answer:
+            return answer.status, answer.read().decode(), {name.lower(): v for name, v in answer.headers.items()}
+    except HTTPError as error:
+        with error:
+            return error.code, error.read().decode(), dict(error.headers)
+
+
+def view(sink: WebSink, query: str = "", **options: Any) -> ClientConnection:
+    return connect(f"ws://127.0.0.1:{sink.port}/ws{query}", open_timeout=10, **options)
+
+
+def test_a_viewer_gets_the_header_then_results_pictures_events_and_health() -> None:
+    event = Event("enter", "door", 1, 1, 0.04, (1.0, 2.0))
+    with serving() as sink, view(sink) as viewer:
+        header = json.loads(viewer.recv(timeout=10))
+        check_message(header)
+        assert header == {**HEADER, "pictures": True}
+        sink.write(replace(result(1, time=0.04), events=(event,)))
+        got = [viewer.recv(timeout=10) for _ in range(4)]
+        texts = {json.loads(text)["type"]: json.loads(text) for text in got if isinstance(text, str)}
+        for message in texts.values():
+            check_message(message)
+        assert texts["result"]["frame_index"] == 1
+        assert texts["event"] == event.to_dict()
+        assert texts["health"] == health()
+        (picture,) = (data for data in got if isinstance(data, bytes))
+        assert picture[:6] == b"\0\0\0\0\xff\xd8"
+
+
+def test_without_pictures_no_pixel_is_sent() -> None:
+    with serving(picture_fps=0) as sink, view(sink) as viewer:
+        assert json.loads(viewer.recv(timeout=10))["pictures"] is False
+        for number in range(5):
+            sink.write(result(number))
+        got = []
+        while not got or json.loads(got[-1]).get("frame_index") != 4:
+            got.append(viewer.recv(timeout=10))
+        assert all(isinstance(message, str) for message in got)
+
+
+def test_a_viewer_that_does_not_keep_up_gets_the_newest_alone() -> None:
+    """It takes nothing while results of some megabytes go by: what waits for it is one result, and the run goes on."""
+    big = result(0)
+    poses = replace(
+        big.poses,
+        keypoints=np.tile(big.poses.keypoints, (200, 1, 1)),
+        keypoint_scores=np.tile(big.poses.keypoint_scores, (200, 1)),
+        scores=np.tile(big.poses.scores, 200),
+        ids=np.arange(200),
+    )
+    with serving(picture_fps=0) as sink, view(sink) as viewer:
+        viewer.recv(timeout=10)
+        for number in range(150):
+            sink.write(replace(big, poses=poses, frame_index=number))
+        found = []
+        while not found or found[-1] != 149:
+            message = json.loads(viewer.recv(timeout=10))
+            if message["type"] == "result":
+                found.append(message["frame_index"])
+        assert found == sorted(set(found))
+        assert len(found) < 150, "it was to skip some"
+
+
+def test_viewers_beyond_the_most_are_told_to_come_later() -> None:
+    with serving(most_viewers=1) as sink, view(sink) as first:
+        first.recv(timeout=10)
+        with view(sink) as second, pytest.raises(ConnectionClosed) as closed:
+            second.recv(timeout=10)
+        assert closed.value.rcvd is not None
+        assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1013, "1 viewers are here already")
+
+
+def test_strangers_are_refused() -> None:
+    with serving() as sink:
+        for headers in ({"Origin": "http://evil.example"}, {"Host": "evil.example"}):
+            assert get(sink, "", **headers)[0] == 403
+        evil = {"Origin": "http://evil.example"}
+        with pytest.raises(InvalidStatus) as refused, view(sink, additional_headers=evil):
+            pass
+        assert refused.value.response.status_code == 403
+        with view(sink, additional_headers={"Origin": f"http://127.0.0.1:{sink.port}"}) as viewer:
+            assert viewer.recv(timeout=10)
+        assert get(sink, "nowhere")[0] == 404
+        assert get(sink, "../server.py")[0] == 404
+
+
+def test_a_token_opens_everything_and_leaves_the_address() -> None:
+    with serving(token="a-secret-token") as sink:
+        assert sink.address == f"http://127.0.0.1:{sink.port}/?token=a-secret-token"
+        for path in ("", "metrics", "health", "?token=wrong"):
+            assert get(sink, path)[0] == 401
+        for query in ("", "?token=wrong"):
+            with pytest.raises(InvalidStatus) as refused, view(sink, query):
+                pass
+            assert refused.value.response.status_code == 401
+        with view(sink, "?token=a-secret-token") as viewer:
+            assert viewer.recv(timeout=10)
+        connection = socket.create_connection(("127.0.0.1", sink.port), timeout=10)
+        connection.sendall(b"GET /?token=a-secret-token HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(4096), b"")).decode().lower()
+        connection.close()
+        assert "303" in answer.splitlines()[0]
+        assert "location: /\r\n" in answer
+        assert "heatstream_token=a-secret-token; httponly; path=/; samesite=strict" in answer
+        assert get(sink, "", Cookie="heatstream_token=a-secret-token")[0] == 200
+        assert get(sink, "metrics", Authorization="Bearer a-secret-token")[0] == 200
+        assert "a-secret-token" not in get(sink, "", Cookie="heatstream_token=a-secret-token")[1]
+
+
+def test_the_page_runs_its_own_script_alone() -> None:
+    with serving() as sink:
+        status, text, headers = get(sink, "")
+        assert (status, headers["x-frame-options"]) == (200, "DENY")
+        policy = headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; script-src 'sha256-")
+        assert "unsafe" not in policy
+        assert "://" not in text.replace("${location.protocol", "").replace('"}://$', ""), "nothing from elsewhere"
+
+
+def test_figures_for_prometheus_and_probes(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving() as sink:
+        status, text, _ = get(sink, "health")
+        assert (status, json.loads(text)["status"]) == (503, "stalled")  # nothing has come yet
+        sink.write(result(0))
+        status, text, _ = get(sink, "health")
+        assert (status, json.loads(text)["status"], json.loads(text)["frames"]) == (200, "ok", 12)
+        status, text, headers = get(sink, "metrics")
+        assert status == 200
+        assert headers["content-type"].startswith("text/plain")
+        for line in (
+            "heatstream_frames_total 12.0",
+            "heatstream_dropped_frames_total 3.0",
+            "heatstream_people 1.0",
+            'heatstream_stage_seconds{quantile="0.99",stage="network"} 0.02',
+        ):
+            assert line in text.splitlines()
+        monkeypatch.setattr(server, "STALLED_SECONDS", 0.0)
+        assert get(sink, "health")[0] == 503
+
+
+def test_what_cannot_be_served_is_told() -> None:
+    with pytest.raises(InputError, match="could look in: add --token"):
+        WebSink(HEADER, host="0.0.0.0", health=health)
+    with pytest.raises(InputError, match="--token is not fit"):
+        WebSink(HEADER, token="short", health=health)
+    with serving() as sink, pytest.raises(SinkError, match="choose another --web-address"):
+        WebSink(HEADER, port=sink.port, health=health)
+    with pytest.raises(SinkError, match="choose another --web-address"):
+        WebSink(HEADER, host="256.1.1.1", token="a-secret-token", health=health)

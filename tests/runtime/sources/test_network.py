@@ -1,0 +1,303 @@
+"""Streams over the network from servers in processes of their own: killed, stopped, resized, noise, refusals."""
+
+from __future__ import annotations
+
+import gc
+import signal
+import socket
+import ssl
+import subprocess
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import av
+import numpy as np
+import pytest
+
+from heatstream.errors import InputError, SourceError
+from heatstream.results import Gap
+from heatstream.runtime.sources import Frame, NetworkSettings, open_source
+from heatstream.runtime.sources.addresses import parse_address
+from heatstream.runtime.sources.connection import FinalError, UnknownPathError
+from heatstream.runtime.sources.live import Live
+from heatstream.runtime.sources.network import REFUSALS, UNKNOWN, WRONG, AvConnection, NetworkConnector
+from tests.fakes.clock_code import made_at
+from tests.fakes.video_server import has_rtsp_server, start
+
+BUSY = 1.0  # seconds by which everything may be late where tests share a machine; tests.reconnect measures
+
+KINDS = [
+    "mjpeg",
+    "mpegts",
+    pytest.param(
+        "rtsp",
+        marks=pytest.mark.skipif(
+            not has_rtsp_server(), reason="needs gir1.2-gst-rtsp-server-1.0, python3-gi and GStreamer's x264enc"
+        ),
+    ),
+]
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def url_of(kind: str, port: int) -> str:
+    return f"{'rtsp' if kind == 'rtsp' else 'http'}://127.0.0.1:{port}/live"
+
+
+@pytest.fixture
+def serve() -> Iterator[Start]:
+    processes: list[subprocess.Popen[str]] = []
+
+    def begin(kind: str, port: int, **options: object) -> subprocess.Popen[str]:
+        processes.append(start(kind, port, **options))  # type: ignore[arg-type]
+        return processes[-1]
+
+    yield begin
+    for process in processes:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def checked(items: Iterator[Frame | Gap]) -> Iterator[Frame | Gap]:
+    """The same items; every frame is one that the server made, later than the one before, and known to be so old."""
+    latest = 0.0
+    for item in items:
+        if isinstance(item, Frame):
+            made = made_at(item.image)
+            assert made is not None, "a frame that nobody made"
+            assert made > latest
+            latest = made
+            assert item.capture_monotonic is not None
+            assert item.capture_monotonic >= made - 0.01
+        yield item
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_stream_comes_back_from_everything(kind: str, serve: Start) -> None:
+    port = free_port()
+    server = serve(kind, port)
+    source = open_source(url_of(kind, port))
+    items = checked(iter(source))
+    for _ in range(20):
+        assert isinstance(next(items), Frame)
+
+    server.kill()
+    server.wait()
+    gap = next(item for item in items if isinstance(item, Gap))
+    assert (gap.reason, gap.over) == ("ended", False)
+    server = serve(kind, port, size=(480, 640))
+    gap = next(items)  # type: ignore[assignment]
+    assert isinstance(gap, Gap)
+    assert (gap.reason, gap.over) == ("ended", True)
+    frame = next(items)
+    assert isinstance(frame, Frame)
+    assert frame.image.shape == (480, 640, 3)
+    assert source.size == (480, 640)
+    for _ in range(20):
+        assert isinstance(next(items), Frame)
+
+    server.send_signal(signal.SIGSTOP)
+    gap = next(item for item in items if isinstance(item, Gap))
+    assert (gap.reason, gap.over) == ("stalled", False)
+    assert gap.seconds < 1 + 2 / 25 + BUSY
+    server.send_signal(signal.SIGCONT)
+    gap = next(items)  # type: ignore[assignment]
+    assert isinstance(gap, Gap)
+    assert gap.over
+    assert isinstance(next(items), Frame)
+    begun = time.monotonic()
+    source.close()
+    assert time.monotonic() - begun < 1 + BUSY
+    assert isinstance(source, Live)
+    assert source.health().reconnects == 2
+
+
+def test_noise_in_place_of_a_stream_is_waited_out(serve: Start) -> None:
+    port = free_port()
+    server = serve("mjpeg", port)
+    source = open_source(url_of("mjpeg", port))
+    items = checked(iter(source))
+    for _ in range(5):
+        next(items)
+    server.kill()
+    server.wait()
+    server = serve("garbage", port)
+    assert isinstance(next(item for item in items if isinstance(item, Gap)), Gap)
+    threading.Timer(1.0, lambda: (server.kill(), server.wait(), serve("mjpeg", port))).start()
+    gap = next(items)
+    assert isinstance(gap, Gap)
+    assert gap.over
+    assert isinstance(next(items), Frame)
+    source.close()
+
+
+def test_a_dead_address_delays_no_other(serve: Start) -> None:
+    port = free_port()
+    serve("mjpeg", port)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections and says nothing
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/live"
+
+        def refused() -> None:
+            with pytest.raises(SourceError, match="does not answer in time"):
+                open_source(address)
+
+        dead = threading.Thread(target=refused)
+        dead.start()
+        begun = time.monotonic()
+        source = open_source(url_of("mjpeg", port))
+        assert time.monotonic() - begun < 1.5 + BUSY
+        assert dead.is_alive()
+        source.close()
+        dead.join()
+
+
+def test_an_address_that_is_dead_at_first_is_waited_for(serve: Start) -> None:
+    port = free_port()
+    source = open_source(url_of("mjpeg", port), wait=True)
+    items = iter(source)
+    gap = next(items)
+    assert isinstance(gap, Gap)
+    assert (gap.reason, gap.over) == ("absent", False)
+    serve("mjpeg", port)
+    gap = next(items)
+    assert isinstance(gap, Gap)
+    assert (gap.reason, gap.over) == ("absent", True)
+    assert isinstance(next(items), Frame)
+    source.close()
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "http"])
+@pytest.mark.parametrize("status", [*REFUSALS, 418, 599])
+def test_every_refusal_has_its_sentence(scheme: str, status: int) -> None:
+    protocol = "RTSP/1.0" if scheme == "rtsp" else "HTTP/1.1"
+    answer = f"{protocol} {status} No\r\nCSeq: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                with connection:
+                    if connection.recv(4096):
+                        connection.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        url = f"{scheme}://me:secret@127.0.0.1:{server.getsockname()[1]}/live"
+        address = parse_address(url)
+        assert address is not None
+        with pytest.raises(SourceError) as caught:
+            NetworkConnector(url, address, NetworkSettings()).open()
+        server.shutdown(socket.SHUT_RDWR)
+    said = str(caught.value)
+    assert REFUSALS.get(status, str(status)) in said
+    assert "secret" not in said
+    assert isinstance(caught.value, FinalError) == (status in WRONG or status in UNKNOWN)
+    assert isinstance(caught.value, UnknownPathError) == (status in UNKNOWN)
+
+
+def test_refusals_are_told_apart() -> None:
+    assert len(set(REFUSALS.values())) == len(REFUSALS)
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    path = tmp_path / "camera.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"),
+            *("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(tmp_path / "key.pem"), "-out", str(path)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return path
+
+
+def test_a_self_signed_certificate_is_named_and_may_be_trusted(certificate: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, certificate.with_name("key.pem"))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                try:
+                    with context.wrap_socket(connection, server_side=True) as secure:
+                        if secure.recv(4096):
+                            secure.sendall(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                except OSError:
+                    continue
+
+        threading.Thread(target=serve, daemon=True).start()
+        url = f"https://127.0.0.1:{server.getsockname()[1]}/live"
+        with pytest.raises(SourceError, match=r"its certificate is self-signed: .*--tls-trust camera.pem"):
+            open_source(url)
+        for trust in (certificate, "any"):
+            with pytest.raises(SourceError, match=r"503|does not answer with a video"):
+                open_source(url, network=NetworkSettings(trust=trust))
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def test_settings_become_ffmpegs(tmp_path: Path) -> None:
+    assert NetworkSettings().options("rtsp")["rtsp_transport"] == "tcp"
+    options = NetworkSettings(transport="udp", latency=0.25, buffer=1_000_000).options("rtsp")
+    assert (options["rtsp_transport"], options["max_delay"], options["buffer_size"]) == ("udp", "250000", "1000000")
+    assert NetworkSettings().options("https")["tls_verify"] == "1"
+    assert NetworkSettings(trust="any").options("rtsps")["tls_verify"] == "0"
+    assert "rtsp_transport" not in NetworkSettings().options("http")
+
+
+@pytest.mark.parametrize(
+    "values", [{"transport": "sctp"}, {"latency": -1}, {"latency": 11}, {"buffer": 0}, {"trust": "/no/such.pem"}]
+)
+def test_impossible_settings(values: dict[str, object]) -> None:
+    with pytest.raises(InputError):
+        NetworkSettings(**values)  # type: ignore[arg-type]
+
+
+class Container:
+    """One of PyAV's with a frame in it."""
+
+    duration = None
+    format = SimpleNamespace(name="rtsp")
+
+    def __init__(self) -> None:
+        self.streams = SimpleNamespace(video=[SimpleNamespace(average_rate=25, guessed_rate=25, thread_type="")])
+
+    def demux(self, stream: object) -> Iterator[SimpleNamespace]:
+        frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="bgr24")
+        yield SimpleNamespace(size=1, pts=None, time_base=None, decode=lambda: [frame])
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_closed_connection_lets_go_of_its_decoder_at_once() -> None:
+    """What FFmpeg has allocated is no concern of Python's garbage collector, which may be long in coming."""
+    gc.disable()
+    try:
+        container = Container()
+        gone = weakref.ref(container)
+        connection = AvConnection(container, "camera")  # type: ignore[arg-type]
+        assert connection.read().image.shape == (48, 64, 3)
+        connection.close()
+        del container, connection
+        assert gone() is None
+    finally:
+        gc.enable()
