@@ -58,6 +58,7 @@ class RunOptions:
         events: JSON Lines file for what happens there.
         clips: folder for videos of the ten seconds before it; none are written when None.
         live: recordings, pages, and what is sent.
+        virtual_camera: show the annotated picture to programs that open a camera.
         inputs: what else is read than the source, as of :func:`heatstream.demo.outputs.check_outputs`.
     """
 
@@ -75,6 +76,7 @@ class RunOptions:
     events: Path | None = None
     clips: Path | None = None
     live: LiveOutputs = field(default_factory=LiveOutputs)
+    virtual_camera: bool = False
     inputs: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
 
     @property
@@ -232,6 +234,7 @@ def _open_sinks(
         numbered,
         save_sink,
     )
+    from heatstream.runtime.sinks.virtual_camera import VirtualCameraSink
 
     if len(sources) > 1 and job.coco is not None:
         raise InputError("COCO results number the pictures of one source: give one, or write --jsonl")
@@ -270,6 +273,10 @@ def _open_sinks(
                     for folder, source in zip(folders, sources, strict=True)
                 ]
             sinks.append(EventsSink(job.events, clips))
+        if job.virtual_camera:
+            if len(sources) > 1:
+                raise InputError("a virtual camera shows one source: give one")
+            sinks.append(VirtualCameraSink(job.overlay, fps=sources[0].fps))
         job.live.open(
             header,
             health,
