@@ -2,7 +2,7 @@
 
 ::
 
-    python -m benchmarks.cameras [--model swahr-mobile] [--seconds 8]
+    python -m benchmarks.cameras [--model swahr-tiny] [--seconds 8]
 
 Cameras give 25 frames per second each, at phases of their own. The networks are a made-up one that takes 8 ms for a
 frame and 12 ms for a batch of up to eight, asleep, so that a busy machine moves it little; and a real one.
@@ -194,7 +194,7 @@ def _row(title: str, found: Cameras, offered: float) -> str:
 def main() -> None:
     """Measure, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="swahr-mobile")
+    parser.add_argument("--model", default="swahr-tiny")
     parser.add_argument("--seconds", type=float, default=8.0)
     wanted = parser.parse_args()
     real = heatstream.load(wanted.model, "cpu")

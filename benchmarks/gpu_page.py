@@ -58,7 +58,7 @@ def _smoke(record: Any) -> Iterator[str]:
         return
     refusal = record.get("graph_refusal")
     graph = "was not on a GPU" if refusal is None else f"was no graph ({refusal})" if refusal else "is one graph"
-    yield f"swahr-mobile, {record['engine']}: a frame {graph}."
+    yield f"swahr-tiny, {record['engine']}: a frame {graph}."
     yield ""
     if "stages_us" in record:
         yield from ("| stage | median, us | 10 to 90 % |", "|---|---|---|")

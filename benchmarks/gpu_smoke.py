@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True)
     wanted = parser.parse_args()
     frames = _frames(wanted.source)
-    with heatstream.load("swahr-mobile", wanted.device, engine=wanted.engine) as pipeline:
+    with heatstream.load("swahr-tiny", wanted.device, engine=wanted.engine) as pipeline:
         pipeline.warm_up(*frames[0].shape[:2])
         people = [len(pipeline(frame).poses) for frame in frames]
         result: dict[str, Any] = {"engine": pipeline.engine.name, "people": people}
@@ -43,7 +43,7 @@ def main() -> None:
             result["stages_us"] = {name: _quantiles(values) for name, values in times.items()}
             medians = {name: values["median"] for name, values in result["stages_us"].items()}
             result["frame_over_engine"] = medians["frame"] / medians["engine"]
-    with heatstream.load("swahr-mobile", wanted.device, engine=wanted.engine, faces="h3r-mobile-68") as pipeline:
+    with heatstream.load("swahr-tiny", wanted.device, engine=wanted.engine, faces="h3r-mobile-68") as pipeline:
         result["faces"] = [len(found.faces or ()) for found in map(pipeline, frames)]
     print(json.dumps(result))
     wanted.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

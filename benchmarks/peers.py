@@ -228,7 +228,7 @@ def report(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="swahr-mobile", help="of any size")
+    parser.add_argument("--model", default="swahr-tiny", help="of any size")
     parser.add_argument("--people", type=int, nargs="+", default=[1, 5, 15, 30], help="crowds")
     parser.add_argument("--turns", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.5, help="for a way in a turn")

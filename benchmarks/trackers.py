@@ -96,7 +96,7 @@ def _labelled(clip: Path, labels: Path) -> Sequence:
     """A clip's people as the bundled network finds them, and how much their boxes and the labelled ones overlap."""
     import heatstream
 
-    results = heatstream.stream(clip, heatstream.load("swahr-mobile", "cpu"))
+    results = heatstream.stream(clip, heatstream.load("swahr-tiny", "cpu"))
     return compare_with_labels(results, labels)
 
 

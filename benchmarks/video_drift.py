@@ -26,7 +26,7 @@ def main() -> None:
     """Measure, print one line of JSON, and write it where it is wanted."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("video")
-    parser.add_argument("--model", default="swahr-mobile")
+    parser.add_argument("--model", default="swahr-tiny")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--engine", default="auto")
     parser.add_argument("--frames", type=int)

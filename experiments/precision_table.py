@@ -38,7 +38,7 @@ from heatstream.runtime.engines.onnx_engine import OnnxEngine
 from heatstream.runtime.pipelines.pose import CpuPosePipeline
 from heatstream.runtime.sources.images import list_pictures
 
-NETWORK = "swahr-mobile"
+NETWORK = "swahr-tiny"
 SIZE = "any"
 COMPARED = 64
 """Photographs of the validation set on which every file is compared with the one in FP32."""

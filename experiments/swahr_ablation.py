@@ -1,7 +1,7 @@
 """What each part of SWAHR is worth: fixed sigma, SAHR, WAHR and both, each with two ways to decode.
 
-Every variant starts from the same backbone with fresh heads, and with the same seed sees the same samples in the same
-order, as many as the others. A training that was interrupted goes on where it was, a finished one is not repeated.
+Every variant starts from the same weights, moves the same heads, and with the same seed sees the same samples in the
+same order, as many as the others. A training that was interrupted goes on where it was, a finished one is not repeated.
 
     python experiments/swahr_ablation.py --out runs/ablation --seeds 1 2
 

@@ -240,19 +240,11 @@ CATALOG: Mapping[str, CatalogEntry] = MappingProxyType(
                 bundled=True,
                 project=False,  # four times the pixels to decode would cost more than the network
                 decode={"detection_threshold": 0.3, "person_threshold": 0.03, "adjust": "h3r"},
-            ),
-            CatalogEntry(
-                name="swahr-mobile",
-                description="trained here from nothing: far less accurate, and a third of the file",
-                skeleton="coco-17",
-                input_size=(256, 256),
-                parameters=1_493_563,
-                weights=OURS,
-                licence="Apache-2.0",
-                bundled=True,
-                project=False,  # four times the pixels to decode would cost more than the network
-                # Chosen on 150 training photographs; a small network's background is noisier than the official ones'.
-                decode={"detection_threshold": 0.4, "person_threshold": 0.05, "adjust": "h3r"},
+                calibration=(  # as swahr-small's, by experiments/score_calibration.py
+                    *((0.0, 0.0), (0.039, 0.13), (0.055, 0.21), (0.082, 0.29), (0.118, 0.4), (0.164, 0.59)),
+                    *((0.204, 0.68), (0.246, 0.83), (0.292, 0.905), (0.398, 0.94), (0.469, 0.98), (0.617, 0.99)),
+                    (1.0, 1.0),
+                ),
             ),
             replace(
                 _landmarks(

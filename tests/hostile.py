@@ -288,7 +288,7 @@ def _png(width: int, height: int) -> bytes:
 
 
 def _annotations() -> Iterator[Case]:
-    command = ("eval", "swahr-mobile", "--data", "DIR", "--annotations", "DIR/labels.json", "--threads", "1")
+    command = ("eval", "swahr-tiny", "--data", "DIR", "--annotations", "DIR/labels.json", "--threads", "1")
     rng = random.Random(4)
     for number in range(64):
         part = rng.choice(("images", "annotations", "categories"))

@@ -42,7 +42,7 @@ def test_entries_make_descriptions(name: str) -> None:
     assert entry.info().licence == entry.licence
 
 
-@pytest.mark.parametrize(("name", "hint"), [("swahr-mobil", "did you mean 'swahr-mobile'"), ("", "the known ones")])
+@pytest.mark.parametrize(("name", "hint"), [("swahr-tin", "did you mean 'swahr-tiny'"), ("", "the known ones")])
 def test_an_unknown_name_is_refused_with_the_nearest(name: str, hint: str) -> None:
     for ask in (catalog.get, catalog.bundled_path):
         with pytest.raises(UnknownNameError, match=hint):
@@ -57,13 +57,13 @@ def test_networks_without_weights_say_how_to_get_a_file() -> None:
 def test_bundled_weights_lie_in_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(catalog, "files", lambda package: tmp_path / package)
     with pytest.raises(
-        ModelFileError, match=r"weights of swahr-mobile are not installed: pip install .heatstream\[weights\]"
+        ModelFileError, match=r"weights of swahr-tiny are not installed: pip install .heatstream\[weights\]"
     ):
-        catalog.bundled_path("swahr-mobile")
-    path = tmp_path / "heatstream" / "weights" / "swahr-mobile.onnx"
+        catalog.bundled_path("swahr-tiny")
+    path = tmp_path / "heatstream" / "weights" / "swahr-tiny.onnx"
     path.parent.mkdir(parents=True)
     path.touch()
-    assert catalog.bundled_path("swahr-mobile") == path
+    assert catalog.bundled_path("swahr-tiny") == path
 
 
 def test_the_default_comes_first() -> None:

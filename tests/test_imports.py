@@ -100,9 +100,9 @@ def test_importing_the_face_loads_nothing_heavy(module: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "library", "extra"),
     [
-        (["export", "swahr-mobile", "-o", "never-written.onnx"], "torch", "train"),
-        (["build", "swahr-mobile", "--backend", "tensorrt", "--output", "never-written"], "tensorrt", "gpu"),
-        (["build", "swahr-mobile", "--output", "never-written"], "tensorrt_rtx", "rtx"),
+        (["export", "swahr-tiny", "-o", "never-written.onnx"], "torch", "train"),
+        (["build", "swahr-tiny", "--backend", "tensorrt", "--output", "never-written"], "tensorrt", "gpu"),
+        (["build", "swahr-tiny", "--output", "never-written"], "tensorrt_rtx", "rtx"),
     ],
 )
 def test_a_missing_extra_is_one_sentence_with_the_command(arguments: list[str], library: str, extra: str) -> None:

@@ -43,6 +43,16 @@ def test_checkers_and_programs_see_the_same_names() -> None:
         assert name in importlib.import_module(module).__all__
 
 
+def test_every_public_class_says_which_threads_may_use_it() -> None:
+    """Frozen dataclasses never change: any thread. Every other class says it in its docstring."""
+    for name in heatstream.__all__:
+        exported = getattr(heatstream, name)
+        if not inspect.isclass(exported) or issubclass(exported, Exception):
+            continue
+        frozen = dataclasses.is_dataclass(exported) and exported.__dataclass_params__.frozen  # type: ignore[attr-defined]
+        assert frozen or "thread" in (exported.__doc__ or ""), name
+
+
 def test_other_names_are_not_there() -> None:
     with pytest.raises(AttributeError, match="no attribute 'torch'"):
         _ = heatstream.torch
@@ -96,10 +106,10 @@ def test_a_users_program_passes_a_strict_type_check(installed: Path, tmp_path: P
         (tmp_path / f"sample_{number}.py").write_text(sample)
     (tmp_path / "revealed.py").write_text(
         "import heatstream\n"
-        'reveal_type(heatstream.load("swahr-mobile"))\n'
-        'reveal_type(heatstream.load("swahr-mobile", faces="h3r-mobile-68"))\n'
+        'reveal_type(heatstream.load("swahr-tiny"))\n'
+        'reveal_type(heatstream.load("swahr-tiny", faces="h3r-mobile-68"))\n'
         'reveal_type(heatstream.load_landmarks("h3r-mobile-68"))\n'
-        'for item in heatstream.stream("clip.mp4", "swahr-mobile"):\n'
+        'for item in heatstream.stream("clip.mp4", "swahr-tiny"):\n'
         "    reveal_type(item)\n"
         "    reveal_type(item.poses[0])\n"
         "    reveal_type(item.poses[:2])\n"

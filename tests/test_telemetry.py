@@ -44,7 +44,7 @@ ENTRIES = {
     "bench": ["bench", "--seconds", "0.1"],
     "doctor": ["doctor"],
     "train": ["train", "RECIPE", "--set", "train.steps=1", "--out", "RUN"],
-    "library": "import heatstream\nheatstream.load('swahr-mobile', 'cpu').close()",
+    "library": "import heatstream\nheatstream.load('swahr-tiny', 'cpu').close()",
 }
 
 

@@ -100,7 +100,7 @@ step machine    5  15 bash -c 'nvidia-smi; nvidia-smi -q -d CLOCK,POWER; git rev
 step smoke     40  75 "${run[@]}" benchmarks.gpu_smoke "${smoke[@]}" --json "$out/smoke.json" $video
 step kernels   60 100 "${pytest[@]}" tests/gpu/test_kernels.py
 step runtime   40  75 "${pytest[@]}" tests/gpu/test_runtime.py
-step bench     45  70 "${run[@]}" heatstream bench swahr-mobile "${bench[@]}" --json "$out/bench.json" $video
+step bench     45  70 "${run[@]}" heatstream bench swahr-tiny "${bench[@]}" --json "$out/bench.json" $video
 step decode    20  45 "${decode[@]}" --out "$out"
 step drift     20  40 "${run[@]}" benchmarks.video_drift "$source" "${drift[@]}" --json "$out/drift.json"
 # Every array is an allocation of its own there; more than this would take hours.

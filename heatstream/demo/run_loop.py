@@ -249,12 +249,12 @@ def _open_sinks(
         for path in job.saves:
             if len(sources) == 1:
                 sinks.append(
-                    save_sink(path, job.overlay, fps=sources[0].fps, live=sources[0].live, sound=_film(sources[0]))
+                    save_sink(path, job.overlay, fps=sources[0].fps, live=sources[0].live, sound=_film(sources[0], job))
                 )
                 continue
             for number, source in enumerate(sources):
                 own = save_sink(
-                    numbered(path, number), job.overlay, fps=source.fps, live=source.live, sound=_film(source)
+                    numbered(path, number), job.overlay, fps=source.fps, live=source.live, sound=_film(source, job)
                 )
                 sinks.append(OfSource(own, number))
         if job.jsonl is not None:
@@ -289,9 +289,10 @@ def _common(values: Iterable[Value]) -> Value | None:
     return first if all(value == first for value in others) else None
 
 
-def _film(source: Source) -> Path | None:
-    """The one file that a source is, which may have sound."""
-    return source.files[0] if len(source.files) == 1 and not source.live else None
+def _film(source: Source, job: RunOptions) -> Path | None:
+    """The one file that a source is, which may have sound; none where nobody is to be recognised, by voice either."""
+    silent = source.live or job.live.privacy != "off"
+    return source.files[0] if len(source.files) == 1 and not silent else None
 
 
 def _shown_smooth(job: RunOptions, sources: int) -> Callable[[Result], Result]:

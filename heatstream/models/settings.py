@@ -374,7 +374,7 @@ class ModelSettings:
         skeleton: name of the keypoint layout that it learns; empty for that of the section `skeleton`, else that which
             the first set's COCO keypoint JSON describes, else the network's usual one.
         init: a checkpoint to start from (ours, official SWAHR or HigherHRNet, an HRNet backbone), relative to the
-            current folder, or "swahr-mobile" for the weights that come with the package; empty for random weights.
+            current folder, or "swahr-tiny" for the weights that come with the package; empty for random weights.
         fresh_heads: leave the heads of `init` out, as is done anyway where they are of another skeleton.
         frozen: modules of the network that keep their weights, by the beginning of their names: "backbone" for all of
             it, "backbone.blocks.0" for a part.

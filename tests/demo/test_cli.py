@@ -123,12 +123,12 @@ def test_a_library_that_does_not_load_is_one_line(
     ("arguments", "named"),
     [
         (("swahr-w33",), "did you mean 'swahr-w32'"),
-        (("swahr-mobile", "--size", "big"), "256x448"),
-        (("swahr-mobile", "--size", "250x300"), "try 256x288"),
-        (("swahr-mobile", "--size", "0"), "try 32x32"),
+        (("swahr-tiny", "--size", "big"), "256x448"),
+        (("swahr-tiny", "--size", "250x300"), "try 256x288"),
+        (("swahr-tiny", "--size", "0"), "try 32x32"),
         (("h3r-mobile-68", "--short-side", "128"), "takes images of 128x128 px alone"),
-        (("swahr-mobile", "-c", "absent.pt"), "absent.pt"),
-        (("swahr-mobile", "-o", "absent/out.onnx"), "absent"),
+        (("swahr-tiny", "-c", "absent.pt"), "absent.pt"),
+        (("swahr-tiny", "-o", "absent/out.onnx"), "absent"),
     ],
 )
 def test_an_export_that_cannot_be_is_refused(
@@ -146,7 +146,7 @@ def test_an_export_that_cannot_be_is_refused(
 def test_an_exported_file_alone_is_enough_to_run(heatstream: Command, clip: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="torch comes with the extra train")
     model = tmp_path / "random.onnx"
-    ended = heatstream("export", "swahr-mobile", "--size", "64x96", "-o", model)
+    ended = heatstream("export", "swahr-tiny", "--size", "64x96", "-o", model)
     assert ended.code == 0
     assert "64x96" in ended.out
     assert "weights: random" in ended.out

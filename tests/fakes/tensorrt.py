@@ -27,15 +27,14 @@ ONNX_TYPES = {1: "FLOAT", 3: "INT8", 10: "HALF", 7: "INT64", 6: "INT32", 9: "BOO
 
 LAYER_TYPES = (
     *("CONVOLUTION", "ACTIVATION", "ELEMENTWISE", "RESIZE", "CAST", "SHAPE", "CONSTANT", "POOLING", "SLICE"),
-    *("QUANTIZE", "DEQUANTIZE"),
+    *("QUANTIZE", "DEQUANTIZE", "DECONVOLUTION"),
 )
 OPERATORS = {
     "Conv": "CONVOLUTION",
-    "Relu": "ACTIVATION",
-    "Add": "ELEMENTWISE",
-    "Mul": "ELEMENTWISE",
-    "Sub": "ELEMENTWISE",
+    **dict.fromkeys(("Relu", "Clip", "Sigmoid"), "ACTIVATION"),
+    **dict.fromkeys(("Add", "Mul", "Sub", "Div"), "ELEMENTWISE"),
     "Resize": "RESIZE",
+    "ConvTranspose": "DECONVOLUTION",
     "Cast": "CAST",
     "Shape": "SHAPE",
     "AveragePool": "POOLING",

@@ -16,7 +16,7 @@ SIZE = (96, 128)
 
 RECIPE = """
 [model]
-name = "swahr-mobile"
+name = "swahr-tiny"
 
 [data]
 root = "ROOT"

@@ -22,9 +22,9 @@ def test_faces_are_those_of_the_cpu(engine: str) -> None:
     pytest.importorskip(library, reason=f"{engine} is not installed")
     skimage = pytest.importorskip("skimage", reason="scikit-image, with the photograph, comes with the extra demo")
     astronaut = np.ascontiguousarray(skimage.data.astronaut()[:, :, ::-1])
-    with load("swahr-mobile", "cpu", faces="h3r-mobile-68") as on_cpu:
+    with load("swahr-tiny", "cpu", faces="h3r-mobile-68") as on_cpu:
         expected = on_cpu(astronaut).faces
-    with load("swahr-mobile", "cuda", engine=engine, faces="h3r-mobile-68") as on_gpu:
+    with load("swahr-tiny", "cuda", engine=engine, faces="h3r-mobile-68") as on_gpu:
         assert isinstance(on_gpu, FaceCascade)
         assert isinstance(on_gpu.landmarks, GpuLandmarkPipeline)
         for _ in range(3):  # call by call, then by graphs

@@ -162,11 +162,11 @@ def test_the_default_models_run_as_graphs_in_torch(cupy: Any) -> None:
     if not torch.cuda.is_available():
         pytest.skip("this torch has no CUDA")
     picture = np.random.default_rng(0).integers(0, 255, (480, 640, 3), dtype=np.uint8)
-    with heatstream.load("swahr-mobile", "cuda", engine="torch") as opened:
+    with heatstream.load("swahr-tiny", "cuda", engine="torch") as opened:
         opened.warm_up(480, 640)
         assert isinstance(opened, GpuPosePipeline)
         assert opened.graph_refusal == ""
         opened(picture)
-    with heatstream.load("swahr-mobile", "cuda", engine="torch", faces="h3r-mobile-68") as cascade:
+    with heatstream.load("swahr-tiny", "cuda", engine="torch", faces="h3r-mobile-68") as cascade:
         for _ in range(3):
             cascade(picture)

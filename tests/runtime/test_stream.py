@@ -199,8 +199,8 @@ def test_a_models_file_is_loaded_and_closed_with_the_stream() -> None:
     with pytest.raises(EngineError, match="closed"):
         results._own_pipeline(np.zeros((48, 64, 3), np.uint8))
     source = FakeSource()
-    with pytest.raises(UnknownNameError, match="swahr-mobile"):
-        stream(source, "swahr-mobil")
+    with pytest.raises(UnknownNameError, match="swahr-tiny"):
+        stream(source, "swahr-tin")
     assert source.closed.is_set()
 
 

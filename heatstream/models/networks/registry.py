@@ -52,12 +52,6 @@ def _one_stage(num_joints: int, *, width: int) -> nn.Module:
     return HRNetAE(num_joints, width=width)
 
 
-def _mobile(num_joints: int) -> nn.Module:
-    from heatstream.models.networks.swahr_mobile import SwahrMobile
-
-    return SwahrMobile(num_joints)
-
-
 def _small(num_joints: int, *, width: float, looks: int) -> nn.Module:
     from heatstream.models.networks.swahr_small import SwahrSmall
 
@@ -74,7 +68,6 @@ NETWORKS: Mapping[str, Callable[[int], nn.Module]] = MappingProxyType(
     {
         "swahr-small": partial(_small, width=1.5, looks=2),
         "swahr-tiny": partial(_small, width=1.0, looks=1),
-        "swahr-mobile": _mobile,
         "swahr-w32": partial(_hrnet, width=32),
         "swahr-w48": partial(_hrnet, width=48),
         "swahr-w48-crowdpose": partial(_hrnet, width=48),

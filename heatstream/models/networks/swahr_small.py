@@ -9,9 +9,9 @@ upsampled logits into heatmaps at 1/2; and, for training only, SWAHR's scales (L
 SWAHR-small's pretrained layers look twice, at the image and at half of it: people who fill a picture of 384 px are
 larger than any that they were trained with, and are of a usual size in the half. That takes a quarter more work.
 
-Convolutions have biases and no batch norms: the pretrained ones are folded. Only convolution, ReLU, clipping, addition,
-average pooling, concatenation, bilinear x2 upsampling, depth to space, the sigmoid and a ramp: exports to ONNX and runs
-in FP16 without special cases.
+Convolutions have biases and, but for the scales', no batch norms: the pretrained ones are folded. Only convolution,
+ReLU, clipping, addition, average pooling, concatenation, bilinear x2 upsampling, a transposed convolution, the sigmoid
+and a ramp: exports to ONNX and runs in FP16 without special cases.
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ from typing import NamedTuple
 
 from heatstream.models.networks.movenet import pretrained_normalisation
 from heatstream.models.networks.output import SwahrOutput
-from heatstream.models.networks.swahr_mobile import ScaleHead, tag_position
 from heatstream.models.torch_import import F, Tensor, nn, torch
 
 __all__ = ["FRONT", "Look", "SwahrSmall"]
 
 FRONT = ("backbone", "fpn", "quarter_head")
 """The pretrained modules: what :meth:`SwahrSmall.look` runs."""
+
+TAG_UNITS_PER_COLUMN = 1 / 8
+"""Eight columns of the 1/4 maps, 32 input px, are one unit, the distance at which decoding parts two people."""
 
 STEM_CHANNELS = 32
 
@@ -100,7 +102,7 @@ class SwahrSmall(nn.Module):
         coarse = (FEATURES + num_joints, *taps[1:]) if looks > 1 else ()
         self.context_head = ContextHead(taps, coarse, (1 + looks) * num_joints)
         self.upsample = _upsample()
-        self.shuffle = nn.PixelShuffle(2)
+        self.shuffle = Shuffle(num_joints)
         # The heatmaps start as those of the pretrained head, of the coarse look for a third, and those at 1/2 as those
         # at 1/4.
         with torch.no_grad():
@@ -310,6 +312,24 @@ class Head(Separable):
         return y
 
 
+class Shuffle(nn.Module):
+    """Four channels to one of twice the size: torch's `PixelShuffle`, as a transposed convolution with ones.
+
+    TensorRT writes the batch of an image into a depth to space, and then builds no engine for several.
+    """
+
+    kernel: Tensor
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        corners = torch.eye(4).view(4, 1, 2, 2)
+        self.register_buffer("kernel", corners.repeat(outputs, 1, 1, 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, 4 outputs, H, W) to (B, outputs, 2 H, 2 W)."""
+        return F.conv_transpose2d(x, self.kernel, stride=2, groups=len(self.kernel) // 4)
+
+
 class ContextHead(nn.Module):
     """Maps at 1/4 from a second way down the pyramid, which mixes where maps are small and that costs little."""
 
@@ -367,6 +387,34 @@ class Mixer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, channels, H, W) to the same shape."""
         return x + F.relu(self.pw(self.dw(x)))
+
+
+class ScaleHead(nn.Module):
+    """Raw scale maps: 1x1, then a 9x9 per joint that smooths them over a joint's blob (Luo et al. 2021, sec. 3.2)."""
+
+    def __init__(self, channels: int, num_joints: int) -> None:
+        super().__init__()
+        self.reduce = nn.Sequential(
+            nn.Conv2d(channels, num_joints, 1, bias=False), nn.BatchNorm2d(num_joints), nn.ReLU(inplace=True)
+        )
+        self.out = nn.Conv2d(num_joints, num_joints, 9, padding=4, groups=num_joints)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, channels, H, W) to (B, K, H, W)."""
+        y: Tensor = self.out(self.reduce(x))
+        return y
+
+
+def tag_position(tags: Tensor) -> Tensor:
+    """The horizontal position of every column of tag maps, (W,) float32, in tag units from the middle.
+
+    A network need not learn from scratch to tell equal-looking people apart: their tags start as far from each
+    other as they stand, and it learns what draws the joints of one body together. A convolution cannot know
+    positions by itself (Liu et al. 2018, CoordConv).
+    """
+    width = tags.shape[3]
+    columns = 2 * torch.arange(width, device=tags.device) - width
+    return columns.float() * (TAG_UNITS_PER_COLUMN / 2)
 
 
 def in_eights(channels: float) -> int:

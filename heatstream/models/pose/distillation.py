@@ -8,7 +8,7 @@ large people in small ones, so the mean of its maps is better than any of them (
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -62,13 +62,13 @@ class Teacher:
         self._network: nn.Module = movable.to(memory_format=torch.channels_last)
         self.sizes = sizes
 
-    def looks(self, images: Tensor) -> dict[int, Look]:
-        """What its pretrained modules see in (B, 3, S, S) normalised images, in each of its sizes and in S.
+    def looks(self, images: Tensor, sides: Iterable[int]) -> dict[int, Look]:
+        """What its pretrained modules see in (B, 3, S, S) normalised images, in each of its sizes and of these sides.
 
         Only of networks with a `look`, such as :class:`~heatstream.models.networks.swahr_small.SwahrSmall`.
         """
         network: Any = self._network.to(images.device)
-        return {size: network.look(_resized(images, size)) for size in {*self.sizes, images.shape[-1]}}
+        return {size: network.look(_resized(images, size)) for size in {*self.sizes, *sides}}
 
     def __call__(self, images: Tensor, looks: Mapping[int, Look] | None = None) -> TeacherMaps:
         """Return its maps of (B, 3, S, S) normalised images, on their device; `looks` spares it what they hold."""
@@ -106,11 +106,11 @@ class DistillationCriterion:
 
     def output(self, network: nn.Module, images: Tensor) -> dict[int, tuple[SwahrOutput, TeacherMaps]]:
         """The network's maps of a batch, and the teacher's, by the sides at which the network learns."""
-        side = images.shape[-1]
-        looks = self._teacher.looks(images) if self._shared else None
+        sides = self._teacher.sizes if self._settings.every_size else (images.shape[-1],)
+        looks = self._teacher.looks(images, sides) if self._shared else None
         wanted = self._teacher(images, looks)
         found = {}
-        for size in self._teacher.sizes if self._settings.every_size else (side,):
+        for size in sides:
             seen = {} if looks is None else {"seen": looks[size]}
             found[size] = self._criterion.output(network, _resized(images, size), **seen), wanted.at(size)
         return found

@@ -81,6 +81,7 @@ def make_criterion(recipe: AnyRecipe) -> AnyCriterion:
         isinstance(network, SwahrSmall)
         and (model.name, model.init) == (settings.network, settings.checkpoint)
         and set(FRONT) <= set(model.frozen)
+        and not model.fresh_heads
     )
     return DistillationCriterion(criterion, Teacher(network, settings.sizes), settings, shared=shared)
 

@@ -222,7 +222,7 @@ def settings_for(info: ModelInfo, settings: DecodeSettings | Mapping[str, Any] |
     if info.task != "pose":
         raise InputError(
             f"{info.name} finds landmarks in boxes, not people in frames: choose a pose model such as "
-            "swahr-mobile, and this one for its faces (faces=, or --faces --face-model)"
+            "swahr-tiny, and this one for its faces (faces=, or --faces --face-model)"
         )
     if settings is None or isinstance(settings, Mapping):
         changed = settings or {}

@@ -98,7 +98,7 @@ def test_ctrl_c_keeps_what_was_measured(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("swahr-mobil",), "did you mean 'swahr-mobile'?"),
+        (("swahr-tin",), "did you mean 'swahr-tiny'?"),
         (("swahr-w32",), "swahr-w32 comes without weights"),
         (("none.onnx",), "there is no model file none.onnx"),
         (("--source", "none.mp4"), "there is no file or folder none.mp4"),

@@ -27,12 +27,12 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @needs_rtx
 def test_an_engine_is_built_then_found_then_built_again(heatstream: Command, tmp_path: Path) -> None:
-    command = ("build", "swahr-mobile", "--size", "64x96", "--gpu", "8.9,sm_120", "--output", tmp_path)
+    command = ("build", "swahr-tiny", "--size", "64x96", "--gpu", "8.9,sm_120", "--output", tmp_path)
     first = heatstream(*command)
     assert (first.code, first.err) == (0, "")
     assert "TensorRT-RTX" in first.out.splitlines()[0]
     (path,) = tmp_path.glob("*.engine")
-    assert f"{path}: swahr-mobile, 64x96, 1 image, fp16, for sm_89, sm_120" in first.out
+    assert f"{path}: swahr-tiny, 64x96, 1 image, fp16, for sm_89, sm_120" in first.out
     assert "built, " in first.out
 
     second = heatstream(*command)
@@ -79,14 +79,14 @@ def _refused(heatstream: Command, arguments: tuple[str, ...]) -> str:
 
 @pytest.mark.skipif(importlib.util.find_spec("tensorrt") is not None, reason="TensorRT is installed here")
 def test_without_tensorrt_it_says_what_to_install(heatstream: Command) -> None:
-    line = _refused(heatstream, ("swahr-mobile", "--backend", "tensorrt"))
+    line = _refused(heatstream, ("swahr-tiny", "--backend", "tensorrt"))
     assert "tensorrt is needed" in line
     assert "pip install 'heatstream[gpu]'" in line
 
 
 @pytest.mark.parametrize(
     ("model", "words"),
-    [("swahr-mobil", "did you mean 'swahr-mobile'?"), ("swahr-w32", "swahr-w32 comes without weights: export it with")],
+    [("swahr-tin", "did you mean 'swahr-tiny'?"), ("swahr-w32", "swahr-w32 comes without weights: export it with")],
 )
 def test_a_model_without_a_file_is_one_line(heatstream: Command, model: str, words: str) -> None:
     assert words in _refused(heatstream, (model,))
@@ -97,17 +97,17 @@ def test_a_model_without_a_file_is_one_line(heatstream: Command, model: str, wor
     ("arguments", "words"),
     [
         (("no.onnx",), "there is no model file no.onnx"),
-        (("swahr-mobile", "--size", "any:256"), "an engine has one size"),
-        (("swahr-mobile", "--short-side", "300"), "a multiple of 64 px up to 2048, got 300: try 320"),
-        (("swahr-mobile", "--short-side", "384", "--size", "384"), "leave one of them out"),
+        (("swahr-tiny", "--size", "any:256"), "an engine has one size"),
+        (("swahr-tiny", "--short-side", "300"), "a multiple of 64 px up to 2048, got 300: try 320"),
+        (("swahr-tiny", "--short-side", "384", "--size", "384"), "leave one of them out"),
         (("h3r-mobile-68", "--short-side", "128"), "h3r-mobile-68 takes images of 128x128 px alone: leave it out"),
-        (("swahr-mobile", "--size", "100x100"), "is not made of multiples of 32: try 96x96"),
-        (("swahr-mobile", "--gpu", "ada"), "'ada' is not a compute capability"),
-        (("swahr-mobile", "--gpu", "sm_42", "--backend", "tensorrt-rtx"), "has no engines for sm_42, but for sm_75"),
-        (("swahr-mobile", "--gpu", "sm_90"), "has no engines for sm_90, but for sm_75"),
-        (("swahr-mobile", "--gpu", "sm_87"), "(Jetson Orin) are built on the Jetson alone: run heatstream build there"),
-        (("swahr-mobile", "--gpu", "sm_87", "--backend", "tensorrt"), "(Jetson Orin) are built on the Jetson alone"),
-        (("swahr-mobile", "--precision", "fp32"), "is in FP16, and an FP32 engine could not be better"),
+        (("swahr-tiny", "--size", "100x100"), "is not made of multiples of 32: try 96x96"),
+        (("swahr-tiny", "--gpu", "ada"), "'ada' is not a compute capability"),
+        (("swahr-tiny", "--gpu", "sm_42", "--backend", "tensorrt-rtx"), "has no engines for sm_42, but for sm_75"),
+        (("swahr-tiny", "--gpu", "sm_90"), "has no engines for sm_90, but for sm_75"),
+        (("swahr-tiny", "--gpu", "sm_87"), "(Jetson Orin) are built on the Jetson alone: run heatstream build there"),
+        (("swahr-tiny", "--gpu", "sm_87", "--backend", "tensorrt"), "(Jetson Orin) are built on the Jetson alone"),
+        (("swahr-tiny", "--precision", "fp32"), "is in FP16, and an FP32 engine could not be better"),
     ],
 )
 def test_what_cannot_be_is_one_line(heatstream: Command, arguments: tuple[str, ...], words: str) -> None:

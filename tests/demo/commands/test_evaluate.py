@@ -168,9 +168,9 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from heatstream import models
 
     torch.manual_seed(0)
-    network = models.create("swahr-mobile", skeleton="crowdpose-14")
+    network = models.create("swahr-tiny", skeleton="crowdpose-14")
     path = tmp_path_factory.mktemp("checkpoint") / "best.pt"
-    config = {"network": "swahr-mobile", "skeleton": "crowdpose-14", "size": 64}
+    config = {"network": "swahr-tiny", "skeleton": "crowdpose-14", "size": 64}
     torch.save({"model": network.state_dict(), "config": config, "step": 7, "recipe": ""}, path)
     torch.save(network.state_dict(), path.with_name("bare.pth"))
     return path
@@ -182,7 +182,7 @@ def test_a_checkpoint_says_which_network_it_is(heatstream: Command, checkpoint: 
     output = tmp_path / "results.json"
     ended = heatstream("eval", checkpoint, "--data", tmp_path, "--annotations", "val.json", "-o", output)
     assert (ended.code, ended.err) == (0, "")
-    assert "swahr-mobile (best.pt) on PyTorch" in ended.out
+    assert "swahr-tiny (best.pt) on PyTorch" in ended.out
     assert "64x64" in ended.out
     result = json.loads(output.read_text())
     assert result["metrics"]["AP"] == 0
@@ -211,7 +211,7 @@ def test_an_export_takes_skeleton_and_size_from_the_checkpoint(
         return ExportReport(path, info, {})
 
     monkeypatch.setattr("heatstream.engine_builder.export.model.export_model", described)
-    ended = heatstream("export", "swahr-mobile", "-c", checkpoint, *arguments)
+    ended = heatstream("export", "swahr-tiny", "-c", checkpoint, *arguments)
     assert (ended.code, ended.err) == (0, "")
     assert "weights: best.pt" in ended.out
 
@@ -226,21 +226,21 @@ def test_weights_that_come_with_the_package_are_exported_by_name(
         "heatstream.engine_builder.export.model.export_model",
         lambda network, info, path, **options: ExportReport(path, info, {}),
     )
-    ended = heatstream("export", "swahr-mobile", "-c", "swahr-mobile")
+    ended = heatstream("export", "swahr-tiny", "-c", "swahr-tiny")
     assert (ended.code, ended.err) == (0, "")
-    assert "weights: swahr-mobile.pt" in ended.out
+    assert "weights: swahr-tiny.pt" in ended.out
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("eval", "{best}", "--network", "swahr-w32"), "best.pt holds a swahr-mobile, not a swahr-w32"),
-        (("export", "swahr-w32", "-c", "{best}"), "best.pt holds a swahr-mobile, not a swahr-w32"),
+        (("eval", "{best}", "--network", "swahr-w32"), "best.pt holds a swahr-tiny, not a swahr-w32"),
+        (("export", "swahr-w32", "-c", "{best}"), "best.pt holds a swahr-tiny, not a swahr-w32"),
         (("eval", "{bare}"), "bare.pth does not say which network it is of: name one of swahr-small"),
-        (("eval", "{bare}", "--network", "swahr-mobile"), "predicts|of another network|expected"),
+        (("eval", "{bare}", "--network", "swahr-tiny"), "predicts|of another network|expected"),
         (("eval", "{best}", "--size", "any:100"), "try any:128"),
         (("eval", "{best}"), "has 17 keypoints, crowdpose-14 has 14: coco-17 would fit"),
-        (("eval", "{tiny}", "--network", "swahr-mobile"), "leave it out"),
+        (("eval", "{tiny}", "--network", "swahr-tiny"), "leave it out"),
         (("eval", "{best}", "--size", "any", "--short-side", "128"), "--short-side 128 is --size any:128"),
         (("eval", "{best}", "--short-side", "100"), "got 100: try 128"),
         (("eval", "h3r-mobile-68", "--short-side", "128"), "takes images of 128x128 px alone: leave it out"),

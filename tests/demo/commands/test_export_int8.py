@@ -44,7 +44,7 @@ def test_without_enough_photographs_it_is_refused(
     heatstream: Command, monkeypatch: pytest.MonkeyPatch, photos: Path, arguments: tuple[str, ...], words: str
 ) -> None:
     monkeypatch.chdir(photos.parent)
-    ended = heatstream("export", "swahr-mobile", *arguments)
+    ended = heatstream("export", "swahr-tiny", *arguments)
     assert (ended.code, ended.out) == (2, "")
     (line,) = ended.err.splitlines()
     assert words in line
@@ -57,7 +57,7 @@ def test_an_int8_file_becomes_an_int8_engine(
 ) -> None:
     model = tmp_path / "int8.onnx"
     arguments = ("--precision", "int8", "--calibrate", photos, "--images", "16", "--size", "64x64", "-o", model)
-    ended = heatstream("export", "swahr-mobile", *arguments)
+    ended = heatstream("export", "swahr-tiny", *arguments)
     assert ended.code == 0
     assert "calibrated on 16 photographs of photos" in ended.out
     assert "convolutions in INT8" in ended.out

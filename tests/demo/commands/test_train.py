@@ -103,7 +103,7 @@ def test_it_tells_what_it_made_and_what_comes_next(
     assert ended.code == 0, ended.err
     run = Path("runs/tiny")
     assert f"{run}/best.pt: AP" in ended.out
-    for command in (f"heatstream eval {run}/best.pt", f"heatstream export swahr-mobile --checkpoint {run}/best.pt"):
+    for command in (f"heatstream eval {run}/best.pt", f"heatstream export swahr-tiny --checkpoint {run}/best.pt"):
         assert command in ended.out
     for name in ("best.pt", "last.pt", "resume.pt", "recipe.toml"):
         assert (run / name).is_file()
@@ -158,7 +158,7 @@ def test_landmarks_are_trained_shown_and_measured_alike(heatstream: Command, tmp
         (["--set", "train.stpes=3"], ["train.stpes", "train.steps"]),
         (["--set", "data.sets.0.images=poeple"], ["data.sets.0.images", "people"]),
         (["--set", "model.skeleton=crowdpose-14"], ["people.json", "17 keypoints", "crowdpose-14"]),
-        (["--set", "model.init=swahr-mobile", "--set", "data.sets.0.annotations=empty.json"], ["empty.json"]),
+        (["--set", "model.init=swahr-tiny", "--set", "data.sets.0.annotations=empty.json"], ["empty.json"]),
         (["--set", "data.validation.annotations=empty.json"], ["empty.json"]),
         (["--show-batch", "nowhere/batch.png"], ["nowhere/batch.png"]),
         (["--show-batch", "batch.what"], ["batch.what"]),

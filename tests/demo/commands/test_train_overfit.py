@@ -21,7 +21,9 @@ PHOTO_PX = {448, 336}
 
 RECIPE = """
 [model]
-name = "swahr-mobile"
+name = "swahr-tiny"
+init = "swahr-tiny"
+frozen = ["backbone", "fpn", "quarter_head"]
 
 [data]
 root = "ROOT"
@@ -50,14 +52,14 @@ pull = 0.003
 heatmap_weights = [1.0, 2.0]
 
 [train]
-steps = 150
+steps = 80
 batch = 8
 rate = 2e-3
 weight_decay = 0.03
-warmup_steps = 30
+warmup_steps = 10
 clip = 0.03
-ema = 0.97
-precision = "bf16"
+ema = 0.9
+precision = "fp32"
 device = "cpu"
 threads = 1 # two that share a busy core wait for each other far longer than they work
 """

@@ -155,6 +155,6 @@ def test_a_file_is_no_camera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     from tests.fakes.runtime import write_video
 
     monkeypatch.setattr(window, "display_trouble", lambda: None)
-    ended = CliRunner().invoke(app, ["latency", str(write_video(tmp_path / "clip.avi")), "--model", "swahr-mobile"])
+    ended = CliRunner().invoke(app, ["latency", str(write_video(tmp_path / "clip.avi")), "--model", "swahr-tiny"])
     assert ended.exit_code == 1
     assert "is no camera" in str(ended.exception)

@@ -239,7 +239,7 @@ def test_a_lock_whose_holder_was_killed_holds_nobody(build: Callable[..., FoundE
 
 def test_two_processes_end_with_one_good_engine(rtx: Toolkit, engines: Path) -> None:
     """Both are started at once; the second finds what the first built, or comes late enough to find it at once."""
-    command = [sys.executable, "-m", "heatstream", "build", "swahr-mobile", "--backend", "tensorrt-rtx"]
+    command = [sys.executable, "-m", "heatstream", "build", "swahr-tiny", "--backend", "tensorrt-rtx"]
     processes = [
         subprocess.Popen([*command, "--size", "64x64"], stdout=subprocess.PIPE, text=True, cwd=REPOSITORY)
         for _ in range(2)

@@ -29,16 +29,16 @@ def test_the_bundled_network_becomes_an_engine_of_a_fixed_size(
     rtx: Toolkit, engines: Path, targets: tuple[str, ...]
 ) -> None:
     assert engine_folder() == engines
-    found = build_engine(read_model(bundled_path("swahr-mobile")), rtx, None, size=(128, 160), targets=targets)
+    found = build_engine(read_model(bundled_path("swahr-tiny")), rtx, None, size=(128, 160), targets=targets)
     plan = load_plan(found.path, rtx, Gpu("a GPU", targets[-1] if targets else "sm_86"))
-    assert len(plan.data) > bundled_path("swahr-mobile").stat().st_size / 2
+    assert len(plan.data) > bundled_path("swahr-tiny").stat().st_size / 2
     assert plan.record.spec.targets == (targets or PORTABLE)
     assert plan.record.spec.version == rtx.module.__version__
     assert plan.record.shapes["heatmaps_half"] == (1, 17, 64, 80)
-    assert plan.record.layers["fp16"]["convolution"] == 58
+    assert plan.record.layers["fp16"]["convolution"] == 88
     assert plan.record.float32_layers == ()
     assert (
-        build_engine(read_model(bundled_path("swahr-mobile")), rtx, None, size=(128, 160), targets=targets).reason == ""
+        build_engine(read_model(bundled_path("swahr-tiny")), rtx, None, size=(128, 160), targets=targets).reason == ""
     )
     with pytest.raises(EngineFileError, match=r"this GPU is sm_70 \(Titan V\): build it again"):
         load_plan(found.path, rtx, Gpu("Titan V", "sm_70"))
@@ -86,7 +86,7 @@ def test_what_is_wrong_is_refused_with_its_reason_and_built_again(
     rtx: Toolkit, engines: Path, spoil: Callable[[Path], None], reason: str
 ) -> None:
     def build() -> FoundEngine:
-        return build_engine(read_model(bundled_path("swahr-mobile")), rtx, None, size=SIZE)
+        return build_engine(read_model(bundled_path("swahr-tiny")), rtx, None, size=SIZE)
 
     first = build()
     assert build().reason == ""
@@ -102,7 +102,7 @@ def test_what_is_wrong_is_refused_with_its_reason_and_built_again(
 def test_a_changed_model_and_another_version_are_built_anew(rtx: Toolkit, engines: Path, tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx", reason="onnx comes with the extra test")
     model = tmp_path / "net.onnx"
-    shutil.copy(bundled_path("swahr-mobile"), model)
+    shutil.copy(bundled_path("swahr-tiny"), model)
     first = build_engine(read_model(model), rtx, None, size=SIZE)
     changed = onnx.load(model)
     changed.doc_string = "trained further"

@@ -8,7 +8,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from heatstream.models.networks.swahr_small import COARSE_SHARE, FRONT, SameConv2d, SwahrSmall  # noqa: E402
+from heatstream.models.networks.swahr_small import (  # noqa: E402
+    COARSE_SHARE,
+    FRONT,
+    TAG_UNITS_PER_COLUMN,
+    SameConv2d,
+    Shuffle,
+    SwahrSmall,
+)
 
 MOST_PARAMETERS = 4_850_000
 """In FP16 below 10 MB."""
@@ -83,6 +90,11 @@ def test_stride_two_pads_behind_alone() -> None:
     assert layer(picture)[0, 0].tolist() == [[1, 0], [0, 10]]
 
 
+def test_the_shuffle_is_torchs() -> None:
+    maps = torch.rand(2, 12, 3, 5)
+    torch.testing.assert_close(Shuffle(3)(maps), torch.nn.functional.pixel_shuffle(maps, 2), atol=0, rtol=0)
+
+
 def test_the_narrower_network_is_half_as_much_work() -> None:
     tiny = SwahrSmall(width=1.0, looks=1).eval()
     images = torch.zeros(1, 3, 256, 256)
@@ -95,6 +107,22 @@ def test_other_skeletons_have_other_heads() -> None:
     with torch.inference_mode():
         output = SwahrSmall(14).eval()(torch.rand(1, 3, 32, 32))
     assert [m.shape[1] for m in (*output.heatmaps, output.tags)] == [14, 14, 14]
+
+
+def test_scales_come_only_on_request(network: SwahrSmall) -> None:
+    with torch.inference_mode():
+        images = torch.rand(1, 3, 32, 32)
+        without, with_scales = network(images), network(images, scales=True)
+    assert without.scales is None
+    torch.testing.assert_close(without[:2], with_scales[:2])
+
+
+def test_tags_start_as_far_apart_as_people_stand(network: SwahrSmall) -> None:
+    with torch.inference_mode():
+        tags = network(torch.zeros(1, 3, 64, 128)).tags
+    assert tags.dtype == torch.float32
+    step = (tags[..., 1:] - tags[..., :-1]).mean()
+    torch.testing.assert_close(step, torch.tensor(TAG_UNITS_PER_COLUMN), atol=0.01, rtol=0)
 
 
 def test_every_weight_learns() -> None:

@@ -34,7 +34,7 @@ class Brightness(torch.nn.Module):  # type: ignore[misc, name-defined]
 
 
 def _settings(**changes: Any) -> TeacherSettings:
-    return TeacherSettings("swahr-mobile", "swahr-mobile", **changes)
+    return TeacherSettings("swahr-tiny", "swahr-tiny", **changes)
 
 
 class Nothing:

@@ -98,7 +98,7 @@ def test_the_network_decides_what_a_recipe_may_say() -> None:
         ("data.size=[64, 100]", ["data.size.1 = 100", "a multiple of 32"]),
         ("data.validation.norm=pupils", ["data.validation.norm", "inter-pupil"]),
         ("model.skeleton=aflw19", ["model.skeleton", "aflw-19"]),
-        ("model.name=swahr-mobile", ["data.size = [64, 64]", "a whole number"]),
+        ("model.name=swahr-tiny", ["data.size = [64, 64]", "a whole number"]),
     ],
 )
 def test_what_a_recipe_may_not_say_is_told(change: str, words: list[str]) -> None:

@@ -18,7 +18,7 @@ RECIPES = sorted((Path(__file__).resolve().parents[3] / "heatstream" / "recipes"
 
 def test_there_are_recipes() -> None:
     names = {path.stem for path in RECIPES}
-    assert names >= {"swahr-mobile", "swahr-w32-coco", "swahr-w48-coco", "swahr-w48-crowdpose", "finetune"}
+    assert names >= {"swahr-tiny", "swahr-w32-coco", "swahr-w48-coco", "swahr-w48-crowdpose", "finetune"}
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
@@ -99,7 +99,7 @@ def test_set_reaches_into_a_set() -> None:
         # Impossible values.
         ("train.schedule=cosin", ["train.schedule = 'cosin'", "did you mean cosine?"]),
         ("train.optimiser=sgd", ["train.optimiser = 'sgd'", "adam"]),
-        ("model.name=swahr-mobil", ["model.name", "swahr-mobil", "did you mean 'swahr-mobile'?"]),
+        ("model.name=swahr-tin", ["model.name", "swahr-tin", "did you mean 'swahr-tiny'?"]),
         ("model.skeleton=coco", ["model.skeleton", "did you mean 'coco-17'?"]),
         ("train.steps=0", ["train.steps = 0", "above 0"]),
         ("train.batch=-4", ["train.batch = -4", "above 0"]),
@@ -132,7 +132,7 @@ def test_every_fault_is_told_at_once() -> None:
     changes = [
         "train.stpes=3",
         "train.rate=-1",
-        "model.name=swahr-mobil",
+        "model.name=swahr-tin",
         "augment.scale=[2, 1]",
         "data.sets.0.images=3",
     ]
@@ -157,7 +157,7 @@ def test_the_schema_for_editors_is_that_of_the_recipes() -> None:
         pytest.param(f"steps = 0x{'f' * 5000}", ["thousands of digits"], id="5000 hexadecimal digits"),
         pytest.param(f"steps = {'[' * 5000}", ["no TOML", "lists hundreds deep"], id="5000 lists"),
         (RECIPE.replace("steps = 6", ""), ["train.steps", "missing"]),
-        (RECIPE.replace('name = "swahr-mobile"', ""), ["model.name", "missing"]),
+        (RECIPE.replace('name = "swahr-tiny"', ""), ["model.name", "missing"]),
         (RECIPE.partition("[train]")[0], ["train", "missing"]),
     ],
 )
@@ -200,7 +200,7 @@ def test_files_that_are_there_pass(tmp_path: Path) -> None:
         ("data.root=nowhere-at-all", ["data.root", "nowhere-at-all"]),
         ("data.root=ROOT/peeple", ["data.root", "did you mean ROOT/people?"]),
         ("model.init=nothing.pt", ["model.init", "nothing.pt"]),
-        ("model.init=swahr-mobil", ["model.init", "did you mean swahr-mobile?"]),
+        ("model.init=swahr-tin", ["model.init", "did you mean swahr-tiny?"]),
     ],
 )
 def test_a_file_that_is_missing_is_told_with_the_nearest(change: str, words: list[str], tmp_path: Path) -> None:

@@ -172,8 +172,8 @@ def test_the_best_weights_are_kept(recipe_file: Path, tmp_path: Path) -> None:
     best, last = read(tmp_path / "best.pt"), read(tmp_path / "last.pt")
     assert (best["step"], last["step"]) == (4, 6)
     assert_same(best["model"], dict(seen[1]))
-    assert best["config"] == {"network": "swahr-mobile", "skeleton": "coco-17", "size": 64}
-    assert load_checkpoint(create("swahr-mobile"), tmp_path / "best.pt").coverage == "network"
+    assert best["config"] == {"network": "swahr-tiny", "skeleton": "coco-17", "size": 64}
+    assert load_checkpoint(create("swahr-tiny"), tmp_path / "best.pt").coverage == "network"
 
 
 def test_a_validation_that_is_broken_off_comes_after_the_return(recipe_file: Path, tmp_path: Path) -> None:
@@ -298,7 +298,7 @@ def test_a_student_learns_from_a_teacher(recipe_file: Path, tmp_path: Path) -> N
     """With labels of heatmaps left out: the terms are the teacher's and the tags'."""
     changes = [
         *("train.steps=1", "loss.heatmap_weights=[0, 0]", "loss.scale_adaptive=false"),
-        *("teacher.network=swahr-mobile", "teacher.checkpoint=swahr-mobile", "teacher.sizes=[64, 96]"),
+        *("teacher.network=swahr-tiny", "teacher.checkpoint=swahr-tiny", "teacher.sizes=[64, 96]"),
     ]
     notes = Notes()
     train(read_recipe(recipe_file, changes), tmp_path, notes)

@@ -29,9 +29,9 @@ def images(size: tuple[int, int]) -> np.ndarray[Any, Any]:
     ("model", "tolerance"),
     [
         (MODELS / "spots.onnx", 1e-6),
-        (catalog.bundled_path("swahr-mobile"), 5e-3),  # in FP16; its tags span several units
+        (catalog.bundled_path("swahr-tiny"), 1e-2),  # in FP16; its tags span several units
     ],
-    ids=["spots", "swahr-mobile"],
+    ids=["spots", "swahr-tiny"],
 )
 def test_it_gives_the_maps_of_onnx_runtime_at_every_size(model: Path, tolerance: float) -> None:
     source = read_model(model)
@@ -46,7 +46,7 @@ def test_it_gives_the_maps_of_onnx_runtime_at_every_size(model: Path, tolerance:
             np.testing.assert_allclose(found[name], maps, atol=tolerance, err_msg=name)
 
 
-@pytest.mark.parametrize("name", ["swahr-mobile", "h3r-mobile-68"])
+@pytest.mark.parametrize("name", ["swahr-tiny", "h3r-mobile-68"])
 def test_a_run_reads_nothing_back_from_the_device(name: str) -> None:
     """No value can be read on the device meta, as none can be while a GPU's stream is captured."""
     model = catalog.bundled_path(name)
@@ -95,7 +95,7 @@ def test_numbers_that_come_as_weights_are_read_on_the_host(tmp_path: Path) -> No
 
 
 def test_threads_that_meet_a_size_together_all_get_its_maps() -> None:
-    model = catalog.bundled_path("swahr-mobile")
+    model = catalog.bundled_path("swahr-tiny")
     source = read_model(model)
     batch = torch.empty((1, 3, 64, 64), device="meta")  # which takes the time of shapes alone
     network = torch_module_from_onnx(model.read_bytes(), source.info).to("meta")
@@ -122,7 +122,7 @@ def test_threads_that_meet_a_size_together_all_get_its_maps() -> None:
 
 def test_what_follows_from_the_size_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A captured graph could not hold it: it is host's work, and it would be copied to the device each time."""
-    model = catalog.bundled_path("swahr-mobile")
+    model = catalog.bundled_path("swahr-tiny")
     network = torch_module_from_onnx(model.read_bytes(), read_model(model).info)
     batch = torch.from_numpy(images((64, 64)))
     with torch.inference_mode():

@@ -31,7 +31,7 @@ def astronaut() -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="module")
 def cascade() -> Iterator[FaceCascade]:
-    with load("swahr-mobile", "cpu", 1, faces="h3r-mobile-68") as both:
+    with load("swahr-tiny", "cpu", 1, faces="h3r-mobile-68") as both:
         assert isinstance(both, FaceCascade)
         yield both
 
