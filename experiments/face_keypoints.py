@@ -24,7 +24,7 @@ from heatstream.runtime.pipelines.face_regions import face_keypoints, regions_of
 from heatstream.skeletons import COCO_17
 
 VISIBLE = 2
-VALUES = (0.2, 0.25, 0.3, 0.35, 0.4)
+VALUES = (0.0, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4)
 SHOULDERS = [COCO_17.keypoints.index(f"{side}_shoulder") for side in ("left", "right")]
 
 
@@ -40,17 +40,15 @@ def main() -> None:
     face = face_keypoints(COCO_17)
     apart: list[list[float]] = [[] for _ in face]
     sure: dict[str, list[float]] = {"faces": [], "heads from behind": []}
-    drawn: dict[str, list[list[bool]]] = {name: [] for name in sure}
-    faces: list[list[set[int]]] = []  # of every photograph and value: who has one
+    drawn: dict[str, list[bool]] = {name: [] for name in sure}
+    faces: list[set[int]] = []  # of every photograph: who has one
+    face_regions.SURE_SCORE = 0.0
     with heatstream.load(options.model, "cpu", 1, faces="h3r-mobile-68") as pipeline:
 
         def find(frame: NDArray[np.uint8]) -> Poses:
-            faces.append([])
-            for value in VALUES:
-                face_regions.SURE_SCORE = value
-                result = pipeline(frame)
-                assert result.faces is not None
-                faces[-1].append(set(result.faces.people.tolist()))
+            result = pipeline(frame)
+            assert result.faces is not None
+            faces.append(set(result.faces.people.tolist()))
             return result.poses
 
         folder = options.data / options.part
@@ -68,7 +66,7 @@ def main() -> None:
             if behind or (truth[face[:3], 2] == VISIBLE).all():
                 name = "heads from behind" if behind else "faces"
                 sure[name].append(score)
-                drawn[name].append([index in some for some in people])
+                drawn[name].append(index in people)
             labelled = Poses(truth[None, :, :2], seen[None].astype(np.float32), np.ones(1, np.float32), COCO_17.name)
             regions, _ = regions_of_poses(labelled, face)
             if len(regions):
@@ -81,7 +79,8 @@ def main() -> None:
     for name, scores in sure.items():
         shares = ", ".join(f"{share:.0%} above {np.quantile(scores, 1 - share):.2f}" for share in (0.1, 0.5, 0.9, 0.95))
         print(f"nose and eyes of {len(scores)} {name}: {shares}")
-        counts = ", ".join(f"{n} at {value}" for value, n in zip(VALUES, np.sum(drawn[name], axis=0), strict=True))
+        some = np.array(scores)[drawn[name]]
+        counts = ", ".join(f"{(some >= value).sum()} at {value}" for value in VALUES)
         print(f"  drawn: {counts}")
 
 

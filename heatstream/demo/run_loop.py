@@ -297,10 +297,9 @@ def _common(values: Iterable[Value]) -> Value | None:
 
 
 def _film(source: Source, job: RunOptions) -> Path | None:
-    """The one file that a source is, which may have sound; None in a private run: nobody is to be heard."""
-    if job.live.privacy == "pixels":
-        return None
-    return source.files[0] if len(source.files) == 1 and not source.live else None
+    """The one file that a source is, which may have sound; none where nobody is to be recognised, by voice either."""
+    silent = source.live or job.live.privacy != "off"
+    return source.files[0] if len(source.files) == 1 and not silent else None
 
 
 def _shown_smooth(job: RunOptions, sources: int) -> Callable[[Result], Result]:

@@ -102,12 +102,12 @@ class DistillationCriterion:
     def __init__(
         self, criterion: Criterion, teacher: Teacher, settings: TeacherSettings, *, shared: bool = False
     ) -> None:
-        self._criterion, self._teacher, self._settings, self._shared = criterion, teacher, settings, shared
+        self._criterion, self._teacher, self._settings, self.shared = criterion, teacher, settings, shared
 
     def output(self, network: nn.Module, images: Tensor) -> dict[int, tuple[SwahrOutput, TeacherMaps]]:
         """The network's maps of a batch, and the teacher's, by the sides at which the network learns."""
         sides = self._teacher.sizes if self._settings.every_size else (images.shape[-1],)
-        looks = self._teacher.looks(images, sides) if self._shared else None
+        looks = self._teacher.looks(images, sides) if self.shared else None
         wanted = self._teacher(images, looks)
         found = {}
         for size in sides:

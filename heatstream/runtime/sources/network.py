@@ -49,6 +49,7 @@ TLS = ("rtsps", "https", "rtmps")
 UNTIMED = ("mpjpeg", "mjpeg", "jpeg_pipe")
 """Formats whose frames carry no time; FFmpeg makes one up, 25 frames to a second."""
 SEGMENTED = ("hls", "dash")
+PLAYLIST = re.compile(r"\.(?:m3u8?|mpd)(?:[?#]|$)", re.IGNORECASE)
 SEGMENT_SECONDS = 30.0  # such streams come in pieces of up to ten seconds
 MOST_FPS = 1000.0
 
@@ -163,7 +164,7 @@ class NetworkConnector:
                 self._url,
                 "r",
                 options=self._settings.options(self._address.scheme),
-                timeout=(OPEN_LIMIT, READ_LIMIT),
+                timeout=(OPEN_LIMIT, SEGMENT_SECONDS if PLAYLIST.search(self._url) else READ_LIMIT),
                 metadata_errors="ignore",  # a title in Latin-1 is no reason
             )
         except (av.error.FFmpegError, OSError, ValueError, UnicodeError) as error:
