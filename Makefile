@@ -46,7 +46,7 @@ test-lowest: $(LOWEST)/installed
 $(LOWEST)/installed: setup.py constraints-lowest.txt
 	$(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip --disable-pip-version-check --quiet install --constraint constraints-lowest.txt \
-		--editable . 'pytest>=8' 'hypothesis>=6.100'
+		--editable . 'pytest>=8' 'hypothesis>=6.100' 'jsonschema>=4.18'
 	@$(LOWEST)/bin/python -c 'import cv2' 2>/dev/null || $(LOWEST)/bin/python -m pip --quiet install --no-deps \
 		--force-reinstall --constraint constraints-lowest.txt opencv-python-headless
 	touch $@

@@ -91,7 +91,7 @@ def poses_of(
         guessed = replace(head, x=head.x + off[0] * head.side, y=head.y + off[1] * head.side, side=head.side * scale)
         keypoints[person, :5] = guessed.keypoints()
         scores[person, :5] = score
-        scores[person, :3] *= 0.3 if head.away else 1
+        scores[person, :3] *= 0.2 if head.away else 1
     return Poses(keypoints, scores, scores.mean(axis=1), "coco-17")
 
 

@@ -144,7 +144,7 @@ def test_how_often_it_is_saved_measured_or_logged_changes_no_weight(recipe_file:
 def test_seeds_decide_the_weights(recipe_file: Path, tmp_path: Path) -> None:
     for seed in (0, 1):
         train(read_recipe(recipe_file, ["train.steps=1", f"train.seed={seed}"]), tmp_path / str(seed))
-    one, other = (read(tmp_path / name / "last.pt")["model"]["stem.0.weight"] for name in ("0", "1"))
+    one, other = (read(tmp_path / name / "last.pt")["model"]["backbone.conv1.weight"] for name in ("0", "1"))
     assert not torch.equal(one, other)
 
 
@@ -262,7 +262,7 @@ def test_norms_and_biases_are_spared_the_weight_decay(recipe_file: Path) -> None
 
 
 def test_slow_modules_learn_at_their_share_of_the_rate(recipe_file: Path) -> None:
-    changes = ["train.slow_modules=['stem', 'stage4']", "train.slow_factor=0.25"]
+    changes = ["train.slow_modules=['backbone.conv1', 'fpn']", "train.slow_factor=0.25"]
     recipe = read_recipe(recipe_file, changes)
     network = build_network(recipe)[0]
     factors = {
@@ -271,20 +271,20 @@ def test_slow_modules_learn_at_their_share_of_the_rate(recipe_file: Path) -> Non
         for p in group["params"]
     }
     for name, parameter in network.named_parameters():
-        assert factors[parameter] == (0.25 if name.startswith(("stem.", "stage4.")) else 1), name
+        assert factors[parameter] == (0.25 if name.startswith(("backbone.conv1.", "fpn.")) else 1), name
 
 
 def test_frozen_modules_keep_their_weights(recipe_file: Path) -> None:
-    network, _ = build_network(read_recipe(recipe_file, ["model.frozen=['stem', 'stage8.0']"]))
+    network, _ = build_network(read_recipe(recipe_file, ["model.frozen=['fpn', 'backbone.blocks.0']"]))
     frozen = {name for name, parameter in network.named_parameters() if not parameter.requires_grad}
     assert frozen
-    assert all(name.startswith(("stem.", "stage8.0.")) for name in frozen)
+    assert all(name.startswith(("fpn.", "backbone.blocks.0.")) for name in frozen)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("model.frozen=['trunk']", "model.frozen: there is no module trunk; the network has half_features"),
+        ("model.frozen=['trunk']", "model.frozen: there is no module trunk; the network has backbone"),
         ("train.slow_modules=['trunk']", "train.slow_modules: trunk is no module that learns"),
     ],
 )
