@@ -33,6 +33,7 @@ __all__ = ["Cameras", "MadeUpCamera", "MadeUpNetwork", "main", "run"]
 FPS = 25.0
 FRAME_SECONDS, BATCH_SECONDS = 0.008, 0.012
 SIZE = (360, 640)  # px
+PAIRS, PAIR_SECONDS = 12, 2.0
 
 
 class MadeUpCamera:
@@ -214,13 +215,20 @@ def main() -> None:
     print("three cameras that ask for more than there is, beside one that is dead or silent, against three alone:")
     for name in ("made up", "made up, batches"):
         for kind, change in (("dies", {"dies_after": 0.2}), ("falls silent", {"silent_after": 0.2})):
-            ratios = []
-            for _ in range(3):
-                alone = run([MadeUpCamera(each / 3, fps=60) for each in range(3)], pipelines[name], wanted.seconds / 2)
-                others = [MadeUpCamera(each / 3, fps=60) for each in range(3)]
-                beside = run([*others, MadeUpCamera(0.5, fps=60, **change)], pipelines[name], wanted.seconds / 2)
-                ratios.append(sum(beside.rates[:3]) / sum(alone.rates))
-            print(f"{name}, one {kind}: {' '.join(f'{ratio:.3f}' for ratio in ratios)} of their rate", flush=True)
+            ratios = [_share_beside(pipelines[name], change, first=bool(pair % 2)) for pair in range(PAIRS)]
+            low, median, high = np.percentile(ratios, (25, 50, 75))
+            print(f"{name}, one {kind}: {median:.3f} of their rate (quartiles {low:.3f}, {high:.3f})", flush=True)
+
+
+def _share_beside(pipeline: PosePipeline, change: dict[str, float], *, first: bool) -> float:
+    """The rate of three cameras beside a fourth one that ends, as a share of their rate alone; who is first changes."""
+    rates = {}
+    for beside in (first, not first):
+        cameras = [MadeUpCamera(number / 3, fps=60) for number in range(3)]
+        if beside:
+            cameras.append(MadeUpCamera(0.5, fps=60, **change))
+        rates[beside] = sum(run(cameras, pipeline, PAIR_SECONDS).rates[:3])
+    return rates[True] / rates[False]
 
 
 if __name__ == "__main__":

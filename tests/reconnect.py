@@ -26,7 +26,7 @@ from heatstream.runtime.pipelines.pose import CpuPosePipeline
 from heatstream.runtime.sources import open_source
 from heatstream.runtime.stream import Stream, stream
 from tests.fakes.clock_code import made_at
-from tests.fakes.runtime import FakeEngine
+from tests.fakes.runtime import NobodyThere
 from tests.fakes.video_server import has_rtsp_server, start
 
 FPS = 25
@@ -116,7 +116,7 @@ def try_faults(kind: str, fault: str, times: int) -> Findings:
     """One kind of fault, many times in one stream; ``absent`` with a stream each."""
     findings = Findings()
     camera = Camera(kind)
-    pipeline = CpuPosePipeline(FakeEngine())
+    pipeline = CpuPosePipeline(NobodyThere())
     process = psutil.Process()
     sizes = list(SIZES)
     try:

@@ -43,6 +43,16 @@ def test_checkers_and_programs_see_the_same_names() -> None:
         assert name in importlib.import_module(module).__all__
 
 
+def test_every_public_class_says_which_threads_may_use_it() -> None:
+    """Frozen dataclasses never change: any thread. Every other class says it in its docstring."""
+    for name in heatstream.__all__:
+        exported = getattr(heatstream, name)
+        if not inspect.isclass(exported) or issubclass(exported, Exception):
+            continue
+        frozen = dataclasses.is_dataclass(exported) and exported.__dataclass_params__.frozen  # type: ignore[attr-defined]
+        assert frozen or "thread" in (exported.__doc__ or ""), name
+
+
 def test_other_names_are_not_there() -> None:
     with pytest.raises(AttributeError, match="no attribute 'torch'"):
         _ = heatstream.torch

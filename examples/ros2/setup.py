@@ -1,4 +1,4 @@
-"""Installs the node: `pip install ./examples/ros2` in an environment that sees ROS 2's packages."""
+"""Installs the node: `pip install ./examples/ros2` in an environment that sees ROS 2's packages, or colcon."""
 
 from setuptools import setup
 
@@ -12,5 +12,7 @@ setup(
         ("share/heatstream_ros2", ["package.xml"]),
     ],
     install_requires=["heatstream"],
-    entry_points={"console_scripts": ["people = heatstream_ros2.node:main"]},
+    entry_points={
+        "console_scripts": ["heatstream-ros2 = heatstream_ros2.node:main", "people = heatstream_ros2.node:main"]
+    },
 )

@@ -58,6 +58,7 @@ class RunOptions:
         events: JSON Lines file for what happens there.
         clips: folder for videos of the ten seconds before it; none are written when None.
         live: recordings, pages, and what is sent.
+        virtual_camera: show the annotated picture to programs that open a camera.
         inputs: what else is read than the source, as of :func:`heatstream.demo.outputs.check_outputs`.
     """
 
@@ -75,6 +76,7 @@ class RunOptions:
     events: Path | None = None
     clips: Path | None = None
     live: LiveOutputs = field(default_factory=LiveOutputs)
+    virtual_camera: bool = False
     inputs: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
 
     @property
@@ -232,6 +234,7 @@ def _open_sinks(
         numbered,
         save_sink,
     )
+    from heatstream.runtime.sinks.virtual_camera import VirtualCameraSink
 
     if len(sources) > 1 and job.coco is not None:
         raise InputError("COCO results number the pictures of one source: give one, or write --jsonl")
@@ -249,12 +252,12 @@ def _open_sinks(
         for path in job.saves:
             if len(sources) == 1:
                 sinks.append(
-                    save_sink(path, job.overlay, fps=sources[0].fps, live=sources[0].live, sound=_film(sources[0]))
+                    save_sink(path, job.overlay, fps=sources[0].fps, live=sources[0].live, sound=_film(sources[0], job))
                 )
                 continue
             for number, source in enumerate(sources):
                 own = save_sink(
-                    numbered(path, number), job.overlay, fps=source.fps, live=source.live, sound=_film(source)
+                    numbered(path, number), job.overlay, fps=source.fps, live=source.live, sound=_film(source, job)
                 )
                 sinks.append(OfSource(own, number))
         if job.jsonl is not None:
@@ -270,6 +273,10 @@ def _open_sinks(
                     for folder, source in zip(folders, sources, strict=True)
                 ]
             sinks.append(EventsSink(job.events, clips))
+        if job.virtual_camera:
+            if len(sources) > 1:
+                raise InputError("a virtual camera shows one source: give one")
+            sinks.append(VirtualCameraSink(job.overlay, fps=sources[0].fps))
         job.live.open(
             header,
             health,
@@ -289,9 +296,10 @@ def _common(values: Iterable[Value]) -> Value | None:
     return first if all(value == first for value in others) else None
 
 
-def _film(source: Source) -> Path | None:
-    """The one file that a source is, which may have sound."""
-    return source.files[0] if len(source.files) == 1 and not source.live else None
+def _film(source: Source, job: RunOptions) -> Path | None:
+    """The one file that a source is, which may have sound; none where nobody is to be recognised, by voice either."""
+    silent = source.live or job.live.privacy != "off"
+    return source.files[0] if len(source.files) == 1 and not silent else None
 
 
 def _shown_smooth(job: RunOptions, sources: int) -> Callable[[Result], Result]:

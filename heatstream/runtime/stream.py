@@ -262,7 +262,7 @@ class Stream(Iterator[Result]):
             start_thread(f"work-{number}", partial(_work, work, arrangement.pipeline, window), stop=stop)
             for number in range(workers)
         ]
-        weakref.finalize(self, stop)
+        self._thrown_away = weakref.finalize(self, stop)
         _log.info("%s: started, %s", ", ".join(each.name for each in sources), arrangement)
 
     def __iter__(self) -> Stream:
@@ -403,6 +403,8 @@ class Stream(Iterator[Result]):
             _log.info("%s: ended, dropped frames: %d", names, self._queue.dropped)
         self._closed = True
         self._stop()
+        # It knows the queue, which knows the error that ended it, whose traceback knows this object.
+        self._thrown_away.detach()
         deadline = time.monotonic() + CLOSE_SECONDS
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))

@@ -46,6 +46,7 @@ __all__ = ["Zones"]
 
 MARGIN = 0.02  # body heights beyond a border, before a change of sides counts: people on it do not flicker
 HOLD_SECONDS = 0.2  # outside of a zone, before somebody has left it: keypoints that jump away and back do not count
+LEAST_SECONDS = 1e-3  # times of frames are rounded
 GONE_SECONDS = 3.0  # who is out of sight for so long has left; it is the tracker's memory
 LYING_DEGREES = 60.0  # the trunk's tilt from upright, at least
 HANDS_UP_MARGIN = 0.03  # body heights of both wrists above the head, at least
@@ -236,7 +237,7 @@ def _zone_events(
         yield _event("enter", zone.name, stamp, position)
     if watched.inside and not inside:
         left = watched.changing = time if watched.changing is None else watched.changing
-        if time - left < HOLD_SECONDS:
+        if time - left < HOLD_SECONDS - LEAST_SECONDS:
             return
         yield _event("leave", zone.name, stamp, position, seconds=left - watched.since)
     watched.inside, watched.changing = inside, None

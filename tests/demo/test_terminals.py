@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from heatstream.demo.benchmark import frames
-from heatstream.errors import MissingExtraError
 from tests.demo.helpers import Command
 from tests.fakes.labelled_photos import make_set
 
@@ -40,16 +38,3 @@ def test_tables_fit_into_any_terminal(
     ended = heatstream(*arguments)
     assert ended.code == 0, ended.err
     assert max(map(len, ended.out.splitlines())) >= 40  # the terminal breaks lines, not we
-
-
-def test_a_bench_without_people_says_so(heatstream: Command, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing() -> None:
-        raise MissingExtraError("skimage", "demo", "the photograph")
-
-    monkeypatch.setattr("heatstream.demo.sample_clip.astronaut_clip", missing)
-    ended = heatstream("bench", tiny_model, "--seconds", "0.1", "--threads", "1")
-    assert ended.code == 0
-    assert "nobody in it" in ended.err
-    assert frames.NOBODY in " ".join(ended.err.split())
-    lines = ended.out.split("\n")
-    assert "frames per second as a stream" in lines[2]

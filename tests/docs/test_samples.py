@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shlex
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -86,9 +89,10 @@ def run_samples(page: Path) -> int:
     return len(samples)
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where samples run: what they speak of is there."""
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What samples speak of."""
+    tmp_path = tmp_path_factory.mktemp("made")
     skimage = pytest.importorskip(
         "skimage.data", reason="scikit-image, whose photograph it is, comes with the extra test"
     )
@@ -102,7 +106,19 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for _ in range(3):
             clip.mux(stream.encode(av.VideoFrame.from_ndarray(cv2.resize(photo, (256, 256)), format="bgr24")))
         clip.mux(stream.encode())
+    shutil.copy(tmp_path / "clip.mp4", tmp_path / "door.mp4")
     (tmp_path / "zones.toml").write_text('[[zone]]\nname = "all"\npolygon = [[0, 0], [256, 0], [256, 256]]\n')
+    outputs = ["--jsonl", "out.jsonl", *(["--mcap", "out.mcap"] if importlib.util.find_spec("mcap") else [])]
+    command = [sys.executable, "-m", "heatstream", "run", "clip.mp4", "--no-window", *outputs]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=120)
+    return tmp_path
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where samples run."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     monkeypatch.setenv("PATH", os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])))

@@ -84,6 +84,13 @@ class FakeEngine:
         self.closed = True
 
 
+class NobodyThere(FakeEngine):
+    """An engine that takes no time and finds nobody."""
+
+    def run(self, images: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        return super().run(images * 0)
+
+
 POINTS = ModelInfo(
     name="points",
     skeleton="300w-68",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -165,6 +166,16 @@ def test_a_stream_that_is_thrown_away_stops() -> None:
     del results
     gc.collect()
     assert source.closed.wait(CLOSE_SECONDS)
+
+
+def test_a_stream_that_an_error_has_ended_is_not_kept() -> None:
+    results = stream(FakeSource(None), CpuPosePipeline(FakeEngine(fail_on=2)))
+    with pytest.raises(RuntimeError, match="fell off"):
+        list(results)
+    kept = weakref.ref(results)
+    del results
+    gc.collect()
+    assert kept() is None
 
 
 def test_a_reader_that_hangs_does_not_hold_up_the_end() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from heatstream.results import Face, Pose
+from heatstream import Face, Pose, skeletons
 
 SKELETON_2D = (
     *("nose", "neck", "right_shoulder", "right_elbow", "right_wrist"),
@@ -98,6 +98,4 @@ def _point(types: MessageTypes, place: Any, score: float, size: tuple[int, int])
 
 
 def _index(pose: Pose, name: str) -> int:
-    from heatstream import skeletons
-
     return skeletons.get(pose.skeleton).keypoints.index(name)

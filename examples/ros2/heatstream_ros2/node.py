@@ -2,12 +2,13 @@
 
 ::
 
-    ros2 run heatstream_ros2 people --ros-args -r image:=/camera/image_raw -p model:=swahr-small -p faces:=true
+    heatstream-ros2 --ros-args -r image:=/camera/image_raw -p model:=swahr-small -p faces:=true
 """
 
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -102,8 +103,6 @@ class People:
         self._pipeline.close()
 
     def _run(self) -> None:
-        from dataclasses import replace
-
         while (image := self.newest.take()) is not None:
             try:
                 result = self._pipeline(bgr(image))
@@ -118,7 +117,7 @@ class People:
 
 
 def main() -> None:
-    """The entry point of ``ros2 run heatstream_ros2 people``."""
+    """The entry point of ``heatstream-ros2`` and of ``ros2 run heatstream_ros2 people``."""
     import rclpy
     from hri_msgs.msg import (
         FacialLandmarks,

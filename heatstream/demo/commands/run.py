@@ -141,6 +141,9 @@ def run(
             help="Send results to mqtt://HOST/PREFIX, osc://HOST:PORT or zenoh:KEY; repeat it for several.",
         ),
     ] = None,
+    virtual_camera: Annotated[
+        bool, typer.Option("--virtual-camera", help="Show the annotated picture to programs that open a camera.")
+    ] = False,
     private: Annotated[
         bool, typer.Option("--private", help="Skeletons only: no pixel of a frame leaves this process.")
     ] = False,
@@ -270,6 +273,7 @@ def run(
         zones=watched,
         events=Path("-") if events is None and zones is not None else events,
         clips=clips,
+        virtual_camera=virtual_camera,
         live=LiveOutputs(
             mcap=mcap,
             mcap_fps=mcap_frames,

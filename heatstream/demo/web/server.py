@@ -47,6 +47,7 @@ START_SECONDS = 10.0
 STALLED_SECONDS = 5.0
 """Without a result for so long the run counts as stalled."""
 HEALTH_SECONDS = 1.0
+MOST_UNANSWERED = 2  # results on their way to a viewer that answers each, as the page does
 MOST_EVENTS = 64  # that wait for a slow viewer
 LONGEST_SIDE = 960  # px of the picture behind
 JPEG_QUALITY = 75
@@ -117,6 +118,7 @@ class WebSink:
                 ws="websockets-sansio",
                 ws_max_size=1024,  # viewers have nothing to say
                 ws_per_message_deflate=False,  # it would cost more time than a local network saves
+                ws_ping_timeout=60,
                 timeout_graceful_shutdown=1,
                 lifespan="off",
             )
@@ -263,12 +265,13 @@ class WebSink:
         if len(self._viewers) >= self._most_viewers:
             await connection.close(TRY_LATER, f"{self._most_viewers} viewers are here already")
             return
-        viewer = _Viewer()
+        viewer = _Viewer(answers=connection.query_params.get("answers") == "1")
         self._viewers.add(viewer)
         sending = asyncio.create_task(viewer.send(connection, self._header))
         try:
             while True:
-                await connection.receive_text()  # nothing is expected: this is how its end is noticed
+                await connection.receive_text()  # an answer to a result; this is how its end is noticed, too
+                viewer.answered()
         except (WebSocketDisconnect, KeyError):
             pass
         finally:
@@ -279,10 +282,16 @@ class WebSink:
 class _Viewer:
     """What waits to be sent to one viewer: of every source the newest, health, and the latest events."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, answers: bool) -> None:
+        self._answers = answers
+        self._unanswered = asyncio.Semaphore(MOST_UNANSWERED)
         self._slots: dict[str, str | bytes] = {}
         self._events: deque[str] = deque(maxlen=MOST_EVENTS)
         self._filled = asyncio.Event()
+
+    def answered(self) -> None:
+        """A result has been drawn: there is room for another."""
+        self._unanswered.release()
 
     def offer(
         self, source: int, text: str | None, picture: bytes | None, health: str | None, events: list[str]
@@ -304,7 +313,10 @@ class _Viewer:
                 while self._events:
                     await connection.send_text(self._events.popleft())
                 while self._slots:
-                    value = self._slots.pop(next(iter(self._slots)))
+                    name = next(iter(self._slots))
+                    if self._answers and name.startswith("result"):
+                        await self._unanswered.acquire()  # buffers on the way would make results old
+                    value = self._slots.pop(name)
                     if isinstance(value, bytes):
                         await connection.send_bytes(value)
                     else:

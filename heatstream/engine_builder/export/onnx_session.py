@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,18 @@ def open_session(path: Path, threads: int = 1, *, optimised: bool = True) -> Any
         options = session_options(threads)
         if not _has_halves(session):
             return _session(path, options)
-        with tempfile.TemporaryDirectory(prefix="heatstream-") as folder:
-            return _session(_with_casts(path, Path(folder)), options)
+        try:
+            with tempfile.TemporaryDirectory(prefix="heatstream-") as folder:
+                return _session(_with_casts(path, Path(folder)), options)
+        except Exception as error:  # a disk that is full, or a limit on the size of files
+            session = _session(path, options)
+            warnings.warn(
+                f"{path.name} takes a fifth longer, no temporary file could be written to {tempfile.gettempdir()} "
+                f"({first_line(error)}): make room there, or set TMPDIR",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            return session
     except Exception as error:  # ONNX Runtime's errors share no base class
         if type(error).__name__ in ("InvalidProtobuf", "NoModel"):
             raise ModelFileError(

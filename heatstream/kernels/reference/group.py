@@ -78,7 +78,10 @@ def group_by_tag(
             means = first_tags[:matchable] + offset_sums[:matchable] / sizes[:matchable]
             difference = np.subtract(joint_tags[:, None], means, dtype=np.float64)
             np.multiply(difference, difference, out=difference)
-            distance = np.sqrt(functools.reduce(np.add, np.moveaxis(difference, 2, 0)))
+            distance = difference[..., 0]
+            for plane in range(1, tag_size):
+                distance = distance + difference[..., plane]
+            distance = np.sqrt(distance)
             if distance.size == 1:  # one detection and one person: nothing to choose
                 rows = columns = ONLY
             else:

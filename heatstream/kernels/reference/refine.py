@@ -15,6 +15,8 @@ SAMPLES = 256
 """From the tags of so many pixels one guesses whether a person's tag is on a map: how to search, not what is found."""
 AT_ONCE = 2**17
 """How many blocks, for all people together, are valued in one go: arrays of so many numbers stay in the cache."""
+PRODUCT = 2**20
+"""Of how many squared distances a product of matrices consists at most, unless one person has more: memory."""
 FEW, FEW_PX = 2, 2**17
 """For so many people, or where so many pixels are left to look at, every pixel is: to leave out any costs as much."""
 
@@ -52,18 +54,19 @@ def find_missing(
     found = np.zeros(missing.shape, np.intp)
     left = np.zeros_like(missing)
     pixels = heatmaps[0].size
-    # The bright pixels come first where the tags of all who lack the joint seem to be on its map. Where few pixels are
-    # left at the worst, they are worth a try anyway.
+    # The bright pixels come first for those whose tags seem to be on the map, if they are not few among those who lack
+    # the joint: blocks serve all of them at once. Where few pixels are left at the worst, they are worth a try anyway.
     large = missing.sum(axis=0) * pixels > FEW_PX
-    shown = np.ones(len(large), np.bool_)
+    shown = missing & ~large
     if large.any():
-        asked = missing & large
-        shown = (_shown(tags, asked, mean_tags) | ~asked).all(axis=0)
+        shown |= _shown(tags, missing & large, mean_tags)
+    shown &= 2 * shown.sum(axis=0) > missing.sum(axis=0)
     for joint in missing.any(axis=0).nonzero()[0]:
         people = missing[:, joint].nonzero()[0]
-        if people.size > FEW and shown[joint]:
-            found[people, joint], certain = _among_bright(heatmaps[joint], tags[joint], mean_tags[people])
-            people = people[~certain]
+        if people.size > FEW and shown[:, joint].any():
+            some = shown[:, joint].nonzero()[0]
+            found[some, joint], certain = _among_bright(heatmaps[joint], tags[joint], mean_tags[some])
+            people = np.concatenate([people[~shown[people, joint]], some[~certain]])
         if people.size * pixels <= FEW_PX:
             for person in people:
                 found[person, joint] = _whole_map(heatmaps[joint], tags[joint], mean_tags[person])
@@ -245,10 +248,16 @@ def _near_pixels(
         own = np.square(wanted).sum(axis=0)
         limit = np.square(np.maximum(room + np.float32(0.5), 0)) * (1 + ALLOWANCE)
         limit += (ALLOWANCE * (points[-1].max() + own.max()) - own)[:, None]
-        square = (factors @ points).reshape(len(best), len(block), -1)
-        far = square > limit[..., None]
-    person, place = np.divmod(np.logical_not(far, out=far).reshape(-1).nonzero()[0], pixel.size)
-    return person, pixel[place]
+        people, places = [], []
+        step = max(PRODUCT // pixel.size, 1)
+        for start in range(0, len(best), step):
+            some = slice(start, start + step)
+            square = (factors[some] @ points).reshape(-1, len(block), len(maps.steps))
+            far = square > limit[some, :, None]
+            person, place = np.divmod(np.logical_not(far, out=far).reshape(-1).nonzero()[0], pixel.size)
+            people.append(person + start)
+            places.append(place)
+    return np.concatenate(people), pixel[np.concatenate(places)]
 
 
 def _best_of(maps: _Maps, row: IndexArray, wanted: FloatArray, search: IndexArray, pixel: IndexArray) -> IndexArray:

@@ -23,7 +23,7 @@ LARGEST_BATCH = 8
 
 
 class Engine(Protocol):
-    """A network on a device.
+    """A network on a device. Any number of threads may run it; :meth:`close` is for one, when the others are done.
 
     :class:`heatstream.runtime.engines.onnx_engine.OnnxEngine` is the one for CPUs,
     :class:`heatstream.runtime.engines.tensorrt_engine.TensorRTEngine` the one for GPUs, and

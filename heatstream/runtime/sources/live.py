@@ -388,6 +388,8 @@ class Live:
 
     def _newest_of_burst(self, came: _Came) -> _Came:
         """After silence, the newest of the pictures that waited somewhere and come all at once."""
+        if came.attempt.connection is not None and came.attempt.connection.pause:
+            return came  # all of it comes so
         period = self._rate.period or UNKNOWN_PERIOD
         if came.number > 0 and came.shot.arrival - self._silent_since <= max(2 * period, UNKNOWN_PERIOD):
             return came

@@ -49,6 +49,7 @@ TLS = ("rtsps", "https", "rtmps")
 UNTIMED = ("mpjpeg", "mjpeg", "jpeg_pipe")
 """Formats whose frames carry no time; FFmpeg makes one up, 25 frames to a second."""
 SEGMENTED = ("hls", "dash")
+PLAYLIST = re.compile(r"\.(?:m3u8?|mpd)(?:[?#]|$)", re.IGNORECASE)
 SEGMENT_SECONDS = 30.0  # such streams come in pieces of up to ten seconds
 MOST_FPS = 1000.0
 
@@ -163,7 +164,7 @@ class NetworkConnector:
                 self._url,
                 "r",
                 options=self._settings.options(self._address.scheme),
-                timeout=(OPEN_LIMIT, READ_LIMIT),
+                timeout=(OPEN_LIMIT, SEGMENT_SECONDS if PLAYLIST.search(self._url) else READ_LIMIT),
                 metadata_errors="ignore",  # a title in Latin-1 is no reason
             )
         except (av.error.FFmpegError, OSError, ValueError, UnicodeError) as error:
@@ -330,10 +331,13 @@ def _reach(address: Address) -> str:
 
 def _tls_trouble(address: Address, settings: NetworkSettings) -> str:
     """What is wrong with a server's certificate; empty where nothing is."""
-    if settings.trust == "any" or address.host is None or address.port is None:
+    if address.host is None or address.port is None:
         return ""
     try:
-        context = ssl.create_default_context(cafile=None if settings.trust is None else str(expanded(settings.trust)))
+        own = None if settings.trust in (None, "any") else str(expanded(settings.trust))
+        context = ssl.create_default_context(cafile=own)
+        if settings.trust == "any":
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     except (OSError, ssl.SSLError):
         return f"{settings.trust} holds no certificate that can be read: give a PEM file"
     try:

@@ -55,7 +55,7 @@ def offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> Ite
             f"http://127.0.0.1:{server.server_address[1]}/a.pth", f"sha256:{digest[:8]}", "MIT (me)", "AP 29.1"
         )
         entry = replace(
-            CATALOG["swahr-tiny"], name=NAME, bundled=False, fetched=source, input_size=(64, 64), licence="theirs"
+            CATALOG["swahr-tiny"], name=NAME, bundled=False, fetched=source, input_size=(128, 128), licence="theirs"
         )
         monkeypatch.setattr(catalog, "CATALOG", MappingProxyType({**CATALOG, NAME: entry}))
         builders = {**registry.NETWORKS, NAME: registry.NETWORKS["swahr-tiny"]}

@@ -109,3 +109,21 @@ def test_a_recipe_of_other_labels_says_so_at_once(heatstream: Command, tmp_path:
     ended = heatstream("train", recipe, "--set", "model.skeleton=coco-17", "--out", tmp_path / "run")
     assert ended.code == 2
     assert "has 9 keypoints, coco-17 has 17: leave model.skeleton out to take the file's own" in ended.err
+
+
+def test_heads_that_start_anew_learn_even_where_they_are_frozen(tmp_path: Path) -> None:
+    from heatstream.models.training.build import build_network
+    from heatstream.models.training.recipe import read_recipe
+
+    write_own_set(tmp_path / "data", pictures=1)
+    recipe = tmp_path / "finetune.toml"
+    recipe.write_text(RECIPE.replace("ROOT", str(tmp_path / "data")).replace("coco.json", "mine.json"))
+    frozen = 'model.frozen=["backbone", "quarter_head"]'
+    learning = {}
+    for skeleton in ("coco-17", ""):
+        network, _ = build_network(read_recipe(recipe, [frozen, f'model.skeleton="{skeleton}"']))
+        named = network.named_parameters()
+        learning[skeleton] = {name.split(".")[0] for name, parameter in named if parameter.requires_grad}
+    assert "quarter_head" not in learning["coco-17"]
+    assert "quarter_head" in learning[""]
+    assert "backbone" not in learning["coco-17"] | learning[""]

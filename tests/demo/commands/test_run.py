@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from tests.demo.conftest import CLIP_FRAMES, SIZE, spot, spot_place, write_model
 from tests.demo.helpers import REPOSITORY, Command, count_frames, in_a_process, read_results
 from tests.fakes.messages import HEADER
 from tests.fakes.runtime import MODELS
+from tests.runtime.sinks.test_sound import write_film
 
 
 def test_every_output_at_once(heatstream: Command, clip: Path, tiny_model: Path, tmp_path: Path) -> None:
@@ -234,6 +236,20 @@ def test_wrong_use_ends_with_code_2(heatstream: Command, arguments: tuple[str, .
     assert ended.code == 2
     assert "Usage: heatstream" in ended.err
     assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize(
+    ("option", "kinds"), [("--mirror", ["video", "audio"]), ("--private", ["video"]), ("--blur-heads", ["video"])]
+)
+def test_sound_comes_along_unless_nobody_is_to_be_recognised(
+    heatstream: Command, tiny_model: Path, tmp_path: Path, option: str, kinds: list[str]
+) -> None:
+    film = write_film(tmp_path / "film.mp4", "aac")
+    out = tmp_path / "out.mp4"
+    ended = heatstream("run", film, "-m", tiny_model, "--no-window", "--frames", "5", "--save", out, option)
+    assert ended.code == 0, ended.err
+    with av.open(str(out)) as container:
+        assert [stream.type for stream in container.streams] == kinds
 
 
 def test_a_folder_of_pictures_becomes_another(heatstream: Command, tiny_model: Path, tmp_path: Path) -> None:

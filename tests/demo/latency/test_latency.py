@@ -21,7 +21,7 @@ from heatstream.results import Result
 from heatstream.runtime.pipelines.pose import CpuPosePipeline
 from heatstream.runtime.sources import Frame
 from heatstream.runtime.stream import Stream, stream
-from tests.fakes.runtime import FakeEngine
+from tests.fakes.runtime import NobodyThere
 
 
 def filmed(pattern: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -56,13 +56,6 @@ def test_what_changed_while_it_was_filmed_is_not_read() -> None:
 @pytest.mark.parametrize("value", [0, 128, 255])
 def test_an_empty_picture_holds_no_pattern(value: int) -> None:
     assert read_pattern(np.full((360, 640, 3), value, np.uint8)) is None
-
-
-class NobodyThere(FakeEngine):
-    """An engine that takes no time and finds nobody."""
-
-    def run(self, images: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        return super().run(images * 0)
 
 
 class RenderedLoop:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from heatstream.demo.web.server import WebSink
-from heatstream.results import Event
+from heatstream.results import Event, Gap
 from heatstream.runtime.timing import StreamClock
 from tests.fakes.browser import Page, chromium
 from tests.fakes.messages import HEADER
@@ -117,6 +117,33 @@ def test_on_a_phone_everything_is_below_each_other(open_page: Callable[[], Page]
         "document.querySelector('main').getBoundingClientRect().bottom - 1"
     )
     assert page.ask("Math.min(...[...document.querySelectorAll('button')].map(b => b.offsetHeight))") >= 44
+
+
+def test_one_of_several_cameras_is_chosen(open_page: Callable[[], Page]) -> None:
+    header = {**LIVE, "sources": ["door", "yard"]}
+    sink = WebSink(header, port=0, health=lambda: StreamClock(time.perf_counter()).summary().to_dict())
+    try:
+        page = open_page()
+        page.open(sink.address)
+        page.wait("document.getElementById('camera')?.options.length === 2")
+        one = result(0, size=(480, 640), time=time.time())
+        several = [replace(one, source=0), replace(one, source=1, poses=one.poses[:0])]
+        gap = Gap(2.5, "stalled", over=True)
+
+        def until(condition: str) -> None:
+            deadline = time.monotonic() + 20
+            while not page.ask(condition):
+                assert time.monotonic() < deadline
+                for number, each in enumerate(several):
+                    sink.write(replace(each, gap=gap if number == 1 else None))
+
+        until("document.getElementById('people').textContent === '1'")
+        page.ask("(() => { const c = document.getElementById('camera'); c.value = 1; c.onchange({ target: c }); })()")
+        until("document.getElementById('people').textContent === '0'")
+        until("document.getElementById('events').textContent.includes('gap of 2.5 s')")
+        assert page.errors == []
+    finally:
+        sink.close()
 
 
 def test_strangers_see_nothing(open_page: Callable[[], Page], walking: WebSink) -> None:

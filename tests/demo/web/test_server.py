@@ -105,6 +105,25 @@ def test_a_viewer_that_does_not_keep_up_gets_the_newest_alone() -> None:
         assert len(found) < 150, "it was to skip some"
 
 
+def test_a_viewer_that_answers_has_two_results_on_their_way() -> None:
+    """What lies in buffers between would make results old; so the page answers, and gets the newest then."""
+    with serving(picture_fps=0) as sink, view(sink, "?answers=1") as viewer:
+        viewer.recv(timeout=10)
+
+        def index() -> int:
+            while (message := json.loads(viewer.recv(timeout=10)))["type"] != "result":
+                pass
+            return int(message["frame_index"])
+
+        for number in range(2):
+            sink.write(result(number))
+            assert index() == number
+        for number in range(2, 50):
+            sink.write(result(number))
+        viewer.send("1")
+        assert index() == 49
+
+
 def test_viewers_beyond_the_most_are_told_to_come_later() -> None:
     with serving(most_viewers=1) as sink, view(sink) as first:
         first.recv(timeout=10)

@@ -55,7 +55,7 @@ def random_case(rng: np.random.Generator) -> tuple[FloatArray, FloatArray, NDArr
 
 
 @pytest.mark.parametrize(
-    "limits", [{}, {"FEW": 0, "FEW_PX": 0, "SAMPLES": 1, "AT_ONCE": 256}], ids=["", "small limits"]
+    "limits", [{}, {"FEW": 0, "FEW_PX": 0, "SAMPLES": 1, "AT_ONCE": 256, "PRODUCT": 99}], ids=["", "small limits"]
 )
 def test_the_search_equals_the_exhaustive_one(monkeypatch: pytest.MonkeyPatch, limits: dict[str, int]) -> None:
     for name, value in limits.items():

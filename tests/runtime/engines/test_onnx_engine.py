@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 import heatstream
+from heatstream.catalog import bundled_path
 from heatstream.errors import EngineError, HeatstreamError, InputError, ModelFileError, UnknownNameError
 from heatstream.runtime.engines.onnx_engine import OnnxEngine, usable_cores
 from heatstream.runtime.pipelines.pose import CpuPosePipeline
@@ -30,6 +32,20 @@ def test_it_gives_what_the_description_promises() -> None:
 
 def test_all_usable_cores_by_default() -> None:
     assert OnnxEngine(MODELS / "spots.onnx").name.endswith(f" {usable_cores()} thread{'s' * (usable_cores() > 1)}")
+
+
+def test_a_full_disk_costs_an_fp16_file_time_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(**options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tempfile.TemporaryDirectory", full)
+    images = np.random.default_rng(0).random((1, 3, 128, 128), np.float32)
+    with pytest.warns(RuntimeWarning, match=r"swahr-tiny.onnx takes a fifth longer.*No space left.*set TMPDIR"):
+        slow = OnnxEngine(bundled_path("swahr-tiny"), threads=1)
+    maps = slow.run(images)
+    monkeypatch.undo()
+    for name, values in OnnxEngine(bundled_path("swahr-tiny"), threads=1).run(images).items():
+        np.testing.assert_allclose(maps[name], values, atol=0.02)  # of FP16
 
 
 @pytest.mark.parametrize(

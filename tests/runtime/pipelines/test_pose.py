@@ -53,7 +53,7 @@ def test_a_call_times_each_step_where_it_is_spent(monkeypatch: pytest.MonkeyPatc
     clock = [0.0]
     monkeypatch.setattr("heatstream.runtime.pipelines.pose.time.perf_counter", lambda: clock[0])
     pipeline = CpuPosePipeline(FakeEngine())
-    for name, seconds in (("prepare", 1.0), ("infer", 20.0), ("decode", 300.0)):
+    for name, seconds in (("prepare", 1.0), ("infer", 20.0), ("_decode", 300.0)):
         step = getattr(pipeline, name)
 
         def slow(value: Any, step: Any = step, seconds: float = seconds) -> Any:

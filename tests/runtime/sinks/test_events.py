@@ -39,11 +39,11 @@ def test_events_are_lines_and_clips_hold_every_frame_once(tmp_path: Path) -> Non
         sink.write(result)
     assert sink.close() == tmp_path / "events.jsonl"
     assert [(line["event"], line["frame_index"]) for line in read_lines(tmp_path / "events.jsonl")] == [
-        ("enter", 60), ("leave", 64), ("enter", 70), ("leave", 74),
+        ("enter", 60), ("leave", 63), ("enter", 70), ("leave", 73),
     ]  # fmt: skip
     # Frames 10 to 60, then 61 to 110, in which the other three are.
     found = sorted((tmp_path / "clips").iterdir())
-    assert [path.name for path in found] == ["12.00-enter-the_room-1.mp4", "12.80-leave-the_room-1.mp4"]
+    assert [path.name for path in found] == ["12.00-enter-the_room-1.mp4", "12.60-leave-the_room-1.mp4"]
     assert [count_frames(path) for path in found] == [51, 50]
 
 

@@ -95,7 +95,7 @@ def entries(where: str) -> Iterator[None]:
     """
     try:
         yield
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         what = f"the key {error} is missing" if isinstance(error, KeyError) else str(error)
         raise DatasetError(f"{where}: {what}: correct the file") from error
 

@@ -54,3 +54,11 @@ def test_two_poses_in_one_box_are_as_near_as_the_published_programs_have_it() ->
     assert np.prod(crops[0, 2:] - crops[0, :2]) == pytest.approx(130385.7, abs=0.5)
     assert len(_best(keypoints, np.array([0.9, 0.8]), crops, COCO_17)) == 1
     assert len(_best(keypoints, np.array([0.9, 0.8]), box, COCO_17)) == 2
+
+
+def test_a_number_beyond_every_float_is_told(tmp_path: Path) -> None:
+    photo(tmp_path / "a.png")
+    face = {"image": "a.png", "points": [[1, 2]] * 68, "bbox": [0, 0, 10**400, 5]}
+    (tmp_path / "val.json").write_text(json.dumps({"num_points": 68, "images": [face]}))
+    with pytest.raises(DatasetError, match=r"entry 1.*too large.*: correct the file"):
+        detect_dataset(tmp_path).read()
