@@ -16,6 +16,7 @@ import numpy as np
 
 from heatstream import skeletons
 from heatstream.errors import CheckpointError, InputError
+from heatstream.extras import require
 from heatstream.models.checkpoint_file import read_content, weights_file
 from heatstream.models.paddle_names import official_names
 from heatstream.skeleton_tables import skeleton_from_table, skeleton_to_table
@@ -164,6 +165,7 @@ def load_checkpoint(model: nn.Module, path: str | Path, *, heads: bool | None = 
             containers, or belongs to another network.
         MissingExtraError: torch is not installed.
     """
+    require("torch", extra="train", purpose="reading checkpoints")
     path = weights_file(path)
     wanted = model.state_dict()
     found, aside = _best_match(read_content(path), wanted, path)

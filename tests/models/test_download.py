@@ -52,6 +52,10 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
             state.answer(self, begun)
             self.close_connection = True
 
+        def end_headers(self) -> None:
+            self.send_header("Connection", "close")  # else the client's next request may meet the closing connection
+            super().end_headers()
+
         def log_message(self, *_: Any) -> None:
             pass
 

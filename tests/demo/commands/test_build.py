@@ -86,7 +86,10 @@ def test_without_tensorrt_it_says_what_to_install(heatstream: Command) -> None:
 
 @pytest.mark.parametrize(
     ("model", "words"),
-    [("swahr-tin", "did you mean 'swahr-tiny'?"), ("swahr-w32", "swahr-w32 comes without weights: export it with")],
+    [
+        ("swahr-tin", "did you mean 'swahr-tiny'?"),
+        ("swahr-w32", "swahr-w32 comes without weights: get them with `heatstream fetch"),
+    ],
 )
 def test_a_model_without_a_file_is_one_line(heatstream: Command, model: str, words: str) -> None:
     assert words in _refused(heatstream, (model,))
