@@ -39,7 +39,7 @@ test: $(VENV)/installed-test
 # that extras bring are no part of the core.
 LOWEST := $(VENV)-lowest
 CORE_TESTS := tests/kernels/reference/test_pack.py tests/runtime/sources tests/runtime/test_sources.py \
-	$(filter-out %/test_mcap.py %/test_send.py,$(wildcard tests/runtime/sinks/test_*.py)) tests/runtime/test_stream.py tests/runtime/pipelines/test_pose.py
+	$(filter-out %/test_foxglove.py %/test_mcap.py %/test_send.py,$(wildcard tests/runtime/sinks/test_*.py)) tests/runtime/test_stream.py tests/runtime/pipelines/test_pose.py
 test-lowest: $(LOWEST)/installed
 	$(LOWEST)/bin/python -m pytest -q -W default -p no:cacheprovider $(CORE_TESTS)
 
