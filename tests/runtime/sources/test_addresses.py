@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import random
-import socket
-import threading
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -22,6 +20,7 @@ from heatstream.errors import SourceError
 from heatstream.runtime.pipelines.pose import CpuPosePipeline
 from heatstream.runtime.sources import Frame, network, open_source, opencv
 from heatstream.runtime.sources.addresses import PORTS, parse_address
+from tests.fakes.refusing_server import refusing_server
 from tests.fakes.runtime import FakeEngine
 
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -247,24 +246,8 @@ def test_a_password_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
     ],
 )
 def test_a_server_that_refuses_says_why(scheme: str, status: int, message: str) -> None:
-    protocol = "RTSP/1.0" if scheme == "rtsp" else "HTTP/1.1"
-    answer = f"{protocol} {status} No\r\nCSeq: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def serve() -> None:
-            while True:
-                try:
-                    connection, _ = server.accept()
-                except OSError:
-                    return
-                with connection:
-                    if connection.recv(4096):
-                        connection.sendall(answer)
-
-        threading.Thread(target=serve, daemon=True).start()
-        with pytest.raises(SourceError, match=message):
-            open_source(f"{scheme}://me:secret@127.0.0.1:{server.getsockname()[1]}/live")
-        server.shutdown(socket.SHUT_RDWR)
+    with refusing_server(scheme, status) as url, pytest.raises(SourceError, match=message):
+        open_source(url)
 
 
 def test_a_name_that_nobody_has() -> None:

@@ -26,6 +26,7 @@ from heatstream.runtime.sources.connection import FinalError, UnknownPathError
 from heatstream.runtime.sources.live import Live
 from heatstream.runtime.sources.network import REFUSALS, UNKNOWN, WRONG, AvConnection, NetworkConnector
 from tests.fakes.clock_code import made_at
+from tests.fakes.refusing_server import refusing_server
 from tests.fakes.video_server import has_rtsp_server, start
 
 BUSY = 1.0  # seconds by which everything may be late where tests share a machine; tests.reconnect measures
@@ -180,27 +181,11 @@ def test_an_address_that_is_dead_at_first_is_waited_for(serve: Start) -> None:
 @pytest.mark.parametrize("scheme", ["rtsp", "http"])
 @pytest.mark.parametrize("status", [*REFUSALS, 418, 599])
 def test_every_refusal_has_its_sentence(scheme: str, status: int) -> None:
-    protocol = "RTSP/1.0" if scheme == "rtsp" else "HTTP/1.1"
-    answer = f"{protocol} {status} No\r\nCSeq: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def serve() -> None:
-            while True:
-                try:
-                    connection, _ = server.accept()
-                except OSError:
-                    return
-                with connection:
-                    if connection.recv(4096):
-                        connection.sendall(answer)
-
-        threading.Thread(target=serve, daemon=True).start()
-        url = f"{scheme}://me:secret@127.0.0.1:{server.getsockname()[1]}/live"
+    with refusing_server(scheme, status) as url:
         address = parse_address(url)
         assert address is not None
         with pytest.raises(SourceError) as caught:
             NetworkConnector(url, address, NetworkSettings()).open()
-        server.shutdown(socket.SHUT_RDWR)
     said = str(caught.value)
     assert REFUSALS.get(status, str(status)) in said
     assert "secret" not in said
