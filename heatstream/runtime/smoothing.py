@@ -2,8 +2,8 @@
 
 Live, :class:`Smoother` is a One-Euro filter (Casiez, Roussel and Vogel, CHI 2012) of every keypoint of everybody: a
 low pass whose cutoff rises with the speed; and the body as a whole is never far behind. Speeds are in body heights per
-second, so people near and far are treated alike. For files, :class:`ZeroPhaseSmoother` filters forwards and backwards and takes the mean: the two lags are
-opposite and cancel.
+second, so people near and far are treated alike. For files, :class:`ZeroPhaseSmoother` filters forwards and backwards
+and takes the mean: the two lags are opposite and cancel.
 """
 
 from __future__ import annotations
