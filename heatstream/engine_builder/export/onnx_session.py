@@ -89,6 +89,8 @@ def _with_casts(path: Path, folder: Path) -> Path:
     """
     options = session_options(optimised=False)
     options.optimized_model_filepath = str(folder / path.name)
+    # Weights that lie beside the file are copied too: the new one may not refer to what is outside its own folder.
+    options.add_session_config_entry("session.optimized_model_external_initializers_file_name", "weights")
     _session(path, options)
     return folder / path.name
 
