@@ -28,8 +28,6 @@ def usable_cores() -> int:
 class OnnxEngine:
     """A heatstream model file in ONNX Runtime, on the CPU.
 
-    Threads wait asleep rather than spinning between operators: capture, decode and drawing need the same cores.
-
     Args:
         path: a model file that heatstream exported.
         threads: how many threads work on one frame; all usable cores when left out.
