@@ -152,7 +152,8 @@ def test_a_file_alone_is_enough(name: str) -> None:
     [
         ("swahr-tin", "auto", None, UnknownNameError, "swahr-tiny"),
         ("swahr-w48", "auto", None, ModelFileError, "heatstream export swahr-w48"),
-        (MODELS / "spots.onnx", "cpu", 0, InputError, "at least 1"),
+        (MODELS / "spots.onnx", "cpu", 0, InputError, "from 1 to 256"),
+        (MODELS / "spots.onnx", "cpu", 100_000, InputError, "from 1 to 256"),
     ],
 )
 def test_what_cannot_be_loaded(
