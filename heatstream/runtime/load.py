@@ -73,9 +73,9 @@ def load(
         ModelFileError: a model file is missing, damaged, not ours, or of another shape.
         EngineError: a network cannot run on this machine or device.
         MissingExtraError: what the device or engine that was asked for needs is not installed.
-        InputError: ``threads`` is not from 1 to 256, ``confidence`` is not from 0 to 1, ``short_side`` is not such or the
-            model takes images of one size alone, a model is not for this, or settings, scales, device and engine do not
-            fit each other.
+        InputError: ``threads`` is not from 1 to 256, ``confidence`` is not from 0 to 1, ``short_side`` is not such or
+            the model takes images of one size alone, a model is not for this, or settings, scales, device and engine do
+            not fit each other.
     """
     from heatstream.runtime.engines.select import open_engine
     from heatstream.runtime.pipelines.base import surer
