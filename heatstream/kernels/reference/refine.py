@@ -114,17 +114,18 @@ def find_missing(
     if blocks is None and joint.size and worth_blocks(int(missing.sum(axis=0).max()), heatmaps):
         blocks = Blocks(heatmaps, tags)
     if blocks is None:
-        for one, other in zip(person, joint, strict=True):
-            found[one, other] = _whole_map(heatmaps[other], tags[other], mean_tags[one])
+        for one in missing.any(axis=0).nonzero()[0]:
+            people = missing[:, one].nonzero()[0]
+            found[people, one] = _whole_map(heatmaps[one], tags[one], mean_tags[people].T)
     elif joint.size:
         found[person, joint] = _search_blocks(blocks, joint, mean_tags[person].T)
     return found
 
 
-def _whole_map(heatmap: FloatArray, tags: FloatArray, wanted: FloatArray) -> np.intp:
-    """The best pixel of a map, (H, W), and its tags, (H, W, T), for a wanted tag, (T,)."""
-    distance = _rounded_distance(tags.reshape(1, heatmap.size, -1), wanted[:, None])
-    best: np.intp = np.subtract(heatmap.reshape(-1), distance[0], out=distance[0]).argmax()
+def _whole_map(heatmap: FloatArray, tags: FloatArray, wanted: FloatArray) -> IndexArray:
+    """(n,) the best pixel of a map, (H, W), and its tags, (H, W, T), for each of the wanted ones, (T, n)."""
+    distance = _rounded_distance(tags.reshape(1, heatmap.size, -1), wanted[..., None])
+    best: IndexArray = np.subtract(heatmap.reshape(-1), distance, out=distance).argmax(axis=1)
     return best
 
 
@@ -251,8 +252,8 @@ def _best_pixels(blocks: Blocks, number: IndexArray, wanted: FloatArray) -> tupl
 
 
 def _rounded_distance(tags: FloatArray, wanted: FloatArray) -> FloatArray:
-    """(n, m) float32, the rounded distances of tags, (n, m, T), to wanted ones, (T, n, 1)."""
-    differences = np.empty((len(wanted), *tags.shape[:2]), np.float32)
+    """(n, m) float32, the rounded distances of tags, (n or 1, m, T), to wanted ones, (T, n, 1)."""
+    differences = np.empty((*wanted.shape[:2], tags.shape[1]), np.float32)
     for plane, (difference, tag) in enumerate(zip(differences, wanted, strict=True)):
         np.subtract(tags[..., plane], tag, out=difference)
     return _rounded_length(differences)
