@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import heatstream
+from heatstream.catalog import bundled_path
 from heatstream.errors import InputError, ModelFileError
 from heatstream.kernels import DecodeSettings
 from heatstream.runtime.pipelines.faces import FaceCascade
@@ -96,10 +97,32 @@ def test_what_does_not_fit_is_refused_in_one_sentence(load: Any, words: str) -> 
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["mine.pt", "runs/best.PTH"])
-def test_a_checkpoint_is_no_model_file(name: str) -> None:
-    with pytest.raises(ModelFileError, match=rf"{name} is a checkpoint: .* `heatstream export NAME --checkpoint"):
-        heatstream.load(name)
+def test_a_checkpoint_is_made_a_model_file_once_and_by_another_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch", reason="torch comes with the extra train")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    checkpoint = tmp_path / "best.pt"
+    shutil.copy(bundled_path("h3r-mobile-68").with_suffix(".pt"), checkpoint)
+    with heatstream.load_landmarks(checkpoint, "cpu", 1) as pipeline:
+        assert pipeline.engine.info.name == "h3r-mobile-68"
+    (model,) = (tmp_path / "cache").rglob("*.onnx")
+    made = model.stat().st_mtime_ns
+    assert heatstream.load_landmarks(str(checkpoint), "cpu", 1).engine.info.weights == "best.pt"
+    assert model.stat().st_mtime_ns == made
+
+
+def test_what_is_no_checkpoint_is_refused_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch", reason="torch comes with the extra train")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(ModelFileError, match=r"runs/best\.PTH cannot be read: No such file"):
+        heatstream.load("runs/best.PTH")
+    (tmp_path / "mine.pt").write_bytes(b"words")
+    with pytest.raises(
+        ModelFileError, match=r"no model file could be made of it: .*; `heatstream export NAME"
+    ) as caught:
+        heatstream.load(tmp_path / "mine.pt")
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not allow such names")
