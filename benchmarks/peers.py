@@ -229,8 +229,8 @@ def report(
         "measured here, no part of heatstream) with random weights, through their `predict`: they find nobody, so",
         "their post-processing is as quick as it gets. `predict` and the official way take one frame at a time: the",
         "like of them is *heatstream, one at a time*; as a stream it has several in hand, which is what videos get.",
-        "AP stands beside the times, and is not compared: ours is of our own 300 photographs of COCO, at the input that",
-        "is timed; theirs is what is published for trained weights on COCO val2017, at 640 px, six times the",
+        "AP stands beside the times, and is not compared: ours is of our own 300 photographs of COCO, at the input",
+        "that is timed; theirs is what is published for trained weights on COCO val2017, at 640 px, six times the",
         "pixels, and is not known at 256 px.",
         "",
     ]
