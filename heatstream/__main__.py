@@ -45,6 +45,9 @@ def start() -> NoReturn:
         os._exit(code)  # something hangs in a driver or on the network; Python's own end would wait or crash
     for number in signals:
         signal.signal(number, signal.SIG_IGN)  # Python's end takes handlers away, and one more would change the code
+    # Python notes that a KeyboardInterrupt left the evaluation of a text, as annotations are, and would end the process
+    # by SIGINT instead of with the code; the next evaluation clears the note.
+    eval("0")
     sys.exit(code)
 
 

@@ -13,6 +13,7 @@ import pytest
 from heatstream import __main__ as entry
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
 COMMAND = [sys.executable, "-m", "heatstream", "models"]
 POSIX = pytest.mark.skipif(os.name != "posix", reason="pipes and devices of this kind exist on POSIX systems alone")
 
@@ -63,6 +64,17 @@ start()
 def test_a_second_signal_while_python_ends_does_not_change_the_code(name: str) -> None:
     code = ENDING.format(name=name)
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 130
+
+
+@POSIX
+def test_ctrl_c_while_annotations_are_evaluated_ends_with_the_documented_code(tmp_path: Path) -> None:
+    (tmp_path / "command.py").write_text(
+        "from heatstream import __main__\nfrom heatstream.demo import cli\n"
+        "def stop():\n    raise KeyboardInterrupt\n"
+        "cli.main = lambda: eval('stop()')\n__main__.start()\n"
+    )
+    done = subprocess.run([sys.executable, "-m", "command"], cwd=tmp_path, env=ENVIRONMENT, check=False)
+    assert done.returncode == 130
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from heatstream import catalog
 from heatstream.catalog import CatalogEntry, Weights
 from heatstream.demo.terminal.messages import print_message
 from heatstream.errors import CheckpointError, DownloadError, InputError, SinkError
-from heatstream.model_info import ModelInfo, sized
+from heatstream.model_info import CHECKPOINT_SUFFIXES, ModelInfo, sized
 
 __all__ = ["fetch_before_use", "fetch_weights"]
 
@@ -24,7 +24,9 @@ WAITING_SECONDS = 1800.0
 
 
 def fetch_before_use(model: str) -> None:
-    """Fetch the weights of a network that is named for the first time; nothing for files and for all others."""
+    """Fetch the weights of a network that is named for the first time; of a checkpoint, say what becomes of it."""
+    if model.lower().endswith(CHECKPOINT_SUFFIXES):
+        print_message(f"{model} is a checkpoint: its model file is made once, and kept")
     entry = catalog.networks().get(model)
     if entry is not None and not entry.bundled and entry.fetched is not None and not Path(model).is_file():
         fetch_weights(entry)

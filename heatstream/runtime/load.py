@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from heatstream.errors import EngineError, InputError, MissingExtraError, ModelFileError
+from heatstream.errors import EngineError, InputError, MissingExtraError
 from heatstream.files import expanded
 
 if TYPE_CHECKING:
@@ -44,8 +44,9 @@ def load(
         heatstream.load("swahr-small", faces="h3r-mobile-68")(frame).faces
 
     Args:
-        model: a name that ``heatstream models`` lists, for example ``"swahr-small"``, or the path of a model file that
-            heatstream exported.
+        model: a name that ``heatstream models`` lists, for example ``"swahr-small"``, the path of a model file that
+            heatstream exported, or of a checkpoint of a training (``best.pt``), of which a model file is made once and
+            kept; that takes some seconds and the extra ``train``.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"`` for the second GPU, or ``"auto"`` for the best there is; the
             pipeline's ``reason`` says why that was chosen.
         threads: how many CPU threads work on one frame; all usable cores when left out.
@@ -72,9 +73,9 @@ def load(
         ModelFileError: a model file is missing, damaged, not ours, or of another shape.
         EngineError: a network cannot run on this machine or device.
         MissingExtraError: what the device or engine that was asked for needs is not installed.
-        InputError: ``threads`` is not positive, ``confidence`` is not from 0 to 1, ``short_side`` is not such or the
-            model takes images of one size alone, a model is not for this, or settings, scales, device and engine do not
-            fit each other.
+        InputError: ``threads`` is not from 1 to 256, ``confidence`` is not from 0 to 1, ``short_side`` is not such or
+            the model takes images of one size alone, a model is not for this, or settings, scales, device and engine do
+            not fit each other.
     """
     from heatstream.runtime.engines.select import open_engine
     from heatstream.runtime.pipelines.base import surer
@@ -239,7 +240,8 @@ def model_path(name_or_file: str | Path) -> Path:
     Raises:
         InputError: it is neither a text nor a path.
         UnknownNameError: there is no network of that name.
-        ModelFileError: no weights come with it, or it is a checkpoint.
+        ModelFileError: no weights come with it, or it is a checkpoint of which no model file can be made.
+        SinkError: the cache of the model files of checkpoints cannot be written.
     """
     if not isinstance(name_or_file, (str, Path)):
         raise InputError(f"a model is named by a text or a path, got {type(name_or_file).__name__}")
@@ -248,10 +250,9 @@ def model_path(name_or_file: str | Path) -> Path:
     from heatstream.model_info import CHECKPOINT_SUFFIXES
 
     if text.lower().endswith(CHECKPOINT_SUFFIXES):
-        raise ModelFileError(
-            f"{text} is a checkpoint: make a model file of it, which runs without torch, with `heatstream export "
-            f"NAME --checkpoint {text}`"
-        )
+        from heatstream.runtime.checkpoints import model_of_checkpoint
+
+        return model_of_checkpoint(expanded(text))
     if looks_like_path or os.path.isfile(text):
         return expanded(text)
     from heatstream import catalog

@@ -34,7 +34,7 @@ from heatstream.runtime.freshness import Freshness
 from heatstream.runtime.health import Health, RecentRate, SourceHealth, SourceState, stats_of
 from heatstream.runtime.load import load
 from heatstream.runtime.memory import keep_freed_memory
-from heatstream.runtime.pipelines.base import PosePipeline
+from heatstream.runtime.pipelines.base import PosePipeline, check_confidence
 from heatstream.runtime.sources.base import Frame, Interruptible, Source
 from heatstream.runtime.sources.live import Live
 from heatstream.runtime.sources.open import open_sources
@@ -145,8 +145,7 @@ def stream(
             raise InputError(f"{name} must be at least 1, got {value}")
     if smooth and not track:
         raise InputError("smoothing needs to know who is who: leave track on, or smooth off")
-    if not 0 <= confidence <= 1:
-        raise InputError(f"confidence must be from 0 to 1, got {confidence}")
+    check_confidence(confidence)
     if not isinstance(pipeline, (PosePipeline, str, Path)):
         raise InputError(
             f"a stream takes a pipeline of heatstream.load, or the name or file of a pose model, got {pipeline!r}"

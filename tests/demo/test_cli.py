@@ -144,17 +144,20 @@ def test_an_export_that_cannot_be_is_refused(
     assert not list(tmp_path.iterdir())
 
 
-def test_an_exported_file_alone_is_enough_to_run(heatstream: Command, clip: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("weights", ["swahr-tiny.pt", "random"])
+def test_an_exported_file_alone_is_enough_to_run(
+    heatstream: Command, clip: Path, tmp_path: Path, weights: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("torch", reason="torch comes with the extra train")
-    model = tmp_path / "random.onnx"
+    if weights == "random":  # of a network whose weights do not come along
+        monkeypatch.setattr("heatstream.demo.commands.export.weights_file", Path)
+    model = tmp_path / "model.onnx"
     ended = heatstream("export", "swahr-tiny", "--size", "64x96", "-o", model)
     assert ended.code == 0
     assert "64x96" in ended.out
-    assert "weights: random" in ended.out
+    assert f"weights: {weights}\n" in ended.out
     assert ended.out.count("drifts from torch by") == 3
-    (line,) = ended.err.splitlines()
-    assert "random" in line
-    assert "--checkpoint" in line
+    assert ("find nobody; give a --checkpoint" in ended.err) == (weights == "random")
     assert heatstream("run", clip, "-m", model, "--no-window", "--frames", "2").code == 0
 
 

@@ -1,12 +1,14 @@
-"""What a run sends and serves beside its files; and that of a private one no output depends on a pixel."""
+"""What a run sends and serves beside its files; and that of a private one no output depends on a pixel.
+
+Every output there is takes frames of a pattern; all that was written, sent or shown is kept. Two private runs on
+patterns that have nothing in common must leave the same, so that no pixel can be in it, however it is encoded; two
+others must differ wherever pixels belong, which shows that the test would see them.
+"""
 
 from __future__ import annotations
 
 import json
-import socket
-import threading
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,6 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
 
 from heatstream.demo.drawing.overlay import Overlay
 from heatstream.demo.live_outputs import LiveOutputs, Privacy
@@ -31,11 +31,16 @@ from heatstream.runtime.zone_rules import Zone
 from heatstream.runtime.zones import Zones
 from tests.demo.helpers import Command, read_results
 from tests.fakes.messages import check_message
+from tests.fakes.receivers import KEY, receivers
 from tests.fakes.runtime import FakeEngine, FakeSource, read_video
 
 FRAMES = 12
 SIZE = (240, 320)
 HEAD = (160.0, 60.0)  # px, where the nose is
+TOPIC = "/heatstream/results"
+PIXELS = (".mp4", ".avi", ".png", ".jpg")
+PICTURES = {"web picture", f"mcap{IMAGE_TOPIC}", f"foxglove{IMAGE_TOPIC}"}
+"""What a private run does not have at all."""
 
 
 def marked(seed: int) -> NDArray[np.uint8]:
@@ -45,19 +50,18 @@ def marked(seed: int) -> NDArray[np.uint8]:
 
 
 class Marked(FakeSource):
-    """Frames of one such pattern."""
+    """Frames of one such pattern, which come when all receivers are there."""
 
     size = SIZE
 
-    def __init__(self, seed: int, ready: threading.Event) -> None:
+    def __init__(self, seed: int, wait: Callable[[], None]) -> None:
         super().__init__(FRAMES)
         self._image = marked(seed)
-        self._ready = ready
+        self._wait = wait
 
     def __iter__(self) -> Iterator[Frame]:
+        self._wait()
         for number in range(FRAMES):
-            if number == 1:
-                self._ready.wait(20)
             yield Frame(self._image.copy(), number, number / 25)
 
 
@@ -89,137 +93,127 @@ class Standing(PosePipeline):
     def _close(self) -> None: ...
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def run(folder: Path, seed: int, privacy: Privacy) -> tuple[dict[str, Any], list[str | bytes]]:
-    """Run with every output on.
-
-    Returns:
-        What lies in the folder, decoded, without what differs between any two runs; and what a viewer of the page got.
-    """
+def run(folder: Path, seed: int, privacy: Privacy) -> dict[str, Any]:
+    """Run with every output on, and give what came of each, without what differs between any two runs."""
     folder.mkdir()
-    port, ready, got = free_port(), threading.Event(), list[str | bytes]()
-
-    def view() -> None:
-        while True:
-            try:
-                with connect(f"ws://127.0.0.1:{port}/ws", max_size=None) as viewer:
-                    got.append(viewer.recv())
-                    ready.set()
-                    while True:
-                        got.append(viewer.recv())
-            except ConnectionClosed:
-                return
-            except OSError:
-                threading.Event().wait(0.02)
-
-    viewing = threading.Thread(target=view, daemon=True)
-    viewing.start()
     room = Zone("room", ((0, 0), (320, 0), (320, 240), (0, 240)), ())
-    run_job(
-        [Marked(seed, ready)],
-        Standing(),
-        RunOptions(
-            saves=(folder / "out.mp4", folder / "out.png", folder / "out.avi"),
-            jsonl=folder / "out.jsonl",
-            coco=folder / "out.json",
-            window=False,
-            mirror=False,
-            frames=None,
-            overlay=Overlay(),
-            zones=Zones((room,)),
-            events=folder / "events.jsonl",
-            clips=folder / "clips",
-            live=LiveOutputs(
-                mcap=folder / "out.mcap",
-                mcap_fps=0 if privacy == "pixels" else 25,
-                web=f"127.0.0.1:{port}",
-                web_fps=100,
-                foxglove=free_port(),
-                privacy=privacy,
+    with pytest.MonkeyPatch.context() as patch, receivers(patch) as receiving:
+        run_job(
+            [Marked(seed, receiving.wait)],
+            Standing(),
+            RunOptions(
+                saves=(folder / "out.mp4", folder / "out.png", folder / "out.avi", folder / "pictures"),
+                jsonl=folder / "out.jsonl",
+                coco=folder / "out.json",
+                window=False,
+                mirror=False,
+                frames=None,
+                overlay=Overlay(),
+                zones=Zones((room,)),
+                events=folder / "events.jsonl",
+                clips=folder / "clips",
+                virtual_camera=True,
+                live=LiveOutputs(
+                    mcap=folder / "out.mcap",
+                    mcap_fps=0 if privacy == "pixels" else 25,
+                    web=f"127.0.0.1:{receiving.web}",
+                    web_fps=100,
+                    foxglove=receiving.foxglove,
+                    send=receiving.send,
+                    rerun=str(folder / "out.rrd"),
+                    privacy=privacy,
+                ),
             ),
-        ),
-    )
-    viewing.join(20)
-    written: dict[str, Any] = {}
+        )
+    came = dict(receiving.came)
     for path in sorted(folder.rglob("*")):
-        if path.suffix in (".mp4", ".avi"):
-            written[path.name] = np.stack(read_video(path))
-        elif path.suffix == ".png":
-            written[path.name] = cv2.imread(str(path))
+        name = str(path.relative_to(folder))
+        if path.suffix in PIXELS:
+            came[name] = path.read_bytes()
         elif path.suffix == ".mcap":
             for message in read_recording(path):
-                data: Any = message.data
-                if message.topic == "/heatstream/health":  # figures alone, as many as the run took seconds
-                    check_message(json.loads(data))
-                    continue
-                if message.encoding == "json":
-                    data = untimed(json.loads(data))
-                written.setdefault(f"{path.name}{message.topic}", []).append(data)
+                data = json.loads(message.data) if message.encoding == "json" else message.data
+                came.setdefault(f"mcap{message.topic}", []).append(data)
         elif path.suffix == ".jsonl":
-            written[path.name] = [untimed(json.loads(line)) for line in path.read_text().splitlines()]
+            came[name] = [json.loads(line) for line in path.read_text().splitlines()]
         elif path.suffix == ".json":
-            written[path.name] = json.loads(path.read_text())
-    return written, got
+            came[name] = json.loads(path.read_text())
+    return {name: [untimed(one) for one in value] if isinstance(value, list) else value for name, value in came.items()}
 
 
-def untimed(message: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in message.items() if name not in ("timing", "fps", "stages")}
+def untimed(message: Any) -> Any:
+    """A message without its times and figures."""
+    if not isinstance(message, dict):
+        return message
+    if message.get("type") == "health":
+        check_message(message)
+        return {"type": "health"}
+    return {name: value for name, value in message.items() if name != "timing"}
+
+
+def of_type(kind: str, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [message for message in messages if message["type"] == kind]
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two runs left the same; how many headers and messages of health is a question of time."""
+    if isinstance(one, list) and isinstance(other, list):
+        once = [[part for part in parts if not _repeated(part)] for parts in (one, other)]
+        return len(once[0]) == len(once[1]) and all(map(same, *once))
+    return np.array_equal(one, other) if isinstance(one, np.ndarray) else bool(one == other)
+
+
+def _repeated(message: Any) -> bool:
+    return isinstance(message, dict) and message.get("type") in ("header", "health")
 
 
 @pytest.fixture(scope="module")
-def private(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[dict[str, Any], list[str | bytes]]]:
+def private(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """Two private runs whose frames have nothing in common."""
     folder = tmp_path_factory.mktemp("private")
     return [run(folder / str(seed), seed, "pixels") for seed in (1, 2)]
 
 
-def test_nothing_that_a_private_run_writes_depends_on_a_pixel(
-    private: list[tuple[dict[str, Any], list[str | bytes]]],
-) -> None:
-    (one, _), (other, _) = private
+def test_nothing_that_a_private_run_gives_depends_on_a_pixel(private: list[dict[str, Any]]) -> None:
+    one, other = private
     assert sorted(one) == sorted(other)
-    assert {name.rpartition(".")[2] for name in one if "/" not in name} == {"mp4", "avi", "png", "jsonl", "json"}
-    assert IMAGE_TOPIC not in {name.removeprefix("out.mcap") for name in one}
-    for name, value in one.items():
-        if isinstance(value, np.ndarray):
-            assert np.array_equal(value, other[name]), name
-        else:
-            assert value == other[name], name
+    assert not PICTURES & set(one)
+    for name in one:
+        assert same(one[name], other[name]), name
 
 
-def test_a_private_page_gets_no_pictures(private: list[tuple[dict[str, Any], list[str | bytes]]]) -> None:
-    for _, got in private:
-        messages = [json.loads(text) for text in got if isinstance(text, str)]
-        assert len(messages) == len(got), "a picture was sent"
-        for message in messages:
-            check_message(message)
-        assert messages[0]["pictures"] is False
-        assert Counter(message["type"] for message in messages)["result"] > 0
+def test_every_output_of_a_private_run_got_every_result(private: list[dict[str, Any]]) -> None:
+    """Else there was nothing to look at."""
+    for came in private:
+        lines = of_type("result", came["out.jsonl"])
+        assert len(lines) == FRAMES
+        for name in ("web", f"mqtt {KEY}/results", "zenoh", f"mcap{TOPIC}", f"foxglove{TOPIC}"):
+            assert of_type("result", came[name]) == lines, name
+        assert len(came["virtual camera"]) == FRAMES
+        assert sum(data.startswith(b"/heatstream/person") for data in came["osc"]) == FRAMES
+        assert sum("/people/" in entity for entity, _ in came["rerun"]) == FRAMES
+        assert came["web"][0]["pictures"] is False
+        assert {Path(name).suffix for name in came} >= {*PIXELS, ".jsonl", ".json"}
 
 
 def test_the_test_sees_pixels_where_there_are_any(tmp_path: Path) -> None:
-    (one, pictures), (other, _) = run(tmp_path / "1", 1, "off"), run(tmp_path / "2", 2, "off")
-    differ = {
-        name
-        for name in one
-        if (isinstance(one[name], np.ndarray) and not np.array_equal(one[name], other[name]))
-        or (isinstance(one[name], list) and one[name] != other[name])
-    }
-    assert {name.rpartition(".")[2] for name in differ} == {"mp4", "avi", "png", f"mcap{IMAGE_TOPIC}"}
-    assert any(isinstance(message, bytes) for message in pictures)
+    one, other = run(tmp_path / "1", 1, "off"), run(tmp_path / "2", 2, "off")
+    assert sorted(one) == sorted(other)
+    differ = {name for name in one if not same(one[name], other[name])}
+    assert differ == PICTURES | {"virtual camera"} | {name for name in one if Path(name).suffix in PIXELS}
 
 
 def test_blurred_heads_are_blurred_in_every_picture(tmp_path: Path) -> None:
-    written, pictures = run(tmp_path / "1", 1, "heads")
-    jpegs = [message[4:] for message in pictures if isinstance(message, bytes)]
-    shown = [*written["out.mp4"], *written["out.avi"], written["out.png"]]
-    shown += [cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) for jpeg in jpegs]
-    assert len(jpegs) > 0
+    came = run(tmp_path / "1", 1, "heads")
+    jpegs = [data[4:] for data in came["web picture"]]
+    for topic in (f"mcap{IMAGE_TOPIC}", f"foxglove{IMAGE_TOPIC}"):
+        jpegs += [data[data.index(b"\xff\xd8") :] for data in came[topic]]
+    encoded = [*jpegs, *(data for name, data in came.items() if name.endswith((".png", ".jpg")))]
+    shown = [cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) for data in encoded]
+    shown += came["virtual camera"]
+    for video in ("out.mp4", "out.avi"):
+        shown += read_video(tmp_path / "1" / video)
+    assert len(jpegs) > 2 * FRAMES
     frame = marked(1).astype(int)
     x, y = map(int, HEAD)
     for picture in shown:

@@ -164,8 +164,9 @@ def whole_files(folder: Path) -> tuple[int, int, int]:
         return 0, 0, 0
     texts = lines.read_text().splitlines(keepends=True)
     assert all(text.endswith("\n") for text in texts)
-    header, *results = map(json.loads, texts)
-    assert header["type"] == "header"
+    records = [json.loads(text) for text in texts]
+    assert all(record["type"] == "header" for record in records[:1])  # it comes with the first result
+    results = records[1:]
     indices = [result["frame_index"] for result in results]
     assert indices == list(range(len(indices)))
     entries = json.loads(coco.read_text()) if coco.exists() and coco.stat().st_size else []

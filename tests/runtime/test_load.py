@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import heatstream
+from heatstream.catalog import bundled_path
 from heatstream.errors import InputError, ModelFileError
 from heatstream.kernels import DecodeSettings
 from heatstream.runtime.pipelines.faces import FaceCascade
@@ -84,6 +85,7 @@ def test_a_landmark_model_takes_boxes() -> None:
         (lambda: heatstream.load_landmarks(POSES), "spots finds people in frames, not landmarks in boxes: choose"),
         (lambda: heatstream.load(POSES, settings=DecodeSettings(skeleton="crowdpose-14")), "ask for crowdpose-14"),
         (lambda: heatstream.load(POSES, confidence=50), "confidence must be from 0 to 1, got 50"),
+        (lambda: heatstream.load(POSES, confidence="high"), "confidence must be from 0 to 1, got 'high'"),  # type: ignore[arg-type]
         (lambda: heatstream.load(POSES, short_side=100), "a multiple of 64 px up to 2048, got 100: try 128"),
         (lambda: heatstream.load(LANDMARKS, short_side=128), "points takes images of 64x64 px alone: leave it out"),
         (lambda: heatstream.load(7), "a model is named by a text or a path, got int"),  # type: ignore[arg-type]
@@ -96,10 +98,32 @@ def test_what_does_not_fit_is_refused_in_one_sentence(load: Any, words: str) -> 
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["mine.pt", "runs/best.PTH"])
-def test_a_checkpoint_is_no_model_file(name: str) -> None:
-    with pytest.raises(ModelFileError, match=rf"{name} is a checkpoint: .* `heatstream export NAME --checkpoint"):
-        heatstream.load(name)
+def test_a_checkpoint_is_made_a_model_file_once_and_by_another_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch", reason="torch comes with the extra train")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    checkpoint = tmp_path / "best.pt"
+    shutil.copy(bundled_path("h3r-mobile-68").with_suffix(".pt"), checkpoint)
+    with heatstream.load_landmarks(checkpoint, "cpu", 1) as pipeline:
+        assert pipeline.engine.info.name == "h3r-mobile-68"
+    (model,) = (tmp_path / "cache").rglob("*.onnx")
+    made = model.stat().st_mtime_ns
+    assert heatstream.load_landmarks(str(checkpoint), "cpu", 1).engine.info.weights == "best.pt"
+    assert model.stat().st_mtime_ns == made
+
+
+def test_what_is_no_checkpoint_is_refused_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch", reason="torch comes with the extra train")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(ModelFileError, match=r"runs/best\.PTH cannot be read: No such file"):
+        heatstream.load("runs/best.PTH")
+    (tmp_path / "mine.pt").write_bytes(b"words")
+    with pytest.raises(
+        ModelFileError, match=r"no model file could be made of it: .*; `heatstream export NAME"
+    ) as caught:
+        heatstream.load(tmp_path / "mine.pt")
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not allow such names")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +14,7 @@ from heatstream.demo.skeleton_option import SKELETON_HELP, read_skeleton
 from heatstream.demo.terminal.messages import print_message
 from heatstream.errors import InputError
 from heatstream.model_info import sized
+from heatstream.models.checkpoint_file import weights_file
 from heatstream.models.checkpoint_network import RANDOM, open_network
 
 if TYPE_CHECKING:
@@ -40,7 +42,8 @@ def export(
         typer.Option(
             "--checkpoint",
             "-c",
-            help="Weights: ours, official SWAHR, HigherHRNet or H3R, or a backbone. Random without it.",
+            help="Weights: ours, official SWAHR, HigherHRNet or H3R, or a backbone.",
+            show_default="those that come with NAME, or random ones",
         ),
     ] = None,
     size: Annotated[
@@ -119,6 +122,8 @@ def export(
             "INT8 is calibrated on photographs, and none come with heatstream: give a folder of what the network will "
             "see, --calibrate DIR"
         )
+    if checkpoint is None and os.path.isfile(own := weights_file(name)):
+        checkpoint = own
     output = output or Path(f"{name}.onnx")
     check_outputs([output], {"the checkpoint": [] if checkpoint is None else [checkpoint]})
     named = None if skeleton is None else read_skeleton(skeleton)

@@ -39,7 +39,7 @@ def run(
         ),
     ],
     model: Annotated[
-        str, typer.Option("--model", "-m", help="A name that `heatstream models` lists, or a model file.")
+        str, typer.Option("--model", "-m", help="A name that `heatstream models` lists, a model file, or a checkpoint.")
     ] = "swahr-small",
     save: Annotated[
         Path | None,

@@ -2,10 +2,12 @@
 
 ::
 
-    write(result), the recorder's thread ──▶ newest message, newest picture ──▶ the server's thread: a slot per viewer
-                                                                                newest only, so a slow one skips
+    write(result), the recorder's thread ──▶ one message, one picture for all ──▶ the server's thread
+                                                                                  pages: the newest, so a slow one skips
+                                                                                  readers: all, the latest of them kept
 
-A viewer's connection that takes nothing waits in a task of its own; the run never waits for anybody.
+A page is a browser that answers what it has drawn; a reader is a program that wants every result. A connection that
+takes nothing waits in a task of its own; the run never waits for anybody.
 """
 
 from __future__ import annotations
@@ -48,7 +50,10 @@ STALLED_SECONDS = 5.0
 """Without a result for so long the run counts as stalled."""
 HEALTH_SECONDS = 1.0
 MOST_UNANSWERED = 2  # results on their way to a viewer that answers each, as the page does
-MOST_EVENTS = 64  # that wait for a slow viewer
+PAGE_SECONDS = 1 / 30
+"""Between two results of a page: what is drawn oftener costs the run more than it shows."""
+MOST_WAITING = 64  # events of a viewer, and results of a reader, that does not keep up
+SEND_BUFFER = 1 << 17  # bytes; the system's own choice lets megabytes of old results wait for a slow viewer
 LONGEST_SIDE = 960  # px of the picture behind
 JPEG_QUALITY = 75
 TRY_LATER = 1013  # a WebSocket's close code
@@ -99,8 +104,10 @@ class WebSink:
         self._most_viewers = most_viewers
         self._guard = Guard(token)
         self._smoothers: dict[int, Smoother] = {}  # by source
-        self._viewers: set[_Viewer] = set()
-        self._picture_times: dict[int, float] = {}  # time.monotonic() of the latest, by source
+        self._pages: set[_Viewer] = set()
+        self._readers: set[_Viewer] = set()
+        self._page_times: dict[int, float] = {}  # time.monotonic() of the latest result for pages, by source
+        self._picture_times: dict[int, float] = {}  # the same of pictures
         self._result_time: float | None = None  # time.monotonic() of the newest result
         self._people: dict[int, int] = {}  # in the newest result, by source
         self._next_health = time.monotonic()
@@ -138,24 +145,31 @@ class WebSink:
         self._result_time = now
         source = result.source or 0
         self._people[source] = len(result.poses)
-        if self._viewers:
+        shown = None
+        if self._pages and (result.gap is not None or self._is_due(self._page_times, source, now, PAGE_SECONDS)):
             smoother = self._smoothers.setdefault(source, Smoother())
-            result = replace(result, poses=smoother(result.poses, result.capture_time))
-        text = result.to_json() if self._viewers else None
+            shown = replace(result, poses=smoother(result.poses, result.capture_time)).to_json()
+        text = result.to_json() if self._readers else None
         health = None
         if now >= self._next_health:
             self._next_health = now + HEALTH_SECONDS
             health = json.dumps(self._health())
         picture = None
-        since = now - self._picture_times.get(source, -math.inf)
-        due = self._picture_seconds is not None and since >= 0.9 * self._picture_seconds
-        if due and self._viewers and result.frame.size:
-            self._picture_times[source] = now
+        wanted = self._picture_seconds if result.frame.size and (self._pages or self._readers) else None
+        if wanted is not None and self._is_due(self._picture_times, source, now, wanted):
             picture = struct.pack("<I", source) + _jpeg(result.frame)
         events = [event.to_json() for event in result.events or ()]
-        if self._loop is not None and (text or health):
+        if self._loop is not None and (shown or text or picture or health or events):
             with contextlib.suppress(RuntimeError):  # the server has just ended
-                self._loop.call_soon_threadsafe(self._offer, source, text, picture, health, events)
+                self._loop.call_soon_threadsafe(self._offer, source, shown, text, picture, health, events)
+
+    @staticmethod
+    def _is_due(times: dict[int, float], source: int, now: float, seconds: float) -> bool:
+        """Whether it is time for the next of a source; then its time is kept."""
+        if now - times.get(source, -math.inf) < 0.9 * seconds:  # a tenth early is in time: frames jitter
+            return False
+        times[source] = now
+        return True
 
     def close(self) -> Path | None:
         """Let the viewers go; harmless when repeated."""
@@ -175,11 +189,18 @@ class WebSink:
             asyncio.run(main())
 
     def _offer(
-        self, source: int, text: str | None, picture: bytes | None, health: str | None, events: list[str]
+        self,
+        source: int,
+        shown: str | None,
+        text: str | None,
+        picture: bytes | None,
+        health: str | None,
+        events: list[str],
     ) -> None:
         """On the server's thread: put the newest into every viewer's slots."""
-        for viewer in self._viewers:
-            viewer.offer(source, text, picture, health, events)
+        for viewers, message in ((self._pages, shown), (self._readers, text)):
+            for viewer in viewers:
+                viewer.offer(source, message, picture, health, events)
 
     def _app(self) -> Any:
         from starlette.applications import Starlette
@@ -248,7 +269,7 @@ class WebSink:
             return PlainTextResponse(refusal[1], refusal[0])
         registry = CollectorRegistry()
         registry.register(
-            _Collector(await asyncio.to_thread(self._health), sum(self._people.values()), len(self._viewers))
+            _Collector(await asyncio.to_thread(self._health), sum(self._people.values()), self._viewer_count())
         )
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
@@ -262,11 +283,13 @@ class WebSink:
             await connection.send_denial_response(PlainTextResponse(refusal[1], refusal[0]))
             return
         await connection.accept()
-        if len(self._viewers) >= self._most_viewers:
+        if self._viewer_count() >= self._most_viewers:
             await connection.close(TRY_LATER, f"{self._most_viewers} viewers are here already")
             return
-        viewer = _Viewer(answers=connection.query_params.get("answers") == "1")
-        self._viewers.add(viewer)
+        answers = connection.query_params.get("answers") == "1"
+        viewer = _Viewer(answers=answers)
+        viewers = self._pages if answers else self._readers
+        viewers.add(viewer)
         sending = asyncio.create_task(viewer.send(connection, self._header))
         try:
             while True:
@@ -275,18 +298,27 @@ class WebSink:
         except (WebSocketDisconnect, KeyError):
             pass
         finally:
-            self._viewers.discard(viewer)
+            viewers.discard(viewer)
             sending.cancel()
+
+    def _viewer_count(self) -> int:
+        return len(self._pages) + len(self._readers)
 
 
 class _Viewer:
-    """What waits to be sent to one viewer: of every source the newest, health, and the latest events."""
+    """What waits to be sent to one viewer: the latest events, health, of every source the newest picture, and results.
+
+    Args:
+        answers: a page, which answers every result: the newest of every source waits for it. Else the latest results
+            wait, in order, so that a reader that keeps up gets all.
+    """
 
     def __init__(self, *, answers: bool) -> None:
         self._answers = answers
         self._unanswered = asyncio.Semaphore(MOST_UNANSWERED)
         self._slots: dict[str, str | bytes] = {}
-        self._events: deque[str] = deque(maxlen=MOST_EVENTS)
+        self._results: deque[str] = deque(maxlen=MOST_WAITING)
+        self._events: deque[str] = deque(maxlen=MOST_WAITING)
         self._filled = asyncio.Event()
 
     def answered(self) -> None:
@@ -297,7 +329,10 @@ class _Viewer:
         self, source: int, text: str | None, picture: bytes | None, health: str | None, events: list[str]
     ) -> None:
         self._events.extend(events)
-        for name, value in ((f"picture {source}", picture), (f"result {source}", text), ("health", health)):
+        if text is not None and not self._answers:
+            self._results.append(text)
+            text = None
+        for name, value in ((f"result {source}", text), (f"picture {source}", picture), ("health", health)):
             if value is not None:
                 self._slots[name] = value
         self._filled.set()
@@ -310,19 +345,25 @@ class _Viewer:
             while True:
                 await self._filled.wait()
                 self._filled.clear()
-                while self._events:
-                    await connection.send_text(self._events.popleft())
-                while self._slots:
-                    name = next(iter(self._slots))
-                    if self._answers and name.startswith("result"):
-                        await self._unanswered.acquire()  # buffers on the way would make results old
-                    value = self._slots.pop(name)
-                    if isinstance(value, bytes):
-                        await connection.send_bytes(value)
+                while self._events or self._results or self._slots:
+                    if self._events:
+                        await connection.send_text(self._events.popleft())
+                    elif self._results:
+                        await connection.send_text(self._results.popleft())
                     else:
-                        await connection.send_text(value)
+                        await self._send_slot(connection)
         except (WebSocketDisconnect, RuntimeError):  # it went away; the receiving side ends the viewer
             return
+
+    async def _send_slot(self, connection: Any) -> None:
+        name = next(iter(self._slots))
+        if name.startswith("result"):
+            await self._unanswered.acquire()  # buffers on the way would make results old
+        value = self._slots.pop(name)
+        if isinstance(value, bytes):
+            await connection.send_bytes(value)
+        else:
+            await connection.send_text(value)
 
 
 class _Collector:
@@ -353,10 +394,11 @@ class _Collector:
 
 def _listen(host: str, port: int) -> socket.socket:
     try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listening = socket.socket(family, kind)
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)  # asyncio sets TCP_NODELAY on what it knows to be TCP alone
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # of all connections that come in
             listening.bind(address)
             listening.listen(128)
         except OSError:
@@ -371,10 +413,10 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _jpeg(frame: NDArray[np.uint8]) -> bytes:
-    longest = max(frame.shape[:2])
-    if longest > LONGEST_SIDE:
-        factor = LONGEST_SIDE / longest
-        frame = np.asarray(cv2.resize(frame, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), np.uint8)
+    times = -(-max(frame.shape[:2]) // LONGEST_SIDE)
+    if times > 1:  # a whole number: 20 times as fast as others
+        size = (max(1, frame.shape[1] // times), max(1, frame.shape[0] // times))
+        frame = np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
     _, data = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return bytes(data.tobytes())
 

@@ -14,6 +14,10 @@ from heatstream.model_info import METADATA_KEY
 
 __all__ = ["import_onnxruntime", "open_session", "run_options", "session_options"]
 
+SPIN_US = 200
+"""How long the threads of one run look for the next operator before they sleep, microseconds. Waking takes as long as a
+small operator does: asleep at each of some hundred, two threads are no faster than one."""
+
 SILENT = 4  # ONNX Runtime's severity "fatal": what fails is raised, and told once, by us
 
 
@@ -35,7 +39,7 @@ def open_session(path: Path, threads: int = 1, *, optimised: bool = True) -> Any
 
     Args:
         path: of the file.
-        threads: how many threads work on one run. They wait asleep rather than spinning between operators.
+        threads: how many threads work on one run.
         optimised: prepare it to run; not needed to read what the file says of itself.
 
     Raises:
@@ -89,12 +93,14 @@ def _with_casts(path: Path, folder: Path) -> Path:
     """
     options = session_options(optimised=False)
     options.optimized_model_filepath = str(folder / path.name)
+    # Weights that lie beside the file are copied too: the new one may not refer to what is outside its own folder.
+    options.add_session_config_entry("session.optimized_model_external_initializers_file_name", "weights")
     _session(path, options)
     return folder / path.name
 
 
 def session_options(threads: int = 0, *, optimised: bool = True) -> Any:
-    """The onnxruntime.SessionOptions of every session of ours: nothing is printed, and threads wait asleep.
+    """The onnxruntime.SessionOptions of every session of ours: nothing is printed, and threads soon sleep after a run.
 
     Args:
         threads: how many threads work on one run; 0 for one per core.
@@ -105,7 +111,11 @@ def session_options(threads: int = 0, *, optimised: bool = True) -> Any:
     options.log_severity_level = SILENT
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Before 1.26 they spin for many milliseconds or not at all, and capture, decode and drawing need the same cores.
+    bounded = tuple(int(part) for part in onnxruntime.__version__.split(".")[:2]) >= (1, 26)
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if bounded else "0")
+    if bounded:
+        options.add_session_config_entry("session.intra_op.spin_duration_us", str(SPIN_US))
     if not optimised:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return options

@@ -16,7 +16,7 @@ from heatstream.errors import InputError
 from heatstream.kernels.reference.group import group_by_tag
 from heatstream.kernels.reference.pack import NOT_FINITE_WARNING, warn_of_crowd
 from heatstream.kernels.reference.peaks import find_peaks
-from heatstream.kernels.reference.refine import find_missing
+from heatstream.kernels.reference.refine import Blocks, find_missing, worth_blocks
 from heatstream.kernels.reference.subpixel import refine_positions
 from heatstream.kernels.settings import DecodeSettings
 from heatstream.results import Poses
@@ -71,10 +71,8 @@ def check_maps(heatmaps: NDArray[np.floating], tags: NDArray[np.floating], setti
 def _decode_image(
     heatmaps: NDArray[np.float32], tags: NDArray[np.float32], settings: DecodeSettings, skeleton: Skeleton
 ) -> Poses:
-    if not (_all_finite(heatmaps) and _all_finite(tags)):
-        warnings.warn(NOT_FINITE_WARNING, RuntimeWarning, stacklevel=3)
-        return Poses.empty(skeleton.name)
-
+    if not _all_finite(heatmaps):
+        return _nobody(skeleton)
     candidates = find_peaks(
         heatmaps,
         threshold=settings.detection_threshold,
@@ -82,6 +80,12 @@ def _decode_image(
         capacity=settings.max_people,
         plateaus=settings.plateaus,
     )
+    # There are no fewer people than a joint has detections. What bounds the tags shows too whether they are finite.
+    crowded = settings.refine and worth_blocks(int(candidates.counts.max()), heatmaps)
+    blocks = Blocks(heatmaps, tags) if crowded else None
+    if not (_all_finite(tags) if blocks is None else blocks.tags_are_finite()):
+        return _nobody(skeleton)
+
     every_joint = np.arange(len(heatmaps))
     x, y = candidates.pixels[..., 0], candidates.pixels[..., 1]
     candidate_tags = tags[every_joint[:, None], y, x]  # (K, C, T)
@@ -111,8 +115,14 @@ def _decode_image(
         first = held[np.arange(len(held)), present.argmax(axis=1)]  # as in the grouping, relative to a person's first
         offsets = np.subtract(held, first[:, None], where=present[:, :, None], out=np.zeros_like(held))
         mean_tags = first + offsets.sum(axis=1) / present.sum(axis=1, dtype=np.float32)[:, None]
-        _fill_in(heatmaps, tags, mean_tags, keypoints, scores, settings)
+        _fill_in(heatmaps, tags, blocks, mean_tags, keypoints, scores, settings)
     return Poses(keypoints, scores, person_scores, skeleton.name)
+
+
+def _nobody(skeleton: Skeleton) -> Poses:
+    """What maps that are not finite hold."""
+    warnings.warn(NOT_FINITE_WARNING, RuntimeWarning, stacklevel=4)
+    return Poses.empty(skeleton.name)
 
 
 def _all_finite(maps: NDArray[np.float32]) -> bool:
@@ -123,6 +133,7 @@ def _all_finite(maps: NDArray[np.float32]) -> bool:
 def _fill_in(
     heatmaps: NDArray[np.float32],
     tags: NDArray[np.float32],
+    blocks: Blocks | None,
     mean_tags: NDArray[np.float32],
     keypoints: NDArray[np.float32],
     scores: NDArray[np.float32],
@@ -131,7 +142,7 @@ def _fill_in(
     """Write the joints that people lack into ``keypoints`` and ``scores``, where the best pixel is positive."""
     width = heatmaps.shape[2]
     missing = scores == 0
-    place = find_missing(heatmaps, tags, missing, mean_tags)
+    place = find_missing(heatmaps, tags, missing, mean_tags, blocks)
     person, joint = np.nonzero(missing)
     pixels = np.stack([place[person, joint] % width, place[person, joint] // width], axis=1)
     values = heatmaps[joint, pixels[:, 1], pixels[:, 0]]

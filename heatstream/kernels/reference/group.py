@@ -92,9 +92,10 @@ def group_by_tag(
             near = distance[rows, columns] < tag_threshold
             target[rows[near]] = columns[near]
         unmatched = (target < 0).nonzero()[0]
-        target[unmatched] = np.arange(people, people + len(unmatched))
-        first_tags[target[unmatched]] = joint_tags[unmatched]
-        people += len(unmatched)
+        if unmatched.size:
+            target[unmatched] = np.arange(people, people + len(unmatched))
+            first_tags[people : people + len(unmatched)] = joint_tags[unmatched]
+            people += len(unmatched)
         members[target, joint] = np.arange(count)
         offset_sums[target] += joint_tags - first_tags[target]
         sizes[target] += 1

@@ -47,7 +47,8 @@ def find_peaks(
         plateaus: see :class:`heatstream.kernels.DecodeSettings`.
     """
     num_joints, _, width = heatmaps.shape
-    places = [_local_maxima(heatmap, threshold, nms_kernel) for heatmap in heatmaps]
+    square = np.ones((nms_kernel, nms_kernel), np.uint8)
+    places = [_local_maxima(heatmap, threshold, square) for heatmap in heatmaps]
     joints = np.repeat(np.arange(num_joints), [len(of_joint) for of_joint in places])
     found = np.concatenate(places)
     scores = heatmaps[joints, found // width, found % width]
@@ -94,17 +95,16 @@ def _first_of_equals(
     return first
 
 
-def _local_maxima(heatmap: NDArray[np.float32], threshold: float, nms_kernel: int) -> NDArray[np.intp]:
+def _local_maxima(heatmap: NDArray[np.float32], threshold: float, square: NDArray[np.uint8]) -> NDArray[np.intp]:
     """Flat indices of one map's detections, ascending."""
-    width = heatmap.shape[1]
+    width, reach = heatmap.shape[1], len(square) // 2
     values = heatmap.reshape(-1)
     above = (values > threshold).nonzero()[0]
     if not above.size:
         return above
     # Only the rows that hold any, and those around them, are looked at. Beyond them counts as minus infinity, which is
     # OpenCV's default border of a dilation.
-    top = max(int(above[0]) // width - nms_kernel // 2, 0)
-    rows = heatmap[top : int(above[-1]) // width + nms_kernel // 2 + 1]
-    highest = cv2.dilate(rows, np.ones((nms_kernel, nms_kernel), np.uint8))
+    top = max(int(above[0]) // width - reach, 0)
+    highest = cv2.dilate(heatmap[top : int(above[-1]) // width + reach + 1], square)
     kept: NDArray[np.intp] = above[values[above] == highest.reshape(-1)[above - top * width]]
     return kept

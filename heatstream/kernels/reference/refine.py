@@ -4,34 +4,91 @@ from __future__ import annotations
 
 import math
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["find_missing"]
+__all__ = ["Blocks", "find_missing", "worth_blocks"]
 
 BLOCK = 8
 """Side of the blocks into which a map is cut, px."""
-SAMPLES = 256
-"""From the tags of so many pixels one guesses whether a person's tag is on a map: how to search, not what is found."""
-AT_ONCE = 2**17
-"""How many blocks, for all people together, are valued in one go: arrays of so many numbers stay in the cache."""
-PRODUCT = 2**20
-"""Of how many squared distances a product of matrices consists at most, unless one person has more: memory."""
-FEW, FEW_PX = 2, 2**17
-"""For so many people, or where so many pixels are left to look at, every pixel is: to leave out any costs as much."""
-
-ALLOWANCE = np.float32(2**-20)
-"""Relative: more than the few roundings, of 2**-24 each, in the sums that it is for."""
-
-BRIGHT = (np.float32(0.2), np.float32(0.02))
-"""Pixels above these are few, and one below cannot be worth more: a better one among them is the best of all."""
+FEW_PX = 2**17
+"""Where people have so few pixels to look at for a joint, all are looked at: to leave out any costs as much."""
+AT_ONCE = 2**15
+"""How many blocks are bounded, or pixels looked at, in one go: arrays of so many numbers stay in the cache."""
 
 FloatArray = NDArray[np.float32]
 IndexArray = NDArray[np.intp]
 
 
+class Blocks:
+    """The maps of K joints cut into blocks, BLOCK px wide, and what bounds the worth of the pixels in each.
+
+    The blocks of a map are counted row by row, and those of all maps in the order of the joints.
+
+    Args:
+        heatmaps: (K, H, W) float32.
+        tags: (K, H, W, T) float32.
+
+    Attributes:
+        values: (strips, BLOCK) float32, the heatmaps, padded to whole blocks. A strip is a row of pixels in a block.
+        tags: (strips, BLOCK * T) float32, the tags, padded too.
+        highest: (K, blocks) float32, the highest heatmap value in each block.
+        lowest_tag, highest_tag: (T, K, blocks) float32, the range of its tags.
+        in_row: how many blocks lie side by side.
+        in_map: how many there are in a map.
+    """
+
+    def __init__(self, heatmaps: FloatArray, tags: FloatArray) -> None:
+        self.map_width = heatmaps.shape[2]
+        beyond = (0, 0), (0, -heatmaps.shape[1] % BLOCK), (0, -heatmaps.shape[2] % BLOCK)
+        if beyond != ((0, 0),) * 3:
+            heatmaps = np.pad(heatmaps, beyond, constant_values=-np.inf)  # worth nothing
+            tags = np.pad(tags, (*beyond, (0, 0)), mode="edge")
+        joints, height, width, num_tags = tags.shape
+        self.values = heatmaps.reshape(-1, BLOCK)
+        self.tags = tags.reshape(-1, BLOCK * num_tags)
+        self.in_row = width // BLOCK
+        self.in_map = height // BLOCK * self.in_row
+        self.highest = np.empty((joints, self.in_map), np.float32)
+        self.lowest_tag, self.highest_tag = np.empty((2, num_tags, joints, self.in_map), np.float32)
+        for joint in range(joints):  # each map is read once from memory
+            _block_extremes(np.minimum, tags[joint], self.lowest_tag[:, joint])
+            _block_extremes(np.maximum, tags[joint], self.highest_tag[:, joint])
+            _block_extremes(np.maximum, heatmaps[joint][..., None], self.highest[None, joint])
+
+    def strips(self, number: IndexArray) -> IndexArray:
+        """(BLOCK, n), from top to bottom, the strips of n blocks."""
+        row, column = np.divmod(number, self.in_row)
+        top = row * (BLOCK * self.in_row) + column
+        strips: IndexArray = top + np.arange(0, BLOCK * self.in_row, self.in_row)[:, None]
+        return strips
+
+    def tags_are_finite(self) -> bool:
+        """Whether none is NaN or infinite."""
+        return bool(np.isfinite(self.lowest_tag).all() and np.isfinite(self.highest_tag).all())
+
+
+def _block_extremes(extreme: np.ufunc, maps: FloatArray, result: FloatArray) -> None:
+    """Write the extreme in each block of a joint's maps, (H, W, T), into (T, blocks)."""
+    num_planes = maps.shape[2]
+    columns = extreme.reduce(maps.reshape(-1, BLOCK, maps.shape[1] * num_planes), axis=1)
+    turned = cv2.transpose(columns.reshape(-1, BLOCK * num_planes))  # long rows, which NumPy reduces fast
+    extreme.reduce(turned.reshape(BLOCK, num_planes, -1), axis=0, out=result)
+
+
+def worth_blocks(people: int, heatmaps: FloatArray) -> bool:
+    """Whether so many people, who lack the same joint, are searched for faster by :class:`Blocks`."""
+    return people * math.prod(heatmaps.shape[1:]) > FEW_PX
+
+
+@np.errstate(over="ignore", invalid="ignore")  # a distance beyond all numbers is as good as any other
 def find_missing(
-    heatmaps: FloatArray, tags: FloatArray, missing: NDArray[np.bool_], mean_tags: FloatArray
+    heatmaps: FloatArray,
+    tags: FloatArray,
+    missing: NDArray[np.bool_],
+    mean_tags: FloatArray,
+    blocks: Blocks | None = None,
 ) -> IndexArray:
     """For each person and missing joint the pixel with the largest ``heatmap - round(tag distance)``.
 
@@ -46,236 +103,159 @@ def find_missing(
         tags: (K, H, W, T) float32, finite.
         missing: (P, K) bool, where to look.
         mean_tags: (P, T) float32, the mean tag of each person's detections.
+        blocks: those of the maps, if they are made already.
 
     Returns:
         (P, K) flat pixel indices; the first in row-major order where several are equally good; 0 where
         nothing was missing.
     """
     found = np.zeros(missing.shape, np.intp)
-    left = np.zeros_like(missing)
-    pixels = heatmaps[0].size
-    # The bright pixels come first for those whose tags seem to be on the map, if they are not few among those who lack
-    # the joint: blocks serve all of them at once. Where few pixels are left at the worst, they are worth a try anyway.
-    large = missing.sum(axis=0) * pixels > FEW_PX
-    shown = missing & ~large
-    if large.any():
-        shown |= _shown(tags, missing & large, mean_tags)
-    shown &= 2 * shown.sum(axis=0) > missing.sum(axis=0)
-    for joint in missing.any(axis=0).nonzero()[0]:
-        people = missing[:, joint].nonzero()[0]
-        if people.size > FEW and shown[:, joint].any():
-            some = shown[:, joint].nonzero()[0]
-            found[some, joint], certain = _among_bright(heatmaps[joint], tags[joint], mean_tags[some])
-            people = np.concatenate([people[~shown[people, joint]], some[~certain]])
-        if people.size * pixels <= FEW_PX:
-            for person in people:
-                found[person, joint] = _whole_map(heatmaps[joint], tags[joint], mean_tags[person])
-        else:
-            left[people, joint] = True
-    if left.any():
-        _search_blocks(heatmaps, tags, left, mean_tags, found)
+    joint, person = missing.T.nonzero()  # joint by joint: people who lack the same one share its blocks
+    if blocks is None and joint.size and worth_blocks(int(missing.sum(axis=0).max()), heatmaps):
+        blocks = Blocks(heatmaps, tags)
+    if blocks is None:
+        for one in missing.any(axis=0).nonzero()[0]:
+            people = missing[:, one].nonzero()[0]
+            found[people, one] = _whole_map(heatmaps[one], tags[one], mean_tags[people].T)
+    elif joint.size:
+        found[person, joint] = _search_blocks(blocks, joint, mean_tags[person].T)
     return found
 
 
-def _shown(tags: FloatArray, missing: NDArray[np.bool_], wanted: FloatArray) -> NDArray[np.bool_]:
-    """(P, K) whose wanted tag, (P, T), is seen on a map, (K, H, W, T), when about SAMPLES pixels are looked at."""
-    step = max(math.isqrt(tags.shape[1] * tags.shape[2] // SAMPLES), 1)
-    sample = np.moveaxis(tags[:, step // 2 :: step, step // 2 :: step], 3, 0).reshape(tags.shape[3], len(tags), -1)
-    person, joint = missing.nonzero()
-    distance = _rounded_length(sample[:, joint] - wanted[person].T[..., None])
-    shown = np.zeros_like(missing)
-    shown[person, joint] = (distance == 0).any(axis=1)
-    return shown
-
-
-def _among_bright(heatmap: FloatArray, tags: FloatArray, wanted: FloatArray) -> tuple[IndexArray, NDArray[np.bool_]]:
-    """(P,) the best of the bright pixels of a map for each wanted tag, (P, T), and whether it is the best of all."""
-    found = np.zeros(len(wanted), np.intp)
-    certain = np.zeros(len(wanted), np.bool_)
-    values = heatmap.reshape(-1)
-    for least in BRIGHT:
-        rest = (~certain).nonzero()[0]
-        if not rest.size:
-            break
-        bright = (values > least).nonzero()[0]
-        if bright.size:
-            bright_tags = tags.reshape(len(values), -1).take(bright, axis=0)
-            worth = values.take(bright) - _rounded_distance(bright_tags, wanted[rest])
-            found[rest] = bright.take(worth.argmax(axis=1))
-            certain[rest] = worth.max(axis=1) > least
-    return found, certain
-
-
-def _whole_map(heatmap: FloatArray, tags: FloatArray, wanted: FloatArray) -> np.intp:
-    """The best pixel of a map, (H, W), and its tags, (H, W, T), for a wanted tag, (T,)."""
-    distance = _rounded_distance(tags.reshape(heatmap.size, -1), wanted[None])[0]
-    best: np.intp = np.subtract(heatmap.reshape(-1), distance, out=distance).argmax()
+def _whole_map(heatmap: FloatArray, tags: FloatArray, wanted: FloatArray) -> IndexArray:
+    """(n,) the best pixel of a map, (H, W), and its tags, (H, W, T), for each of the wanted ones, (T, n)."""
+    distance = _rounded_distance(tags.reshape(1, heatmap.size, -1), wanted[..., None])
+    best: IndexArray = np.subtract(heatmap.reshape(-1), distance, out=distance).argmax(axis=1)
     return best
 
 
-def _search_blocks(
-    heatmaps: FloatArray, tags: FloatArray, missing: NDArray[np.bool_], mean_tags: FloatArray, found: IndexArray
-) -> None:
-    """What :func:`find_missing` does, by bounds of blocks; writes into ``found``."""
-    joints = missing.any(axis=0).nonzero()[0]
-    row, person = missing[:, joints].T.nonzero()  # joint by joint: people who lack the same one share its blocks
-    maps = _Maps(heatmaps, tags, joints)
-    step = max(AT_ONCE // maps.num_blocks, 1)
-    for start in range(0, len(row), step):
+def _search_blocks(blocks: Blocks, joint: IndexArray, wanted: FloatArray) -> IndexArray:
+    """(n,) the flat index of the best pixel of a joint's map for a tag, for each of (n,) joints and (T, n) tags."""
+    parts = []
+    step = max(AT_ONCE // blocks.in_map, 1)
+    for start in range(0, len(joint), step):
         some = slice(start, start + step)
-        found[person[some], joints[row[some]]] = _search(maps, row[some], mean_tags[person[some]].T)
+        search, number, best = _open_blocks(blocks, joint[some], wanted[:, some])
+        parts.append((search + start, number, best))
+    search, number, best = (np.concatenate(part) for part in zip(*parts, strict=True))
+    kept = _open_beside_gaps(blocks, number, wanted[:, search], best)
+    search, number = search[kept], number[kept]
+    worth, pixel = _best_pixels(blocks, number, wanted[:, search])
+    begin = np.searchsorted(search, np.arange(len(joint)))
+    best = np.maximum.reduceat(worth, begin)
+    pixel = np.minimum.reduceat(np.where(worth < best[search], blocks.values.size, pixel), begin)
+    y, x = np.divmod(pixel - joint * (blocks.in_map * BLOCK**2), blocks.in_row * BLOCK)
+    found: IndexArray = y * blocks.map_width + x
+    return found
 
 
-class _Maps:
-    """The maps of J joints, and what bounds the worth of the pixels in each of their blocks, which are BLOCK px wide.
+def _open_blocks(blocks: Blocks, joint: IndexArray, wanted: FloatArray) -> tuple[IndexArray, IndexArray, FloatArray]:
+    """The blocks that may hold the best pixel, for each of (n,) joints and (T, n) tags.
 
-    Blocks are counted row by row.
-
-    Attributes:
-        values: (K * H * W,) float32, the heatmaps.
-        tags: (K * H * W, T) float32, the tags.
-        first_pixel: (J,) where each joint's map begins there.
-        highest: (J, blocks) float32, the highest heatmap value in each block.
-        lowest_tag, highest_tag: (T, J, blocks) float32, the range of its tags.
-        first_own, last_own: (blocks,) its first and last pixel in its map.
-        corner: (blocks,) the first pixel of a window as large as a block that holds it and lies within the map.
-        steps: (pixels,) from the corner of a window to each of its pixels.
+    Returns:
+        Of each block: which of the n it is for, ascending and none left out; its number; what the best pixel is worth
+        at least.
     """
-
-    def __init__(self, heatmaps: FloatArray, tags: FloatArray, joints: IndexArray) -> None:
-        _, height, width = heatmaps.shape
-        num_tags = tags.shape[3]
-        self.values = heatmaps.reshape(-1)
-        self.tags = tags.reshape(-1, num_tags)
-        self.first_pixel = joints * (height * width)
-        rows, columns = -(-height // BLOCK), -(-width // BLOCK) * BLOCK
-        highest = np.empty((len(joints), rows, columns, 1), np.float32)
-        lowest_tag, highest_tag = np.empty((2, len(joints), rows, columns, num_tags), np.float32)
-        for row, joint in enumerate(joints):  # each map is read once from memory
-            _column_extremes(np.maximum, heatmaps[joint][..., None], highest[row])
-            _column_extremes(np.minimum, tags[joint], lowest_tag[row])
-            _column_extremes(np.maximum, tags[joint], highest_tag[row])
-        self.highest = _block_extremes(np.maximum, highest)[0]
-        self.lowest_tag = _block_extremes(np.minimum, lowest_tag)
-        self.highest_tag = _block_extremes(np.maximum, highest_tag)
-        self.num_blocks = self.highest.shape[1]
-        y, x = BLOCK * np.stack(np.divmod(np.arange(self.num_blocks), columns // BLOCK))
-        window = min(BLOCK, height), min(BLOCK, width)
-        self.first_own = y * width + x
-        self.last_own = (np.minimum(y + BLOCK, height) - 1) * width + np.minimum(x + BLOCK, width) - 1
-        self.corner = np.minimum(y, height - window[0]) * width + np.minimum(x, width - window[1])
-        self.steps = (np.arange(window[0])[:, None] * width + np.arange(window[1])).reshape(-1)
-
-
-def _column_extremes(extreme: np.ufunc, maps: FloatArray, columns: FloatArray) -> None:
-    """Write the extreme in each column of a row of blocks, (rows, >= W, T), of one joint's maps, (H, W, T)."""
-    height, width, num_planes = maps.shape
-    whole = height // BLOCK
-    full = maps[: whole * BLOCK].reshape(whole, BLOCK, width, num_planes)
-    extreme.reduce(full, axis=1, out=columns[:whole, :width])
-    if whole < len(columns):
-        extreme.reduce(maps[whole * BLOCK :], axis=0, out=columns[whole, :width])
-    columns[:, width:] = columns[:, width - 1 : width]  # beyond the map its last column again
-
-
-def _block_extremes(extreme: np.ufunc, columns: FloatArray) -> FloatArray:
-    """(T, J, blocks) float32 from the extremes of columns, (J, rows, width, T)."""
-    joints, num_planes = len(columns), columns.shape[3]
-    turned = np.ascontiguousarray(columns.reshape(-1, BLOCK * num_planes).T)  # long rows, which NumPy reduces fast
-    result: FloatArray = extreme.reduce(turned.reshape(BLOCK, num_planes, joints, -1), axis=0)
-    return result
-
-
-def _search(maps: _Maps, row: IndexArray, wanted: FloatArray) -> IndexArray:
-    """(n,) flat indices of the best pixels: each search is in the map of one of the J joints, for one tag.
-
-    Args:
-        maps: the maps.
-        row: (n,) which of the joints.
-        wanted: (T, n) the tags.
-    """
-    highest, lowest_tag, highest_tag = maps.highest[row], maps.lowest_tag[:, row], maps.highest_tag[:, row]
     tag = wanted[..., None]
-    beyond = np.maximum(np.subtract(lowest_tag, tag, out=lowest_tag), np.subtract(tag, highest_tag, out=highest_tag))
-    farthest = np.minimum(lowest_tag, highest_tag, out=lowest_tag)
-    at_most = highest - _rounded_length(np.maximum(beyond, 0, out=beyond))
-    at_least = highest - _rounded_length(farthest)
+    below, above = blocks.lowest_tag.take(joint, axis=1), blocks.highest_tag.take(joint, axis=1)
+    np.subtract(below, tag, out=below)
+    np.subtract(tag, above, out=above)
+    differences = np.empty((len(wanted), 2, *below.shape[1:]), np.float32)
+    nearest, farthest = differences[:, 0], differences[:, 1]
+    np.maximum(np.maximum(below, above, out=nearest), 0, out=nearest)
+    np.minimum(below, above, out=farthest)
+    distance = _rounded_length(differences)
+    at_most, at_least = np.subtract(blocks.highest.take(joint, axis=0), distance, out=distance)
 
     # The first block that promises most holds a pixel as good as that. Only blocks that may hold a better one are
     # looked into, and those that may hold an equal one in the same rows or above.
     first = at_least.argmax(axis=1)
-    best = at_least[np.arange(len(row)), first]
-    open_ = at_most > best[:, None]
-    open_ |= (at_most == best[:, None]) & (maps.first_own <= maps.last_own[first][:, None])
-    searches, pixels = [], []
-    for one in np.unique(row):
-        start, end = np.searchsorted(row, (one, one + 1))
-        person, pixel = _near_pixels(maps, one, wanted[:, start:end], open_[start:end], best[start:end])
-        searches.append(start + person)
-        pixels.append(pixel)
-    return _best_of(maps, row, wanted, np.concatenate(searches), np.concatenate(pixels))
+    best = at_least[np.arange(len(joint)), first]
+    open_ = ~(at_most < best[:, None])  # what is not a number counts as open
+    search = np.repeat(np.arange(len(joint)), np.count_nonzero(open_, axis=1))
+    place = open_.reshape(-1).nonzero()[0]
+    block = place - search * blocks.in_map
+    equal = at_most.reshape(-1)[place] == best[search]
+    if equal.any():
+        early = ~(equal & (block // blocks.in_row > (first // blocks.in_row)[search]))
+        search, block = search[early], block[early]
+    return search, joint[search] * blocks.in_map + block, best[search]
 
 
-def _near_pixels(
-    maps: _Maps, row: int, wanted: FloatArray, open_: NDArray[np.bool_], best: FloatArray
-) -> tuple[IndexArray, IndexArray]:
-    """The pixels of a map's open blocks whose tags are near enough to be the best, and for which of P people.
+def _open_beside_gaps(blocks: Blocks, number: IndexArray, wanted: FloatArray, best: FloatArray) -> NDArray[np.bool_]:
+    """Whether a block may still hold the best pixel for a tag, for each of (n,) blocks and (T, n) tags.
 
-    Near is decided by ``|t|^2 - 2 t w + |w|^2``, which is one product of matrices, and with an allowance for its
-    rounding: a few pixels too many cost little.
+    Where two people meet, a block's range holds the tags of all who are numbered between them, its pixels none.
 
     Args:
-        maps: the maps.
-        row: which of the joints.
-        wanted: (T, P) the tags.
-        open_: (P, blocks) where to look.
-        best: (P,) what the best pixel is worth at least.
-
-    Returns:
-        People, ascending, and flat pixel indices, (n,) each; nobody lacks a pixel.
+        blocks: the blocks.
+        number: (n,) blocks.
+        wanted: (T, n) tags.
+        best: (n,) what the best pixel is worth at least.
     """
-    block = open_.any(axis=0).nonzero()[0]
-    pixel = (maps.corner[block, None] + maps.steps).reshape(-1)
-    points = np.empty((len(wanted) + 1, pixel.size), np.float32)
-    points[:-1] = maps.tags[maps.first_pixel[row] :].take(pixel, axis=0).T
-    factors = np.ones((len(best), len(points)), np.float32)
-    np.multiply(wanted.T, -2, out=factors[:, :-1])
-    # The heatmap's highest value leaves room for so much distance, and what is no larger by a half may round to that.
-    least = best[:, None]
-    room = np.floor(maps.highest[row, block] - least + ALLOWANCE * (1 + abs(least)))
-    with np.errstate(over="ignore", invalid="ignore"):  # what is not a number counts as near
-        np.square(points[:-1]).sum(axis=0, out=points[-1])
-        own = np.square(wanted).sum(axis=0)
-        limit = np.square(np.maximum(room + np.float32(0.5), 0)) * (1 + ALLOWANCE)
-        limit += (ALLOWANCE * (points[-1].max() + own.max()) - own)[:, None]
-        people, places = [], []
-        step = max(PRODUCT // pixel.size, 1)
-        for start in range(0, len(best), step):
-            some = slice(start, start + step)
-            square = (factors[some] @ points).reshape(-1, len(block), len(maps.steps))
-            far = square > limit[some, :, None]
-            person, place = np.divmod(np.logical_not(far, out=far).reshape(-1).nonzero()[0], pixel.size)
-            people.append(person + start)
-            places.append(place)
-    return np.concatenate(people), pixel[np.concatenate(places)]
+    used = np.zeros(blocks.highest.size, np.bool_)
+    used[number] = True
+    some = used.nonzero()[0]
+    place = np.cumsum(used)[number] - 1
+    lowest, begin, end, highest = np.stack(_gaps(blocks, some)).take(place, axis=2)
+    nearest = np.minimum(wanted - begin, end - wanted)
+    np.maximum(nearest, np.maximum(lowest - wanted, wanted - highest), out=nearest)
+    np.maximum(nearest, 0, out=nearest)
+    return ~(blocks.highest.reshape(-1)[number] - _rounded_length(nearest) < best)
 
 
-def _best_of(maps: _Maps, row: IndexArray, wanted: FloatArray, search: IndexArray, pixel: IndexArray) -> IndexArray:
-    """(n,) the best of each search's pixels, the first among equals; searches ascend and none lacks a pixel."""
-    place = maps.first_pixel[row[search]] + pixel
-    distance = _rounded_length(maps.tags.take(place, axis=0).T - wanted.take(search, axis=1))
-    worth = maps.values.take(place) - distance
-    begin = np.searchsorted(search, np.arange(len(row)))
-    best = np.maximum.reduceat(worth, begin)
-    found: IndexArray = np.minimum.reduceat(np.where(worth == best[search], pixel, len(maps.values)), begin)
-    return found
+def _gaps(blocks: Blocks, number: IndexArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """(T, n) each, of n blocks: the lowest tag, the last before the middle of the range, the next one, the highest."""
+    num_tags = len(blocks.lowest_tag)
+    lowest = blocks.lowest_tag.reshape(num_tags, -1).take(number, axis=1)
+    highest = blocks.highest_tag.reshape(num_tags, -1).take(number, axis=1)
+    middle = _in_order((lowest + highest) * np.float32(0.5))
+    begin, end = np.empty((2, *middle.shape), np.int32)
+    strips = blocks.strips(number)
+    step = max(AT_ONCE // BLOCK**2, 1)
+    for start in range(0, len(number), step):
+        some = slice(start, start + step)
+        order = _in_order(blocks.tags.take(strips[:, some], axis=0))
+        # Subtracted as unsigned numbers, what lies below the middle wraps around and comes last.
+        beyond = np.subtract(order, np.tile(middle[:, some].T, BLOCK), out=order).view(np.uint32)
+        for extreme, result in ((np.maximum, begin), (np.minimum, end)):
+            turned = np.ascontiguousarray(extreme.reduce(beyond, axis=0).T)
+            result[:, some] = extreme.reduce(turned.reshape(BLOCK, num_tags, -1), axis=0)
+    return lowest, _in_order(middle + begin).view(np.float32), _in_order(middle + end).view(np.float32), highest
+
+
+def _in_order(numbers: NDArray[np.float32 | np.int32]) -> NDArray[np.int32]:
+    """Whole numbers that are in the order of floating-point ones; of such whole numbers the bits of those."""
+    bits = numbers.view(np.int32)
+    flip = np.right_shift(bits, 31)
+    flip &= 0x7FFFFFFF
+    return np.bitwise_xor(bits, flip, out=flip)
+
+
+def _best_pixels(blocks: Blocks, number: IndexArray, wanted: FloatArray) -> tuple[FloatArray, IndexArray]:
+    """(n,) each: what the best pixel of a block is worth for a tag, and the first such one's flat index in all maps."""
+    worth = np.empty(len(number), np.float32)
+    pixel = np.empty(len(number), np.intp)
+    step = max(AT_ONCE // BLOCK**2, 1)
+    for start in range(0, len(number), step):
+        some = slice(start, start + step)
+        strips = np.ascontiguousarray(blocks.strips(number[some]).T)
+        tags = blocks.tags.take(strips, axis=0).reshape(len(strips), BLOCK**2, -1)
+        distance = _rounded_distance(tags, wanted[:, some, None])
+        np.subtract(blocks.values.take(strips, axis=0).reshape(distance.shape), distance, out=distance)
+        first = distance.argmax(axis=1)
+        every = np.arange(len(strips))
+        worth[some] = distance[every, first]
+        row, column = np.divmod(first, BLOCK)
+        pixel[some] = strips[every, row] * BLOCK + column
+    return worth, pixel
 
 
 def _rounded_distance(tags: FloatArray, wanted: FloatArray) -> FloatArray:
-    """(P, n) float32, the rounded distances of n tags, (n, T), to P wanted ones, (P, T)."""
-    differences = np.empty((wanted.shape[1], len(wanted), len(tags)), np.float32)
-    for difference, plane, tag in zip(differences, tags.T, wanted.T, strict=True):
-        np.subtract(plane, tag[:, None], out=difference)
+    """(n, m) float32, the rounded distances of tags, (n or 1, m, T), to wanted ones, (T, n, 1)."""
+    differences = np.empty((*wanted.shape[:2], tags.shape[1]), np.float32)
+    for plane, (difference, tag) in enumerate(zip(differences, wanted, strict=True)):
+        np.subtract(tags[..., plane], tag, out=difference)
     return _rounded_length(differences)
 
 

@@ -17,6 +17,9 @@ from heatstream.runtime.threads import interruptible
 
 __all__ = ["OnnxEngine", "usable_cores"]
 
+MOST_THREADS = 256
+"""More than the cores of most machines; a hundred thousand would keep the system busy for minutes."""
+
 
 def usable_cores() -> int:
     """How many CPU cores this process may use."""
@@ -28,8 +31,6 @@ def usable_cores() -> int:
 class OnnxEngine:
     """A heatstream model file in ONNX Runtime, on the CPU.
 
-    Threads wait asleep rather than spinning between operators: capture, decode and drawing need the same cores.
-
     Args:
         path: a model file that heatstream exported.
         threads: how many threads work on one frame; all usable cores when left out.
@@ -38,12 +39,12 @@ class OnnxEngine:
     Raises:
         ModelFileError: the file is missing, empty, not ONNX, not made by heatstream or contradicts itself.
         EngineError: ONNX Runtime cannot run this network.
-        InputError: ``threads`` is not positive, or the network does not take such a short side.
+        InputError: ``threads`` is not from 1 to 256, or the network does not take such a short side.
     """
 
     def __init__(self, path: str | Path, threads: int | None = None, *, short_side: int | None = None) -> None:
-        if threads is not None and threads < 1:
-            raise InputError(f"threads must be at least 1, got {threads}")
+        if threads is not None and (not isinstance(threads, int) or not 1 <= threads <= MOST_THREADS):
+            raise InputError(f"threads must be a whole number from 1 to {MOST_THREADS}, got {threads!r}")
         self._path = Path(path)
         self._threads = threads or usable_cores()
         self._session: Any | None = open_session(self._path, self._threads)
@@ -68,8 +69,8 @@ class OnnxEngine:
 
     @property
     def parallel_runs(self) -> int:
-        """One for every thread, and one more whose frame is being prepared or decoded meanwhile."""
-        return self._threads + 1
+        """One for every core that it may use, and one more whose frame is being prepared or decoded meanwhile."""
+        return min(self._threads, usable_cores()) + 1
 
     def for_throughput(self) -> OnnxEngine:
         """One thread per frame: several threads on one frame wait for each other at every operator."""

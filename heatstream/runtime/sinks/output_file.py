@@ -286,7 +286,7 @@ def write_trouble(path: Path, error: OSError) -> SinkError:
         return SinkError(f"what reads {name} has ended, so the results end here: run again with a reader that stays")
     if error.errno == errno.ENAMETOOLONG:
         return SinkError(f"{name[:40]}... is too long a name for a file: give a shorter one")
-    if error.errno == errno.ENOENT:
+    if error.errno == errno.ENOENT and not path.parent.is_dir():  # /proc is one in which nothing can be made
         return SinkError(f"{name} cannot be written, there is no folder {path.parent}: make it first")
     reason = os.strerror(error.errno) if error.errno else str(error)
     return SinkError(f"{name} cannot be written ({reason}): choose another place")

@@ -99,10 +99,8 @@ def test_people_move_and_figures_change(open_page: Callable[[], Page], walking: 
     )
     page.ask("document.getElementById('snapshot').click()")
     assert page.wait("window.clicked").endswith(".png")
-    # From the result to the pixel. The machine may be busy, so that the best of many frames counts here.
-    ages = page.ask("history.map(entry => entry.age).sort((a, b) => a - b)")
-    print(f"result to pixel: {ages[0]:.1f} ms at best, p50 {ages[len(ages) // 2]:.1f} ms")
-    assert 0 <= ages[0] <= 30
+    # From the result to the pixel, in ms. The machine may be busy, so that the best of many frames counts here.
+    assert page.wait("history.map(entry => entry.age).find(age => age <= 30)") >= 0
     page.photograph(tmp_path / "wide.png")
     assert page.errors == []
 

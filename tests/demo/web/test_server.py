@@ -19,7 +19,7 @@ from websockets.sync.client import ClientConnection, connect
 from heatstream.demo.web import server
 from heatstream.demo.web.server import WebSink
 from heatstream.errors import InputError, SinkError
-from heatstream.results import Event
+from heatstream.results import Event, Gap
 from heatstream.runtime.timing import StageStats, StreamSummary
 from tests.fakes.messages import HEADER, check_message
 from tests.fakes.runtime import result
@@ -82,8 +82,8 @@ def test_without_pictures_no_pixel_is_sent() -> None:
         assert all(isinstance(message, str) for message in got)
 
 
-def test_a_viewer_that_does_not_keep_up_gets_the_newest_alone() -> None:
-    """It takes nothing while results of some megabytes go by: what waits for it is one result, and the run goes on."""
+def test_a_reader_that_does_not_keep_up_gets_the_latest() -> None:
+    """It takes nothing while results of some megabytes go by: only the latest wait for it, and the run goes on."""
     big = result(0)
     poses = replace(
         big.poses,
@@ -105,8 +105,25 @@ def test_a_viewer_that_does_not_keep_up_gets_the_newest_alone() -> None:
         assert len(found) < 150, "it was to skip some"
 
 
-def test_a_viewer_that_answers_has_two_results_on_their_way() -> None:
+def test_a_page_gets_no_more_than_can_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results that come faster than it draws are left out, but never one that tells of a gap, or an event."""
+    monkeypatch.setattr(server, "PAGE_SECONDS", 1000.0)
+    event = Event("enter", "door", 1, 1, 0.04, (1.0, 2.0))
+    with serving(picture_fps=0) as sink, view(sink, "?answers=1") as viewer:
+        viewer.recv(timeout=10)
+        got = []
+        for number in range(10):
+            gap = Gap(2.5, "stalled", over=True) if number == 9 else None
+            sink.write(replace(result(number), gap=gap, events=(event,) if number == 5 else ()))
+            while number in (0, 9) and (not got or got[-1].get("frame_index") != number):
+                got.append(json.loads(viewer.recv(timeout=10)))
+        assert [message["frame_index"] for message in got if message["type"] == "result"] == [0, 9]
+        assert [message for message in got if message["type"] == "event"] == [event.to_dict()]
+
+
+def test_a_page_that_answers_has_two_results_on_their_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """What lies in buffers between would make results old; so the page answers, and gets the newest then."""
+    monkeypatch.setattr(server, "PAGE_SECONDS", 0.0)
     with serving(picture_fps=0) as sink, view(sink, "?answers=1") as viewer:
         viewer.recv(timeout=10)
 
@@ -122,6 +139,16 @@ def test_a_viewer_that_answers_has_two_results_on_their_way() -> None:
             sink.write(result(number))
         viewer.send("1")
         assert index() == 49
+
+
+def test_nothing_waits_for_an_acknowledgement_of_what_was_sent_before() -> None:
+    """asyncio switches Nagle's algorithm off where the socket says TCP; else a result waits 40 ms behind a picture."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+    with server._listen("127.0.0.1", port) as listening, socket.create_connection(("127.0.0.1", port)):
+        connection, _ = listening.accept()
+        with connection:
+            assert connection.proto == socket.IPPROTO_TCP
 
 
 def test_viewers_beyond_the_most_are_told_to_come_later() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from benchmarks.plain_parser import group_plainly, parse_plainly
 from heatstream.errors import InputError
 from heatstream.kernels import DecodeSettings, decode_poses
+from heatstream.kernels.reference import refine
 from heatstream.kernels.reference.group import group_by_tag
 from heatstream.kernels.reference.peaks import Candidates, find_peaks
 from heatstream.kernels.reference.refine import find_missing
@@ -36,7 +37,11 @@ def test_maps_without_a_detection_give_nobody(value: float, adjust: Adjust) -> N
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("where", ["heatmaps", "tags"])
-def test_a_broken_map_gives_nobody_and_one_warning(value: float, where: str) -> None:
+@pytest.mark.parametrize("few_px", [refine.FEW_PX, 0], ids=["few people", "a crowd"])
+def test_a_broken_map_gives_nobody_and_one_warning(
+    monkeypatch: pytest.MonkeyPatch, value: float, where: str, few_px: int
+) -> None:
+    monkeypatch.setattr(refine, "FEW_PX", few_px)
     heatmaps, tags = maps()
     heatmaps[0, 3, 10, 12] = 0.9
     (heatmaps if where == "heatmaps" else tags)[0, 5, 7, 9] = value

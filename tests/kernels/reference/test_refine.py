@@ -54,9 +54,7 @@ def random_case(rng: np.random.Generator) -> tuple[FloatArray, FloatArray, NDArr
     return heatmaps.astype(np.float32), tags.astype(np.float32), missing, mean_tags.astype(np.float32)
 
 
-@pytest.mark.parametrize(
-    "limits", [{}, {"FEW": 0, "FEW_PX": 0, "SAMPLES": 1, "AT_ONCE": 256, "PRODUCT": 99}], ids=["", "small limits"]
-)
+@pytest.mark.parametrize("limits", [{}, {"FEW_PX": 0, "AT_ONCE": 256}], ids=["", "small limits"])
 def test_the_search_equals_the_exhaustive_one(monkeypatch: pytest.MonkeyPatch, limits: dict[str, int]) -> None:
     for name, value in limits.items():
         monkeypatch.setattr(refine, name, value)
@@ -77,19 +75,45 @@ def test_of_a_crowd_too(hidden_tags: bool) -> None:
 
 def test_a_crowd_whose_tags_are_nowhere_is_not_searched_pixel_by_pixel(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = make_scene(np.random.default_rng(0), 12, joints=6, hidden=0.3, hidden_tags=False)
-    looked_at = []
-    near_pixels = refine._near_pixels
+    looked_at: dict[str, int] = {}
 
-    def counting(maps: Any, row: int, wanted: Any, open_: NDArray[np.bool_], best: Any) -> Any:
-        person, pixel = near_pixels(maps, row, wanted, open_, best)
-        looked_at.append((open_.any(axis=0).mean(), len(pixel) / len(best)))
-        return person, pixel
+    def count(name: str) -> None:
+        function = getattr(refine, name)
 
-    monkeypatch.setattr(refine, "_near_pixels", counting)
+        def counting(blocks: refine.Blocks, number: NDArray[np.intp], *rest: Any) -> Any:
+            looked_at[name] = number.size
+            return function(blocks, number, *rest)
+
+        monkeypatch.setattr(refine, name, counting)
+
+    count("_open_beside_gaps")
+    count("_best_pixels")
     seen = scene.present.argmax(axis=1)  # a joint that is drawn
     x, y = scene.keypoints[np.arange(12), seen].astype(int).T
     find_missing(scene.heatmaps, scene.tags, ~scene.present, scene.tags[seen, y, x])
-    assert len(looked_at) >= 3
-    for blocks, pixels in looked_at:
-        assert blocks < 0.4  # the others lie within one person's tag
-        assert pixels < 0.01 * 256**2  # of each person, valued one by one
+    all_blocks = int((~scene.present).sum()) * (256 // refine.BLOCK) ** 2
+    assert 0 < looked_at["_open_beside_gaps"] < 0.1 * all_blocks  # the others lie within one person's tag
+    assert 0 < looked_at["_best_pixels"] < 0.02 * all_blocks  # valued pixel by pixel
+
+
+@pytest.mark.parametrize(("height", "width"), [(256, 256), (131, 250)])
+def test_blocks_tell_whether_all_tags_are_finite(height: int, width: int) -> None:
+    rng = np.random.default_rng(5)
+    heatmaps = rng.random((2, height, width), np.float32)
+    tags = rng.normal(0, 1, (2, height, width, 2)).astype(np.float32)
+    assert refine.Blocks(heatmaps, tags).tags_are_finite()
+    for value in (np.nan, np.inf, -np.inf):
+        for place in ((1, height - 1, width - 1, 0), (0, 3, 0, 1)):
+            broken = tags.copy()
+            broken[place] = value
+            assert not refine.Blocks(heatmaps, broken).tags_are_finite()
+
+
+@pytest.mark.parametrize("few_px", [2**62, 0], ids=["whole maps", "blocks"])
+def test_tags_beyond_all_distances_find_the_first_pixel(monkeypatch: pytest.MonkeyPatch, few_px: int) -> None:
+    monkeypatch.setattr(refine, "FEW_PX", few_px)
+    rng = np.random.default_rng(6)
+    heatmaps = rng.random((1, 20, 20), np.float32)
+    tags = np.where(rng.random((1, 20, 20, 2)) < 0.5, 3e38, -3e38).astype(np.float32)
+    mean_tags = np.array([[0, 0], [np.inf, 0], [np.nan, 0]], np.float32)
+    assert find_missing(heatmaps, tags, np.ones((3, 1), np.bool_), mean_tags).tolist() == [[0], [0], [0]]

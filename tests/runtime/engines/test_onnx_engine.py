@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 import heatstream
@@ -32,6 +35,17 @@ def test_it_gives_what_the_description_promises() -> None:
 
 def test_all_usable_cores_by_default() -> None:
     assert OnnxEngine(MODELS / "spots.onnx").name.endswith(f" {usable_cores()} thread{'s' * (usable_cores() > 1)}")
+
+
+def test_an_fp16_file_may_keep_its_weights_beside_it(tmp_path: Path) -> None:
+    model = onnx.load(bundled_path("swahr-tiny"))
+    onnx.save(model, tmp_path / "model.onnx", save_as_external_data=True, location="weights.bin", size_threshold=1024)
+    images = np.random.default_rng(0).random((1, 3, 128, 128), np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        maps = OnnxEngine(tmp_path / "model.onnx", threads=1).run(images)
+    for name, values in OnnxEngine(bundled_path("swahr-tiny"), threads=1).run(images).items():
+        np.testing.assert_array_equal(maps[name], values)
 
 
 def test_a_full_disk_costs_an_fp16_file_time_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,11 +153,13 @@ def test_a_file_alone_is_enough(name: str) -> None:
     [
         ("swahr-tin", "auto", None, UnknownNameError, "swahr-tiny"),
         ("swahr-w48", "auto", None, ModelFileError, "heatstream export swahr-w48"),
-        (MODELS / "spots.onnx", "cpu", 0, InputError, "at least 1"),
+        (MODELS / "spots.onnx", "cpu", 0, InputError, "from 1 to 256"),
+        (MODELS / "spots.onnx", "cpu", 100_000, InputError, "from 1 to 256"),
+        (MODELS / "spots.onnx", "cpu", "two", InputError, "from 1 to 256, got 'two'"),
     ],
 )
 def test_what_cannot_be_loaded(
-    name: str | Path, device: str, threads: int | None, error: type[HeatstreamError], message: str
+    name: str | Path, device: str, threads: Any, error: type[HeatstreamError], message: str
 ) -> None:
     with pytest.raises(error, match=message) as caught:
         heatstream.load(name, device, threads)

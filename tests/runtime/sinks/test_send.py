@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
+from heatstream.demo.web.server import WebSink
 from heatstream.errors import InputError, SinkError
 from heatstream.results import Event, Poses, Result, StageTimes
 from heatstream.runtime.sinks.mqtt import MqttSink
@@ -28,6 +29,7 @@ from heatstream.runtime.sinks.virtual_camera import VirtualCameraSink
 from heatstream.runtime.sinks.zenoh import ZenohSink
 from heatstream.skeletons import COCO_17
 from tests.fakes.messages import HEADER, check_message
+from tests.fakes.receivers import free_port
 from tests.fakes.runtime import result, whiten
 
 COUNT = 100
@@ -52,12 +54,6 @@ def sent() -> list[Result]:
             )
         )
     return results
-
-
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager
@@ -121,6 +117,36 @@ def test_osc() -> None:
     sink.close()
     with pytest.raises(InputError, match="osc://HOST:PORT"):
         OscSink(urlsplit("osc://127.0.0.1"), HEADER)
+
+
+WEBSOCKET_RECEIVER = """
+import sys
+from websockets.sync.client import connect
+with connect(f"ws://127.0.0.1:{sys.argv[1]}/ws") as page:
+    print("ready", flush=True)
+    for message in page:
+        print(message, flush=True)
+"""
+
+
+def test_websocket() -> None:
+    page = WebSink(HEADER, port=0, picture_fps=0, health=dict)
+    try:
+        with receiving(WEBSOCKET_RECEIVER, page.port) as receiver:
+            got = lines(receiver, 1)
+            assert got == [{**HEADER, "pictures": False}]
+            for begin in range(0, COUNT, 10):
+                some = sent()[begin : begin + 10]
+                for one in some:
+                    page.write(one)
+                while got[-1].get("frame_index") != some[-1].frame_index or got[-1]["type"] != "result":
+                    got += lines(receiver, 1)
+    finally:
+        page.close()
+    assert [message for message in got if message.get("type") == "result"] == [
+        json.loads(one.to_json()) for one in sent()
+    ]
+    assert [message for message in got if message.get("type") == "event"] == [EVENT.to_dict()]
 
 
 ZENOH_RECEIVER = """
