@@ -172,8 +172,8 @@ def _open_blocks(blocks: Blocks, joint: IndexArray, wanted: FloatArray) -> tuple
     first = at_least.argmax(axis=1)
     best = at_least[np.arange(len(joint)), first]
     open_ = ~(at_most < best[:, None])  # what is not a number counts as open
-    search = np.repeat(np.arange(len(joint)), np.count_nonzero(open_, axis=1))
     place = open_.reshape(-1).nonzero()[0]
+    search = place // blocks.in_map
     block = place - search * blocks.in_map
     equal = at_most.reshape(-1)[place] == best[search]
     if equal.any():
