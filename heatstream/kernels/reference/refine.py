@@ -93,10 +93,10 @@ def find_missing(
     """For each person and missing joint the pixel with the largest ``heatmap - round(tag distance)``.
 
     This is the refinement of the official parser (HigherHRNet, Cheng et al. 2020), which looks at every pixel for
-    every person. Here the highest heatmap value and the range of the tags in each block of pixels bound what its best
-    pixel is worth, from below and from above, and only blocks that may hold the best of all are looked into. The
-    bounds are made by the operations that make a pixel's worth. Each of these rounds monotonically, so the bounds hold
-    to the last bit.
+    every person. Here the highest heatmap value and the range of the tags in each block of pixels, with the gap around
+    the middle of that range, bound what its best pixel is worth, from below and from above, and only blocks that may
+    hold the best of all are looked into. The bounds are made by the operations that make a pixel's worth. Each of these
+    rounds monotonically, so the bounds hold to the last bit.
 
     Args:
         heatmaps: (K, H, W) float32, finite.
