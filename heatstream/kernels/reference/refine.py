@@ -93,10 +93,10 @@ def find_missing(
     """For each person and missing joint the pixel with the largest ``heatmap - round(tag distance)``.
 
     This is the refinement of the official parser (HigherHRNet, Cheng et al. 2020), which looks at every pixel for
-    every person. Here the highest heatmap value and the range of the tags in each block of pixels bound what its best
-    pixel is worth, from below and from above, and only blocks that may hold the best of all are looked into. The
-    bounds are made by the operations that make a pixel's worth. Each of these rounds monotonically, so the bounds hold
-    to the last bit.
+    every person. Here the highest heatmap value and the range of the tags in each block of pixels, with the gap around
+    the middle of that range, bound what its best pixel is worth, from below and from above, and only blocks that may
+    hold the best of all are looked into. The bounds are made by the operations that make a pixel's worth. Each of these
+    rounds monotonically, so the bounds hold to the last bit.
 
     Args:
         heatmaps: (K, H, W) float32, finite.
@@ -172,8 +172,8 @@ def _open_blocks(blocks: Blocks, joint: IndexArray, wanted: FloatArray) -> tuple
     first = at_least.argmax(axis=1)
     best = at_least[np.arange(len(joint)), first]
     open_ = ~(at_most < best[:, None])  # what is not a number counts as open
-    search = np.repeat(np.arange(len(joint)), np.count_nonzero(open_, axis=1))
     place = open_.reshape(-1).nonzero()[0]
+    search = place // blocks.in_map
     block = place - search * blocks.in_map
     equal = at_most.reshape(-1)[place] == best[search]
     if equal.any():
