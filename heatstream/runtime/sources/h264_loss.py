@@ -17,6 +17,7 @@ MOST_BYTES = 512  # of a unit; what is looked for stands before
 CHROMA_PROFILES = (100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135)
 MOST_LENGTH = 16  # bits of frame_num
 MOST_CYCLE = 255  # pictures
+MOST_IN_ROW = 8  # losses right before one picture after the other: this encoder counts otherwise
 
 
 class LossDetector:
@@ -24,13 +25,15 @@ class LossDetector:
 
     Args:
         extradata: the stream's parameters as far as the container gives them. Where they have MP4's form the packets
-            have it too, and nothing is looked for: such streams come over connections that lose nothing.
+            have it too, and nothing is looked for: such streams come over connections that lose nothing. Nor is it
+            any more where nearly every picture seems to be missing, as with an encoder that counts in its own way.
     """
 
     def __init__(self, extradata: bytes | None) -> None:
         self._off = (extradata or b"").startswith(b"\1")
         self._parameters: _Parameters | None = None
         self._latest: int | None = None  # of the pictures that later ones refer to
+        self._in_row = 0
         self(extradata or b"")
 
     def __call__(self, packet: bytes) -> bool:
@@ -49,7 +52,10 @@ class LossDetector:
         number, latest = self._parameters.frame_number(unit), self._latest
         if unit[0] >> 5:  # later ones refer to it
             self._latest = number
-        return not key and latest is not None and (number - latest) % self._parameters.numbers > 1
+        lost = not key and latest is not None and (number - latest) % self._parameters.numbers > 1
+        self._in_row = self._in_row + 1 if lost else 0
+        self._off = self._in_row > MOST_IN_ROW
+        return lost and not self._off
 
 
 class _Parameters:

@@ -113,6 +113,14 @@ def test_behind_a_picture_that_ffmpeg_marks_none_is_smeared() -> None:
     assert set(given) < set(whole)
 
 
+def test_an_encoder_that_counts_otherwise_is_given_up() -> None:
+    buffer = encoded({**FORMS["plain"], "g": "250"})
+    packets = [bytes(packet) for packet in av.open(buffer).demux(video=0) if packet.size]
+    detector = LossDetector(None)
+    lost = [detector(packet) for packet in packets[::2]]  # every number is two behind the one before it
+    assert lost == [False, *[True] * 8, *[False] * (len(lost) - 9)]
+
+
 def test_noise_is_no_loss_and_takes_no_time() -> None:
     rng = np.random.default_rng(0)
     for kind in (0x67, 0x41, 0x65):
