@@ -152,12 +152,14 @@ class Turn:
         rate: results per second.
         latencies: of each, in seconds.
         cpu: seconds of all cores per result, of the run's process alone.
+        page_cpu: of which the threads that make messages and send them.
         received: results per second that each viewer got.
     """
 
     rate: float
     latencies: list[float]
     cpu: float
+    page_cpu: float
     received: float
 
 
@@ -171,14 +173,22 @@ def run(pipeline: PosePipeline, frame: NDArray[np.uint8], *, fps: float | None, 
     with ExitStack() as stack:
         recorder = stack.enter_context(Recorder([page]))
         received = stack.enter_context(_viewers(page.port, viewers, slow)) if viewers else None
-        begin, cpu = time.perf_counter(), time.process_time()
+        begin, cpu, page_cpu = time.perf_counter(), time.process_time(), _page_seconds()
         for result in heatstream.stream(source, pipeline):
             clock.add(result.timing, time.perf_counter())
             recorder.write(result)
             latencies.append(result.timing.latency)
         seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
+        page_cpu = _page_seconds() - page_cpu
         each = 0.0 if received is None else received.value / viewers / seconds
-    return Turn(len(latencies) / seconds, latencies, cpu / len(latencies), each)
+    count = len(latencies)
+    return Turn(count / seconds, latencies, cpu / count, page_cpu / count, each)
+
+
+def _page_seconds() -> float:
+    """The CPU time so far of the threads of the recorder and of the page's server."""
+    threads = [one for one in threading.enumerate() if one.name in ("heatstream-record", "heatstream-web")]
+    return sum(time.clock_gettime(time.pthread_getcpuclockid(one.ident)) for one in threads if one.ident is not None)
 
 
 def _pairs(
@@ -207,9 +217,13 @@ def main() -> None:
     run(pipeline, frame, fps=None, viewers=0, slow=False)  # everything is warm then
     if "rate" in wanted.measure:
         pairs = _pairs(pipeline, frame, wanted.pairs, fps=None, viewers=QUICK, slow=False)
-        print(f"{QUICK} viewers, who got {np.median([pair[1].received for pair in pairs]):.1f} results per second each")
+        received = np.median([beside.received for _, beside in pairs])
+        print(f"{QUICK} viewers that read all, each {received:.1f} results per second")
         _print("results per second", [(alone.rate, beside.rate) for alone, beside in pairs])
         _print("CPU ms per result", [(1e3 * alone.cpu, 1e3 * beside.cpu) for alone, beside in pairs])
+        shares = [(beside.page_cpu - alone.page_cpu) / alone.cpu for alone, beside in pairs]
+        low, median, high = 100 * np.percentile(shares, (25, 50, 75))
+        print(f"  of which the page's threads: {median:.1f} % more (quartiles {low:.1f}, {high:.1f})", flush=True)
     if "latency" in wanted.measure:
         pairs = _pairs(pipeline, frame, wanted.pairs, fps=LIVE_FPS, viewers=SLOW, slow=True)
         print(f"{SLOW} viewers that read nothing, {LIVE_FPS:.0f} frames per second")

@@ -129,12 +129,13 @@ def _rarity(faults: dict[int, str], kind: str) -> int:
 def soak(frames: int, *, seed: int = 0) -> Report:
     """Run so many frames through streams, and measure."""
     rng = np.random.default_rng(seed)
-    chosen = rng.choice(frames, int(FAULTS * frames), replace=False)
-    faults = {int(number): KINDS[place % len(KINDS)] for place, number in enumerate(chosen)}
+    tenth, count = frames // TENTHS, int(FAULTS * frames)
+    # One in each of so many equal stretches, so that no tenth has more of a kind than another.
+    faults = {int((place + rng.random()) * frames / count): KINDS[place % len(KINDS)] for place in range(count)}
     report, process = Report(), psutil.Process()
     pipeline = Network(faults)
     latencies: list[float] = []
-    first, tenth, latest = 0, frames // TENTHS, -1
+    first, latest = 0, -1
     warnings.filterwarnings("ignore", ".*hold NaN or infinite values", RuntimeWarning)
     while first < frames:
         results = stream(Camera(first, frames, faults), pipeline, mode="every", smooth=True)

@@ -1,9 +1,9 @@
 """Smoothing: keypoints that keep still when people do, and keep up when they move.
 
 Live, :class:`Smoother` is a One-Euro filter (Casiez, Roussel and Vogel, CHI 2012) of every keypoint of everybody: a
-low pass whose cutoff rises with the speed. Speeds are in body heights per second, so people near and far are
-treated alike. For files, :class:`ZeroPhaseSmoother` filters forwards and backwards and takes the mean: the two lags are
-opposite and cancel.
+low pass whose cutoff rises with the speed; and the body as a whole is never far behind. Speeds are in body heights per
+second, so people near and far are treated alike. For files, :class:`ZeroPhaseSmoother` filters forwards and backwards
+and takes the mean: the two lags are opposite and cancel.
 """
 
 from __future__ import annotations
@@ -25,7 +25,11 @@ __all__ = ["Smoother", "ZeroPhaseSmoother"]
 # noise is small, plus that of the joint against it, of which speeds like those of noise count less.
 LEAST_CUTOFF = 0.05  # Hz
 CUTOFF_PER_SPEED = 12.0  # Hz per body height per second
-NOISE_SPEED = 0.3  # body heights per second: from about here on a joint's own speed counts whole
+NOISE_SPEED = 0.45  # body heights per second: from about here on a speed counts whole
+# A speed is known only some frames after it began, the more of them the more there are in a second. So the joints
+# together may not stay behind by more than this: four times the noise of their mean, and 0.6 of a frame's way at 60
+# frames and one body height per second.
+MOST_BEHIND = 0.01  # body heights
 SPEED_CUTOFF = 1.0  # Hz, of the low pass of the speed
 
 HELD_SCORE = 0.1  # a joint below is held where it was
@@ -126,10 +130,10 @@ def _go_on(
     moved = (measured[known] - own.measured[known]) / (own.height * since)
     velocities = own.velocities[known] + _share(SPEED_CUTOFF, since) * trust * (moved - own.velocities[known])
     body = np.sum(trust * velocities) / max(float(np.sum(trust)), 1e-6)
-    own_speeds = np.abs(velocities - body)
-    speeds = np.abs(body) + own_speeds * own_speeds / (own_speeds + NOISE_SPEED)
-    cutoffs = LEAST_CUTOFF + CUTOFF_PER_SPEED * speeds
+    cutoffs = LEAST_CUTOFF + CUTOFF_PER_SPEED * (_counted(np.abs(body)) + _counted(np.abs(velocities - body)))
     own.points[known] += trust * _share(cutoffs, since) * (measured[known] - own.points[known])
+    behind = np.sum(trust * (measured[known] - own.points[known])) / max(float(np.sum(trust)), 1e-6)
+    own.points[known] += behind * max(0.0, 1 - MOST_BEHIND * own.height / max(float(np.abs(behind)), 1e-6))
     own.velocities[known] = velocities
 
     own.points[new] = measured[new]
@@ -140,6 +144,10 @@ def _go_on(
     own.measured[seen] = measured[seen]
     own.times[seen] = time
     own.time = time
+
+
+def _counted(speeds: NDArray[np.float32]) -> NDArray[np.float32]:
+    return speeds * speeds / (speeds + NOISE_SPEED)
 
 
 def _share(cutoff: NDArray[np.float32] | float, seconds: NDArray[np.float64] | float) -> NDArray[np.float32]:

@@ -34,7 +34,7 @@ from heatstream.runtime.freshness import Freshness
 from heatstream.runtime.health import Health, RecentRate, SourceHealth, SourceState, stats_of
 from heatstream.runtime.load import load
 from heatstream.runtime.memory import keep_freed_memory
-from heatstream.runtime.pipelines.base import PosePipeline
+from heatstream.runtime.pipelines.base import PosePipeline, check_confidence
 from heatstream.runtime.sources.base import Frame, Interruptible, Source
 from heatstream.runtime.sources.live import Live
 from heatstream.runtime.sources.open import open_sources
@@ -145,8 +145,7 @@ def stream(
             raise InputError(f"{name} must be at least 1, got {value}")
     if smooth and not track:
         raise InputError("smoothing needs to know who is who: leave track on, or smooth off")
-    if not 0 <= confidence <= 1:
-        raise InputError(f"confidence must be from 0 to 1, got {confidence}")
+    check_confidence(confidence)
     if not isinstance(pipeline, (PosePipeline, str, Path)):
         raise InputError(
             f"a stream takes a pipeline of heatstream.load, or the name or file of a pose model, got {pipeline!r}"
@@ -382,7 +381,7 @@ class Stream(Iterator[Result]):
             age=age,
             gaps=lane.gaps,
             returns=lane.returns,
-            error="" if counts.error is None else str(counts.error),
+            error=counts.error or "",
             live=lane.source.health() if isinstance(lane.source, Live) else None,
         )
 
@@ -459,12 +458,13 @@ def _read(work_queue: OrderedWorkQueue[_Captured, Result | Gap], number: int, la
                 break
     except BaseException as error:  # every error reaches the consumer
         failure = error
-        _log.warning("%s failed: %s", source.name, error)
+        _log.warning("%s failed: %s", source.name, str(error))  # records may be kept, and the error keeps its stream
     try:
         source.close()
     except BaseException as error:
         failure = failure or error
     work_queue.end(number, failure)
+    del failure  # whose traceback knows this frame: see :func:`_work`
 
 
 def _work(
@@ -473,15 +473,16 @@ def _work(
     """A worker's thread."""
     while jobs := work_queue.take():
         begun = time.perf_counter()
-        outcomes: Sequence[Result | BaseException | Nothing]
+        outcomes: list[Result | BaseException | Nothing]
         try:
-            outcomes = _find_people(jobs, pipeline)
+            outcomes = [*_find_people(jobs, pipeline)]
         except BaseException as error:  # every error reaches the consumer
             outcomes = [error] * len(jobs)
         if window is not None:
             window.worked(time.perf_counter() - begun)
-        for job, outcome in zip(jobs, outcomes, strict=True):
-            work_queue.deliver(job.lane, job.number, outcome)
+        for job in jobs:
+            work_queue.deliver(job.lane, job.number, outcomes.pop(0))
+        del jobs, job  # an error's traceback knows this frame, and would keep the frames until garbage is collected
 
 
 def _find_people(jobs: Sequence[Taken[_Captured]], pipeline: PosePipeline) -> list[Result | Nothing]:
@@ -541,7 +542,10 @@ def _followed(
     for number, lane in enumerate(lanes):
         yield from _finished(number, lane)
     if failure is not None:
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure  # whose traceback knows this frame
 
 
 def _finished(number: int, lane: _Lane) -> Iterator[tuple[int, Result]]:

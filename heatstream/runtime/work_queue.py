@@ -91,12 +91,12 @@ class LaneCounts:
     Attributes:
         replaced: jobs that were dropped because a newer one came.
         ended: whether its reader has ended.
-        error: why, if it was an error.
+        error: what is to be said of the error that it was; None if it was none.
     """
 
     replaced: int
     ended: bool
-    error: BaseException | None
+    error: str | None
 
 
 @dataclass(eq=False)
@@ -112,7 +112,8 @@ class _Lane(Generic[Job, Result]):
     taken: int = 0
     given: int = 0
     ended: bool = False  # nothing more will be put
-    error: BaseException | None = None
+    failure: str | None = None  # what its reader's error says
+    error: BaseException | None = None  # itself, until it is raised
     over: bool = False  # its last result was given
 
     @property
@@ -175,7 +176,7 @@ class OrderedWorkQueue(Generic[Job, Result]):
     def counts(self, lane: int) -> LaneCounts:
         """What went through a lane so far. Anyone, at any moment."""
         own = self._lanes[lane]
-        return LaneCounts(own.replaced, own.ended, own.error)
+        return LaneCounts(own.replaced, own.ended, own.failure)
 
     @property
     def dropped(self) -> int:
@@ -211,7 +212,7 @@ class OrderedWorkQueue(Generic[Job, Result]):
         """Reader: nothing more will come; an error is given to the consumer after the last result of all lanes."""
         own = self._lanes[lane]
         with self._delivering:
-            own.error = error
+            own.failure, own.error = None if error is None else str(error), error
             own.ended = True
             self._give_out(lane)
         self._arrived.put(None)
@@ -256,12 +257,17 @@ class OrderedWorkQueue(Generic[Job, Result]):
         if self._stopped:
             return None
         if isinstance(result, _End):
-            errors = [lane.error for lane in self._lanes if lane.error is not None]
-            if errors and not self._full():
-                raise errors[0]
-            return None
+            if not self._full():
+                result = next((lane.error for lane in self._lanes if lane.error is not None), result)
+            for each in self._lanes:
+                each.error = None
         if isinstance(result, BaseException):
-            raise result
+            try:
+                raise result
+            finally:
+                del result  # the error knows this frame: neither it nor the queue may know the error
+        if isinstance(result, _End):
+            return None
         lane, value = result
         if isinstance(value, _Notice):
             return lane, value.value

@@ -38,7 +38,12 @@ def test_ways_take_turns_there_and_back() -> None:
 def test_ratios_are_taken_within_each_turn() -> None:
     """The machine was half as fast in the second turn; the ratio does not care."""
     fast, slow = Result((100.0, 50.0), (10.0, 20.0)), Result((20.0, 10.0), (100.0, 200.0))
-    page = report(["On an abacus."], {1: {"heatstream": fast, "official way": slow}}, {}, ["mmpose: no wheel"])
+    frame = {peers.OURS: fast, peers.ALONE: fast, "yolo11n-pose": slow, "another": slow}
+    decode = {1: {"heatstream": fast, "official way": slow}}
+    page = report(["On an abacus."], decode, {"1 person": frame}, ["mmpose: no wheel"], "swahr-tiny")
+    for way, accuracy in ((peers.ALONE, "29.1 at 256 px"), ("yolo11n-pose", "50.0 at 640 px"), ("another", "unknown")):
+        (row,) = [line for line in page.splitlines() if line.startswith(f"| {way} |")]
+        assert row.endswith(f"| {accuracy} |")
     assert "| heatstream | 75.0 (55.0-95.0) | 15.0 |  |  |" in page
     assert "| official way | 15.0 (11.0-19.0) | 150.0 | **5.00** (5.00-5.00) | **10.00** (10.00-10.00) |" in page
     assert "- mmpose: no wheel" in page

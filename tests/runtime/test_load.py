@@ -85,6 +85,7 @@ def test_a_landmark_model_takes_boxes() -> None:
         (lambda: heatstream.load_landmarks(POSES), "spots finds people in frames, not landmarks in boxes: choose"),
         (lambda: heatstream.load(POSES, settings=DecodeSettings(skeleton="crowdpose-14")), "ask for crowdpose-14"),
         (lambda: heatstream.load(POSES, confidence=50), "confidence must be from 0 to 1, got 50"),
+        (lambda: heatstream.load(POSES, confidence="high"), "confidence must be from 0 to 1, got 'high'"),  # type: ignore[arg-type]
         (lambda: heatstream.load(POSES, short_side=100), "a multiple of 64 px up to 2048, got 100: try 128"),
         (lambda: heatstream.load(LANDMARKS, short_side=128), "points takes images of 64x64 px alone: leave it out"),
         (lambda: heatstream.load(7), "a model is named by a text or a path, got int"),  # type: ignore[arg-type]

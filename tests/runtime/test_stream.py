@@ -6,6 +6,7 @@ import gc
 import threading
 import time
 import weakref
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from heatstream.runtime.pipelines.landmarks import LandmarkPipeline
 from heatstream.runtime.pipelines.pose import CpuPosePipeline
 from heatstream.runtime.stream import stream
 from tests.fakes.runtime import MODELS, FakeEngine, FakeLandmarkEngine, FakeSource, write_video
+from tests.soak import Camera
 
 CLOSE_SECONDS = 5.0  # a busy machine; the promise is one second
 
@@ -168,14 +170,23 @@ def test_a_stream_that_is_thrown_away_stops() -> None:
     assert source.closed.wait(CLOSE_SECONDS)
 
 
-def test_a_stream_that_an_error_has_ended_is_not_kept() -> None:
-    results = stream(FakeSource(None), CpuPosePipeline(FakeEngine(fail_on=2)))
-    with pytest.raises(RuntimeError, match="fell off"):
-        list(results)
-    kept = weakref.ref(results)
-    del results
+@pytest.mark.parametrize("broken", ["camera", "network"])
+def test_a_stream_that_an_error_has_ended_is_gone_before_garbage_is_collected(broken: str) -> None:
+    """Its frames and queues are large, and a program that opens it again and again would have many of them."""
     gc.collect()
-    assert kept() is None
+    gc.disable()
+    try:
+        source = Camera(0, 100, {2: "camera fails"} if broken == "camera" else {})  # its error is kept by nobody else
+        engine = FakeEngine(fail_on=2 if broken == "network" else None)
+        results = stream(source, CpuPosePipeline(engine))
+        with suppress(RuntimeError, SourceError):  # pytest.raises would keep them
+            list(results)
+        assert source.closed.wait(CLOSE_SECONDS)
+        kept = weakref.ref(results), weakref.ref(results._queue)
+        del results, source
+        assert [each() for each in kept] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_a_reader_that_hangs_does_not_hold_up_the_end() -> None:

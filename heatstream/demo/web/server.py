@@ -332,7 +332,7 @@ class _Viewer:
         if text is not None and not self._answers:
             self._results.append(text)
             text = None
-        for name, value in ((f"picture {source}", picture), (f"result {source}", text), ("health", health)):
+        for name, value in ((f"result {source}", text), (f"picture {source}", picture), ("health", health)):
             if value is not None:
                 self._slots[name] = value
         self._filled.set()
@@ -394,8 +394,8 @@ class _Collector:
 
 def _listen(host: str, port: int) -> socket.socket:
     try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listening = socket.socket(family, kind)
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)  # asyncio sets TCP_NODELAY on what it knows to be TCP alone
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # of all connections that come in

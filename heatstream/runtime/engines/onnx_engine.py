@@ -43,8 +43,8 @@ class OnnxEngine:
     """
 
     def __init__(self, path: str | Path, threads: int | None = None, *, short_side: int | None = None) -> None:
-        if threads is not None and not 1 <= threads <= MOST_THREADS:
-            raise InputError(f"threads must be from 1 to {MOST_THREADS}, got {threads}")
+        if threads is not None and (not isinstance(threads, int) or not 1 <= threads <= MOST_THREADS):
+            raise InputError(f"threads must be a whole number from 1 to {MOST_THREADS}, got {threads!r}")
         self._path = Path(path)
         self._threads = threads or usable_cores()
         self._session: Any | None = open_session(self._path, self._threads)

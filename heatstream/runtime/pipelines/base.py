@@ -23,6 +23,7 @@ from heatstream.runtime.submissions import Mode, Submissions, check_mode
 
 __all__ = [
     "PosePipeline",
+    "check_confidence",
     "describe",
     "finished",
     "frame_geometry",
@@ -242,6 +243,16 @@ def settings_for(info: ModelInfo, settings: DecodeSettings | Mapping[str, Any] |
     return settings
 
 
+def check_confidence(confidence: float) -> None:
+    """Refuse what is no score.
+
+    Raises:
+        InputError: it is no number from 0 to 1.
+    """
+    if not isinstance(confidence, (int, float, np.floating)) or not 0 <= confidence <= 1:
+        raise InputError(f"confidence must be from 0 to 1, got {confidence!r}")
+
+
 def surer(info: ModelInfo, settings: DecodeSettings | Mapping[str, Any] | None, confidence: float) -> DecodeSettings:
     """Those settings, or the model file's, with people left out whose score is under `confidence`, from 0 to 1.
 
@@ -249,8 +260,7 @@ def surer(info: ModelInfo, settings: DecodeSettings | Mapping[str, Any] | None, 
         InputError: the confidence is not from 0 to 1; otherwise as :func:`settings_for`.
         ModelFileError: as :func:`settings_for`.
     """
-    if not 0 <= confidence <= 1:
-        raise InputError(f"confidence must be from 0 to 1, got {confidence}")
+    check_confidence(confidence)
     return replace(settings_for(info, settings), person_threshold=least_height(info, confidence))
 
 

@@ -82,7 +82,7 @@ class LiveHealth:
         gap_seconds: how long they took together, the present one included.
         overtaken: pictures that were passed over because newer ones were there before anybody took them.
         buffered: pictures that came in a burst after silence and were passed over for the newest of it.
-        undecodable: parts of streams that were no pictures.
+        undecodable: losses, and parts of streams that were no pictures.
     """
 
     frames: int

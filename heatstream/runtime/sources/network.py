@@ -31,6 +31,7 @@ from heatstream.runtime.sources.addresses import PORTS, Address
 from heatstream.runtime.sources.base import OPEN_SECONDS
 from heatstream.runtime.sources.capture_clock import CaptureClock
 from heatstream.runtime.sources.connection import FinalError, Shot, StreamEndedError, UnknownPathError, UnreachableError
+from heatstream.runtime.sources.h264_loss import LossDetector
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -239,6 +240,8 @@ class AvConnection:
         self._stream: VideoStream = container.streams.video[0]
         self._stream.thread_type = "SLICE"  # threads that share frames out among them hold each back
         self._name = name
+        codec = self._stream.codec_context
+        self._lost = LossDetector(codec.extradata) if codec.name == "h264" else None
         self._timed = container.format.name not in UNTIMED
         self._clock = CaptureClock()
         self._shots = self._all_shots()
@@ -268,16 +271,18 @@ class AvConnection:
                     self._clock.arrived(arrival, float(packet.pts * packet.time_base), _sender_time(packet))
                 else:
                     self._clock.arrived(arrival, None)
+                if packet.is_corrupt or (self._lost is not None and self._lost(bytes(packet))):
+                    self._begin_anew()
                 try:
                     frames = packet.decode()
                 except (av.error.FFmpegError, ValueError):
-                    self.undecodable += 1
+                    self._begin_anew()
+                    continue
+                if any(frame.is_corrupt for frame in frames):
+                    self._begin_anew()
                     continue
                 for frame in frames:
-                    if frame.is_corrupt:
-                        self.undecodable += 1
-                    else:
-                        yield self._shot(frame, arrival)
+                    yield self._shot(frame, arrival)
         except av.error.ExitError:
             raise StreamEndedError(f"{self._name} has stalled", "stalled") from None
         except av.error.InvalidDataError:
@@ -285,6 +290,14 @@ class AvConnection:
         except (av.error.FFmpegError, OSError):
             pass
         raise StreamEndedError(f"{self._name} has ended", "ended")
+
+    def _begin_anew(self) -> None:
+        """After a loss, which FFmpeg would smear over all that refers to what was lost.
+
+        Without its memory it gives no picture before one that stands for itself, or was refreshed part by part.
+        """
+        self.undecodable += 1
+        self._stream.codec_context.flush_buffers()
 
     def _shot(self, frame: VideoFrame, arrival: float) -> Shot:
         if trouble := size_trouble(frame.height, frame.width):

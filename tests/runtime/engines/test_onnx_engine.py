@@ -6,6 +6,7 @@ import errno
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -154,10 +155,11 @@ def test_a_file_alone_is_enough(name: str) -> None:
         ("swahr-w48", "auto", None, ModelFileError, "heatstream export swahr-w48"),
         (MODELS / "spots.onnx", "cpu", 0, InputError, "from 1 to 256"),
         (MODELS / "spots.onnx", "cpu", 100_000, InputError, "from 1 to 256"),
+        (MODELS / "spots.onnx", "cpu", "two", InputError, "from 1 to 256, got 'two'"),
     ],
 )
 def test_what_cannot_be_loaded(
-    name: str | Path, device: str, threads: int | None, error: type[HeatstreamError], message: str
+    name: str | Path, device: str, threads: Any, error: type[HeatstreamError], message: str
 ) -> None:
     with pytest.raises(error, match=message) as caught:
         heatstream.load(name, device, threads)

@@ -263,11 +263,14 @@ class Container:
     format = SimpleNamespace(name="rtsp")
 
     def __init__(self) -> None:
-        self.streams = SimpleNamespace(video=[SimpleNamespace(average_rate=25, guessed_rate=25, thread_type="")])
+        codec = SimpleNamespace(name="mjpeg", extradata=None)
+        self.streams = SimpleNamespace(
+            video=[SimpleNamespace(average_rate=25, guessed_rate=25, thread_type="", codec_context=codec)]
+        )
 
     def demux(self, stream: object) -> Iterator[SimpleNamespace]:
         frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="bgr24")
-        yield SimpleNamespace(size=1, pts=None, time_base=None, decode=lambda: [frame])
+        yield SimpleNamespace(size=1, pts=None, time_base=None, is_corrupt=False, decode=lambda: [frame])
 
     def close(self) -> None:
         pass
