@@ -33,8 +33,8 @@ SIZE = "any:256"
 """Short side of the images that are measured, in input px."""
 
 THRESHOLDS = (0.1, 0.3)
-"""Detection thresholds, the official one and that of the shipped networks. Losses differ in how high they let peaks grow, so that one threshold
-for all would favour some."""
+"""Detection thresholds, the official one and that of the shipped networks. Losses differ in how high they let peaks
+grow, so that one threshold for all would favour some."""
 
 COLUMNS = (*(("AP", threshold) for threshold in THRESHOLDS), ("AP(M)", 0.3), ("AP(L)", 0.3), ("AR50", 0.3))
 """Metric and threshold."""

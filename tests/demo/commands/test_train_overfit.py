@@ -73,11 +73,11 @@ def test_eight_photos_are_learned(shared_data: Callable[[str], Path], tmp_path: 
     heatstream("train", recipe, "--out", out)
     heatstream(
         *("eval", out / "last.pt", "--data", tmp_path / "photos", "--annotations", tmp_path / "photos.json"),
-        *("--conf", "0", "--output", tmp_path / "result.json"),  # everybody, as the validation while it trains counts
+        *("--output", tmp_path / "result.json"),
     )
     metrics = json.loads((tmp_path / "result.json").read_text())["metrics"]
-    assert metrics["AP"] > 64  # 59.9 before, 68.2 after; the frozen heatmaps bound how exact it becomes
-    assert metrics["AR50"] > 95  # 83.3 before, 100 after
+    assert metrics["AP"] > 64  # 59.9 before, 67.7 after; the frozen heatmaps bound how exact it becomes
+    assert metrics["AR50"] > 90  # of twelve people ten are found before, and eleven after
 
 
 def write_photos(annotations: Path, folder: Path) -> None:

@@ -170,6 +170,8 @@ def kill_and_recover(folder: Path, after: float) -> tuple[int, int]:
     def read() -> None:
         assert process.stdout is not None
         for line in process.stdout:
+            if not line.endswith("\n"):  # SIGKILL came while it was written
+                break
             number, stamp = line.split()
             written.append((int(number), float(stamp)))
 

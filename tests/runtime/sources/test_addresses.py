@@ -108,13 +108,14 @@ class BriefStream:
 
     def __init__(self, frames: int = 1) -> None:
         self.frames = frames
-        video = SimpleNamespace(average_rate=25, guessed_rate=25, thread_type="")
+        codec = SimpleNamespace(name="mjpeg")
+        video = SimpleNamespace(average_rate=25, guessed_rate=25, thread_type="", codec_context=codec)
         self.streams = SimpleNamespace(video=[video])
 
     def demux(self, stream: object) -> Iterator[SimpleNamespace]:
         frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="bgr24")
         for _ in range(self.frames):
-            yield SimpleNamespace(size=1, pts=None, time_base=None, decode=lambda: [frame])
+            yield SimpleNamespace(size=1, pts=None, time_base=None, is_corrupt=False, decode=lambda: [frame])
 
     def close(self) -> None:
         pass
