@@ -3,12 +3,14 @@
 Servers in processes of their own are killed, stopped, started again at another size, replaced by noise and by nobody,
 while one stream is read. It prints for each kind of server and of fault how often the stream came back, how long it
 took to notice and to come back, whether a result was old, double, out of order or of no frame, what memory grew by, and
-how long closing took. It exits with 1 if one of them is beyond its bound. A quick form of it runs with the tests.
+how long closing took. It exits with 1 if one of them is beyond its bound, or if one takes so long that something hangs;
+then it prints what every thread was doing. A quick form of it runs with the tests.
 """
 
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import os
 import signal
 import socket
@@ -33,6 +35,7 @@ FPS = 25
 GOP_SECONDS = 1.0
 NOTICE_BOUND = 1 + 2 / FPS
 BACK_BOUND = 1.5 + GOP_SECONDS
+HANGS_SECONDS = 150.0  # for one fault; the longest back-off is 60
 SETTLING = 1.3  # seconds of results between two faults
 SIZES = ((240, 320), (480, 640))
 FAULTS = ("killed", "stopped", "resized", "noise", "absent")
@@ -84,10 +87,13 @@ class Watched:
         self._findings = findings
         self._made = 0.0
         self._index = -1
+        self._silent = False
 
     def next(self) -> Result | Gap:
         item = next(self._items)
-        if isinstance(item, Result):
+        if isinstance(item, Gap):
+            self._silent = not item.over
+        else:
             made = made_at(item.frame)
             if made is None:
                 self._findings.wrong.append("invented")
@@ -102,8 +108,9 @@ class Watched:
         return item
 
     def results_for(self, seconds: float) -> None:
+        """Look at results, and go on until none is missing: a gap that is told already is not told again."""
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        while time.monotonic() < end or self._silent:
             self.next()
 
     def gap(self, *, over: bool) -> Gap:
@@ -127,6 +134,7 @@ def try_faults(kind: str, fault: str, times: int) -> Findings:
         before = 0
         for number in range(times):
             findings.tried += 1
+            faulthandler.dump_traceback_later(HANGS_SECONDS, exit=True)
             if fault == "absent":
                 results = stream(open_source(camera.url, wait=True), pipeline)
                 watched = Watched(results, findings)
@@ -171,6 +179,7 @@ def try_faults(kind: str, fault: str, times: int) -> Findings:
             time.sleep(0.1)
             _close(results, findings)
     finally:
+        faulthandler.cancel_dump_traceback_later()
         camera.kill()
     return findings
 

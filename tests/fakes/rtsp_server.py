@@ -54,6 +54,7 @@ server = GstRtspServer.RTSPServer()
 server.set_address("127.0.0.1")
 server.set_service(str(port))
 server.get_mount_points().add_factory("/live", factory)
-server.attach(None)
+if not server.attach(None):
+    sys.exit(f"nothing listens on port {port}")
 print("ready", flush=True)
 GLib.MainLoop().run()

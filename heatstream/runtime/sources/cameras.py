@@ -159,6 +159,7 @@ class CaptureConnection:
     warnings: tuple[str, ...] = ()
     pause = 0.0
     undecodable = 0
+    waiting: tuple[float, float] | None = None
 
     def __init__(self, capture: opencv.Capture, name: str, silent: str) -> None:
         self._capture = capture

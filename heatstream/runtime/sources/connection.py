@@ -42,11 +42,13 @@ class Shot:
         image: (H, W, 3) uint8, BGR; memory of its own.
         arrival: when it reached this machine, in seconds of ``time.perf_counter()``.
         stamp: when it was taken.
+        passed_over: pictures before it that were left out, because newer ones were there already.
     """
 
     image: NDArray[np.uint8]
     arrival: float
     stamp: Stamp
+    passed_over: int = 0
 
 
 class Connection(Protocol):
@@ -70,6 +72,14 @@ class Connection(Protocol):
     @property
     def undecodable(self) -> int:
         """How much of what came was no picture so far."""
+        ...
+
+    @property
+    def waiting(self) -> tuple[float, float] | None:
+        """Arrivals of the oldest and the newest part of the stream that may yet become a picture; None without one.
+
+        In seconds of ``time.perf_counter()``. Any thread may ask.
+        """
         ...
 
     def read(self) -> Shot:

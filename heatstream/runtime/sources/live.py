@@ -5,6 +5,9 @@
     attempt thread:  wait, open, read, read ... ── pictures, failures ──>  whoever iterates: the watch
     attempt thread:        (the next one, once the watch has given up the one before)
 
+What comes over the network is taken by a third thread, see :mod:`heatstream.runtime.sources.receiver`: the watch goes
+by when it came, and not by when it was decoded.
+
 A library may hang in a read as long as it likes: it hangs on the thread of its attempt, which is left to end by
 itself, while the watch says that there is a gap and begins the next attempt.
 """
@@ -17,7 +20,6 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import TypeAlias
 
@@ -50,6 +52,7 @@ CLOSE_SECONDS = 0.5
 INTERVALS = 32
 FEWEST_INTERVALS = 8
 PAUSE_SECONDS = 0.5  # longer ones are not the stream's rate
+LOOK_AGAIN_SECONDS = 0.05  # after which it is looked whether what had come was a picture
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,11 @@ class _Attempt:
         """How much of what came was no picture."""
         return 0 if self.connection is None else self.connection.undecodable
 
+    @property
+    def waiting(self) -> tuple[float, float] | None:
+        """Arrivals of the oldest and the newest part of the stream that may yet become a picture."""
+        return None if self.connection is None else self.connection.waiting
+
     def give_up(self) -> None:
         """It is not wanted any more; what it still gives is passed over."""
         self._given_up = True
@@ -162,10 +170,12 @@ class _Attempt:
             return
         self.connection = connection
         try:
-            for number in count():
+            number = -1
+            while True:
                 shot = connection.read()
                 if self._unwanted():
                     break
+                number += 1 + shot.passed_over
                 self._overtake()
                 self._events.put(_Came(self, number, shot, connection.undecodable))
         except Exception as error:
@@ -252,6 +262,8 @@ class Live:
         self._held: _Event | None = None  # taken from the events too early
         self._left_behind: list[_Attempt] = []
         self._deadline: float | None = None  # for the next event, in seconds of time.perf_counter()
+        self._silence_allowed = 0.0  # behind a picture of the connection
+        self._due = 0.0  # when the next picture must have come
 
         self._silent_since = time.perf_counter()
         self._gap_reason: str | None = None
@@ -264,6 +276,7 @@ class Live:
         self._rate = _Rate(None)
         self._first_index = 0  # of the connection's pictures
         self._next_number = 0
+        self._step = 1  # pictures from the one before, the overtaken ones included
         self._connected_at = 0.0
         self._frames = self._overtaken = self._buffered = self._undecodable = self._undecodable_seen = 0
 
@@ -325,7 +338,10 @@ class Live:
         while True:
             event = self._take(self._deadline)
             if event is None:
-                return self._silence()
+                if not self._undecided():
+                    return self._silence()
+                self._deadline = time.perf_counter() + LOOK_AGAIN_SECONDS
+                continue
             if isinstance(event, _Interrupt):
                 return event
             if event.attempt is not self._attempt:
@@ -354,6 +370,14 @@ class Live:
         except queue.Empty:
             return None
 
+    def _undecided(self) -> bool:
+        """Whether a picture may have come in time, and decoding has not got so far yet."""
+        waiting = None if self._next_number == 0 else self._attempt.waiting
+        if waiting is None:
+            return False
+        oldest, newest = waiting
+        return oldest < self._due and time.perf_counter() < newest + self._silence_allowed
+
     def _silence(self) -> SourceError:
         """The deadline is over."""
         if self._next_number == 0:
@@ -377,21 +401,23 @@ class Live:
             self.warnings += tuple(told for told in connection.warnings if told not in self.warnings)
         elif shot.arrival - self._connected_at > SETTLED_SECONDS:
             self._failing = None
-        frames = came.number + 1 - self._next_number
+        self._step = frames = came.number + 1 - self._next_number
         self._overtaken += frames - 1
         self._next_number = came.number + 1
         self._undecodable_seen = came.undecodable
         self._rate.add(shot.arrival, shot.stamp.monotonic, frames)
         period = self._rate.period
         silence = self._patience.opening if period is None else self._patience.stall + 2 * period
-        self._deadline = shot.arrival + silence + connection.pause
+        self._silence_allowed = silence + connection.pause
+        self._deadline = self._due = shot.arrival + self._silence_allowed
 
     def _newest_of_burst(self, came: _Came) -> _Came:
         """After silence, the newest of the pictures that waited somewhere and come all at once."""
         if came.attempt.connection is not None and came.attempt.connection.pause:
             return came  # all of it comes so
         period = self._rate.period or UNKNOWN_PERIOD
-        if came.number > 0 and came.shot.arrival - self._silent_since <= max(2 * period, UNKNOWN_PERIOD):
+        apart = came.shot.arrival - self._silent_since - (self._step - 1) * period
+        if came.number > 0 and apart <= max(2 * period, UNKNOWN_PERIOD):
             return came
         end = time.perf_counter() + MOST_BURST_SECONDS
         while (now := time.perf_counter()) < end:

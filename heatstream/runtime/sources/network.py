@@ -32,6 +32,7 @@ from heatstream.runtime.sources.base import OPEN_SECONDS
 from heatstream.runtime.sources.capture_clock import CaptureClock
 from heatstream.runtime.sources.connection import FinalError, Shot, StreamEndedError, UnknownPathError, UnreachableError
 from heatstream.runtime.sources.h264_loss import LossDetector
+from heatstream.runtime.sources.receiver import Receiver
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -52,6 +53,8 @@ UNTIMED = ("mpjpeg", "mjpeg", "jpeg_pipe")
 SEGMENTED = ("hls", "dash")
 PLAYLIST = re.compile(r"\.(?:m3u8?|mpd)(?:[?#]|$)", re.IGNORECASE)
 SEGMENT_SECONDS = 30.0  # such streams come in pieces of up to ten seconds
+BEHIND_SECONDS = 0.2  # by which decoding may fall behind before pictures are passed over
+MOST_PASSED_OVER = 3  # in a row
 MOST_FPS = 1000.0
 
 REFUSALS = {
@@ -244,11 +247,19 @@ class AvConnection:
         self._lost = LossDetector(codec.extradata) if codec.name == "h264" else None
         self._timed = container.format.name not in UNTIMED
         self._clock = CaptureClock()
+        self._passed_over = 0  # since the last picture
+        self._paced = container.format.name not in SEGMENTED
+        self._receiver = Receiver(container.demux(self._stream), paced=self._paced)
         self._shots = self._all_shots()
         self.undecodable = 0
-        self.pause = SEGMENT_SECONDS if container.format.name in SEGMENTED else 0.0
+        self.pause = 0.0 if self._paced else SEGMENT_SECONDS
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.fps = float(rate) if self._timed and rate and 0 < rate < MOST_FPS else None
+
+    @property
+    def waiting(self) -> tuple[float, float] | None:
+        """See :class:`Connection`."""
+        return self._receiver.waiting
 
     def read(self) -> Shot:
         """See :class:`Connection`."""
@@ -256,6 +267,7 @@ class AvConnection:
 
     def close(self) -> None:
         """See :class:`Connection`."""
+        self._receiver.close()  # first: nothing may be closed under a read
         self._shots.close()  # it and this object hold each other, and with them what the decoder has allocated
         self._container.close()
 
@@ -263,10 +275,13 @@ class AvConnection:
         import av
 
         try:
-            for packet in self._container.demux(self._stream):
-                arrival = time.perf_counter()
+            while (received := self._receiver.take()) is not None:
+                packet, arrival = received.packet, received.arrival
                 if packet.size == 0:
                     break
+                if received.passed_over:
+                    self._passed_over += received.passed_over
+                    self._stream.codec_context.flush_buffers()
                 if self._timed and packet.pts is not None and packet.time_base is not None:
                     self._clock.arrived(arrival, float(packet.pts * packet.time_base), _sender_time(packet))
                 else:
@@ -282,7 +297,11 @@ class AvConnection:
                     self._begin_anew()
                     continue
                 for frame in frames:
-                    yield self._shot(frame, arrival)
+                    if self._paced and self._behind(arrival):
+                        self._passed_over += 1
+                    else:
+                        yield self._shot(frame, arrival)
+                        self._passed_over = 0
         except av.error.ExitError:
             raise StreamEndedError(f"{self._name} has stalled", "stalled") from None
         except av.error.InvalidDataError:
@@ -290,6 +309,11 @@ class AvConnection:
         except (av.error.FFmpegError, OSError):
             pass
         raise StreamEndedError(f"{self._name} has ended", "ended")
+
+    def _behind(self, arrival: float) -> bool:
+        """Whether a picture is to be passed over for newer ones that wait, to catch up with them."""
+        late = time.perf_counter() - arrival > BEHIND_SECONDS
+        return late and self._receiver.more and self._passed_over < MOST_PASSED_OVER
 
     def _begin_anew(self) -> None:
         """After a loss, which FFmpeg would smear over all that refers to what was lost.
@@ -304,7 +328,7 @@ class AvConnection:
             raise FinalError(f"{self._name} {trouble}")
         image = np.ascontiguousarray(frame.to_ndarray(format="bgr24"), np.uint8)
         stream_time = frame.time if self._timed and frame.pts is not None else None
-        return Shot(image, arrival, self._clock.stamp(arrival, stream_time))
+        return Shot(image, arrival, self._clock.stamp(arrival, stream_time), self._passed_over)
 
 
 def _sender_time(packet: Any) -> float | None:

@@ -53,6 +53,7 @@ class ScreenConnection:
     warnings: tuple[str, ...] = ()
     pause = 0.0
     undecodable = 0
+    waiting: tuple[float, float] | None = None
     fps: float | None = FPS
 
     def __init__(self, grabber: Any, monitor: int, name: str) -> None:

@@ -63,7 +63,7 @@ class Damaged:
 class Lossy:
     """A container of PyAV's that leaves out one packet, or damages it."""
 
-    format = SimpleNamespace(name="rtsp")
+    format = SimpleNamespace(name="hls")  # of which all comes at once
 
     def __init__(self, buffer: BytesIO, *, lost: int | None = None, damaged: int | None = None) -> None:
         buffer.seek(0)

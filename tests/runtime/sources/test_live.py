@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -41,6 +42,7 @@ class FakeConnection:
 
     warnings: tuple[str, ...] = ()
     pause = 0.0
+    waiting: tuple[float, float] | None = None
 
     def __init__(self, script: Script, *, fps: float | None = 100.0) -> None:
         self.fps = fps
@@ -185,6 +187,58 @@ def test_noise_is_told_from_a_stall(made: Callable[..., Live]) -> None:
     assert isinstance(items[-1], Gap)
     assert items[-1].reason == "garbage"
     noisy.release.set()
+
+
+class Behind(FakeConnection):
+    """Its pictures are decoded long after they have come; more come all the time."""
+
+    LAG = 2.0
+
+    @property
+    def waiting(self) -> tuple[float, float] | None:  # type: ignore[override]
+        now = time.perf_counter()
+        return now - self.LAG, now
+
+    def read(self) -> Shot:
+        shot = super().read()
+        return replace(shot, arrival=shot.arrival - self.LAG)
+
+
+def test_decoding_that_is_behind_is_no_stall(made: Callable[..., Live]) -> None:
+    source = made(Behind([1000]), FakeConnection([1000]))
+    items = until(source, lambda items: len(items) == 30)
+    assert all(isinstance(item, Frame) for item in items)
+
+
+class Noisy(FakeConnection):
+    """After its pictures more comes all the time, of which nothing is one."""
+
+    @property
+    def waiting(self) -> tuple[float, float] | None:  # type: ignore[override]
+        now = time.perf_counter()
+        return (now - PERIOD, now) if self.undecodable else None
+
+
+def test_noise_is_noticed_whatever_waits_to_be_decoded(made: Callable[..., Live]) -> None:
+    noisy = Noisy([12, "noise", "hang"])
+    items = until(made(noisy, FakeConnection([1000])), lambda items: isinstance(items[-1], Gap))
+    gap = items[-1]
+    assert isinstance(gap, Gap)
+    assert gap.reason == "garbage"
+    assert QUICK.stall <= gap.seconds < QUICK.stall + 2 * PERIOD + BUSY
+    noisy.release.set()
+
+
+def test_pictures_that_were_passed_over_are_counted(made: Callable[..., Live]) -> None:
+    class Passing(FakeConnection):
+        def read(self) -> Shot:
+            return replace(super().read(), passed_over=2)
+
+    source = made(Passing([1000]))
+    items = until(source, lambda items: len(items) == 5)
+    indices = [item.index for item in items if isinstance(item, Frame)]
+    assert all(index % 3 == 2 for index in indices)
+    assert source.health().overtaken >= 2 * len(items)
 
 
 def test_the_size_may_change_within_a_connection_and_with_the_next(made: Callable[..., Live]) -> None:

@@ -20,7 +20,7 @@ import pytest
 
 from heatstream.errors import InputError, SourceError
 from heatstream.results import Gap
-from heatstream.runtime.sources import Frame, NetworkSettings, open_source
+from heatstream.runtime.sources import Frame, NetworkSettings, network, open_source
 from heatstream.runtime.sources.addresses import parse_address
 from heatstream.runtime.sources.connection import FinalError, UnknownPathError
 from heatstream.runtime.sources.live import Live
@@ -28,6 +28,7 @@ from heatstream.runtime.sources.network import REFUSALS, UNKNOWN, WRONG, AvConne
 from tests.fakes.clock_code import made_at
 from tests.fakes.refusing_server import refusing_server
 from tests.fakes.video_server import has_rtsp_server, start
+from tests.reconnect import Findings, Watched
 
 BUSY = 1.0  # seconds by which everything may be late where tests share a machine; tests.reconnect measures
 
@@ -256,24 +257,73 @@ def test_impossible_settings(values: dict[str, object]) -> None:
         NetworkSettings(**values)  # type: ignore[arg-type]
 
 
+def test_the_measurement_breaks_nothing_while_a_gap_is_open() -> None:
+    """A gap that is told already is not told again, however long it is waited for."""
+    items = iter([Gap(1.0, "stalled", over=False), Gap(2.0, "stalled", over=True)])
+    watched = Watched(SimpleNamespace(with_gaps=lambda: items), Findings())  # type: ignore[arg-type]
+    watched.next()
+    watched.results_for(0.0)
+    assert next(items, None) is None
+
+
 class Container:
-    """One of PyAV's with a frame in it."""
+    """One of PyAV's with frames in it.
+
+    Args:
+        frames: how many; all come at once.
+        decoding: what to do before each is decoded.
+    """
 
     duration = None
     format = SimpleNamespace(name="rtsp")
 
-    def __init__(self) -> None:
+    def __init__(self, frames: int = 1, decoding: Callable[[], object] = bool) -> None:
         codec = SimpleNamespace(name="mjpeg", extradata=None)
         self.streams = SimpleNamespace(
             video=[SimpleNamespace(average_rate=25, guessed_rate=25, thread_type="", codec_context=codec)]
         )
+        self.all_came = threading.Event()
+        self._frames = frames
+        self._decoding = decoding
 
     def demux(self, stream: object) -> Iterator[SimpleNamespace]:
         frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="bgr24")
-        yield SimpleNamespace(size=1, pts=None, time_base=None, is_corrupt=False, decode=lambda: [frame])
+
+        def decode() -> list[av.VideoFrame]:
+            self._decoding()
+            return [frame]
+
+        for _ in range(self._frames):
+            yield SimpleNamespace(size=1, pts=None, time_base=None, is_corrupt=False, is_keyframe=False, decode=decode)
+        self.all_came.set()
 
     def close(self) -> None:
         pass
+
+
+def test_pictures_are_stamped_when_they_come_however_long_decoding_takes() -> None:
+    begun: list[float] = []
+
+    def decoding() -> None:
+        assert container.all_came.wait(10)  # what comes is taken while a picture is decoded
+        begun.append(time.perf_counter())
+
+    container = Container(5, decoding)
+    connection = AvConnection(container, "camera")  # type: ignore[arg-type]
+    shots = [connection.read() for _ in range(5)]
+    connection.close()
+    assert all(shot.arrival < begun[0] for shot in shots)
+    assert [shot.arrival for shot in shots] == sorted(shot.arrival for shot in shots)
+
+
+def test_decoding_that_is_behind_passes_pictures_over_to_catch_up() -> None:
+    container = Container(10, lambda: time.sleep(network.BEHIND_SECONDS + 0.01))
+    connection = AvConnection(container, "camera")  # type: ignore[arg-type]
+    assert container.all_came.wait(10)
+    shots = [connection.read() for _ in range(3)]
+    # Three of four, and none behind which nothing newer waits.
+    assert [shot.passed_over for shot in shots] == [3, 3, 1]
+    connection.close()
 
 
 def test_a_closed_connection_lets_go_of_its_decoder_at_once() -> None:
