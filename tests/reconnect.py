@@ -129,7 +129,7 @@ def try_faults(kind: str, fault: str, times: int) -> Findings:
     try:
         if fault != "absent":
             camera.start()
-            results = stream(open_source(camera.url), pipeline)
+            results = stream(open_source(camera.url, wait=True), pipeline)  # a busy machine may begin late
             watched = Watched(results, findings)
         before = 0
         for number in range(times):
