@@ -159,11 +159,11 @@ class _Attempt:
         return self._given_up
 
     def _run(self) -> None:
-        self._until_due()
-        if self._unwanted():
-            return
-        self._events.put(_Opening(self))
         try:
+            self._until_due()
+            if self._unwanted():
+                return
+            self._events.put(_Opening(self))
             connection = self._connector.open()
         except Exception as error:  # whoever waits for pictures learns of every one
             self._events.put(_Failed(self, error))

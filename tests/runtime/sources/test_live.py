@@ -356,6 +356,29 @@ def test_a_fault_of_ours_reaches_the_caller(made: Callable[..., Live]) -> None:
         until(made(FakeConnection([5, ZeroDivisionError()])), back)
 
 
+def test_a_fault_in_looking_who_is_there_reaches_the_caller(
+    made: Callable[..., Live], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(connector: FakeConnector) -> bool:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(FakeConnector, "there", fails)
+    patience = Patience(stall=0.6, opening=1.5, back_off=(0.0, 30.0))
+    source = made(FakeConnection([20]), UnreachableError("away"), patience=patience)
+    ended = queue.SimpleQueue[BaseException]()
+
+    def consume() -> None:
+        try:
+            until(source, back)
+        except ZeroDivisionError as error:
+            ended.put(error)
+
+    consumer = threading.Thread(target=consume, daemon=True)
+    consumer.start()
+    ended.get(timeout=10)
+    consumer.join(5)
+
+
 def test_attempts_that_hang_are_few(made: Callable[..., Live]) -> None:
     hanging = [FakeConnection([2, "hang"]) for _ in range(20)]
     patience = Patience(stall=0.02, opening=0.05, back_off=(0.0, 60.0))
