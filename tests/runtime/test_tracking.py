@@ -90,6 +90,20 @@ def test_a_flip_of_left_and_right_is_the_same_person() -> None:
     assert ids_of(flipped) == [[1]] * len(frames)
 
 
+def test_who_is_seen_above_the_hips_and_then_below_is_the_same_person() -> None:
+    """Their middles lie as far apart as those of one body can."""
+    frames = walking()
+    halves = []
+    for number, frame in enumerate(frames):
+        scores = frame.poses.keypoint_scores.copy()
+        scores[:, COCO_17.keypoints.index("left_knee") :] = 0
+        if number >= 20:
+            scores = frame.poses.keypoint_scores.copy()
+            scores[:, : COCO_17.keypoints.index("left_hip")] = 0
+        halves.append(replace(frame, poses=replace(frame.poses, keypoint_scores=scores)))
+    assert ids_of(halves) == [[1]] * len(frames)
+
+
 def test_somebody_found_twice_has_one_id() -> None:
     frames = walking()
     tracker = Tracker()
