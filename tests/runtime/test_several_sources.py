@@ -27,19 +27,7 @@ from tests.fakes.runtime import SPOTS, FakeEngine, FakeSource, spot, write_video
 PATIENCE_SECONDS = 20.0
 BATCHES = replace(SPOTS, batch=None)
 
-
-@pytest.fixture(autouse=True)
-def _no_thread_is_left() -> object:
-    """Every test ends with no thread of a stream running."""
-    yield
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline and _threads():
-        time.sleep(0.01)
-    assert _threads() == []
-
-
-def _threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("heatstream-")]
+pytestmark = pytest.mark.usefixtures("no_thread_is_left")
 
 
 def pipeline(**changes: object) -> CpuPosePipeline:

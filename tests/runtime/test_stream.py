@@ -23,19 +23,7 @@ from tests.soak import Camera
 
 CLOSE_SECONDS = 5.0  # a busy machine; the promise is one second
 
-
-@pytest.fixture(autouse=True)
-def _no_thread_is_left() -> object:
-    """Every test ends with no thread of a stream running."""
-    yield
-    deadline = time.monotonic() + CLOSE_SECONDS
-    while time.monotonic() < deadline and _threads():
-        time.sleep(0.01)
-    assert _threads() == []
-
-
-def _threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("heatstream-")]
+pytestmark = pytest.mark.usefixtures("no_thread_is_left")
 
 
 @pytest.mark.parametrize("workers", [None, 1, 2, 5])

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 
 import numpy as np
@@ -21,22 +22,7 @@ PATIENCE_SECONDS = 20.0
 TIMES = 100
 FRAME = spot(48, 64, 30, 24)
 
-
-def threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith(("heatstream-", "asyncio_"))]
-
-
-def nobody_is_left() -> bool:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while threads() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return not threads()
-
-
-@pytest.fixture(autouse=True)
-def _no_thread_is_left() -> object:
-    yield
-    assert nobody_is_left()
+pytestmark = pytest.mark.usefixtures("no_thread_is_left")
 
 
 def entered(engine: FakeEngine, runs: int) -> None:
@@ -157,11 +143,11 @@ def test_close_waits_for_what_was_submitted_and_refuses_more() -> None:
     pipeline.close()
 
 
-def test_a_callback_may_close_the_pipeline() -> None:
+def test_a_callback_may_close_the_pipeline(threads_ended: Callable[[], bool]) -> None:
     engine = FakeEngine()
     pipeline = CpuPosePipeline(engine)
     pipeline.submit(FRAME).add_done_callback(lambda _: pipeline.close())
-    assert nobody_is_left()
+    assert threads_ended()
     assert engine.closed
 
 
@@ -194,7 +180,6 @@ def test_a_pipeline_that_is_thrown_away_ends_its_thread() -> None:
         pipeline.submit(FRAME).result(PATIENCE_SECONDS)
     del pipeline
     gc.collect()
-    assert nobody_is_left()
 
 
 @pytest.mark.parametrize("end", ["at the end", "early", "by an error"])
@@ -205,7 +190,6 @@ def test_no_thread_is_left_a_hundred_times(end: str) -> None:
             if end == "early":
                 futures[-1].cancel()
         assert futures[0].done()
-    assert nobody_is_left()
 
 
 def test_submitted_and_called_frames_are_the_same() -> None:
