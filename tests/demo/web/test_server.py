@@ -20,13 +20,19 @@ from heatstream.demo.web import server
 from heatstream.demo.web.server import WebSink
 from heatstream.errors import InputError, SinkError
 from heatstream.results import Event, Gap
+from heatstream.runtime.health import SourceHealth, health_message
 from heatstream.runtime.timing import StageStats, StreamSummary
 from tests.fakes.messages import HEADER, check_message
 from tests.fakes.runtime import result
 
+SOURCES = (
+    SourceHealth("door", "awake", 10, 25.0, 9, {"newer": 1}, 0.01, 0, 0, "", None),
+    SourceHealth("yard", "asleep", 5, 0.0, 3, {"newer": 2}, 12.0, 1, 0, "", None),
+)
+
 
 def health() -> dict[str, Any]:
-    return StreamSummary(12, 3, 1.0, 12.0, {"network": StageStats(0.01, 0.02)}).to_dict()
+    return health_message(StreamSummary(12, 3, 1.0, 12.0, {"network": StageStats(0.01, 0.02)}), SOURCES)
 
 
 @contextmanager
@@ -60,15 +66,31 @@ def test_a_viewer_gets_the_header_then_results_pictures_events_and_health() -> N
         check_message(header)
         assert header == {**HEADER, "pictures": True}
         sink.write(replace(result(1, time=0.04), events=(event,)))
-        got = [viewer.recv(timeout=10) for _ in range(4)]
-        texts = {json.loads(text)["type"]: json.loads(text) for text in got if isinstance(text, str)}
+        texts, pictures = {}, []
+        while len(texts) < 3 or not pictures:
+            message = viewer.recv(timeout=10)
+            if isinstance(message, bytes):
+                pictures.append(message)
+            else:
+                texts[json.loads(message)["type"]] = json.loads(message)
         for message in texts.values():
             check_message(message)
         assert texts["result"]["frame_index"] == 1
         assert texts["event"] == event.to_dict()
         assert texts["health"] == health()
-        (picture,) = (data for data in got if isinstance(data, bytes))
+        (picture,) = pictures
         assert picture[:6] == b"\0\0\0\0\xff\xd8"
+
+
+def test_viewers_are_told_how_the_cameras_are_while_no_result_comes() -> None:
+    with serving() as sink, view(sink) as viewer:
+        assert json.loads(viewer.recv(timeout=10))["type"] == "header"
+        message = json.loads(viewer.recv(timeout=10))
+        check_message(message)
+        assert [(source["name"], source["state"]) for source in message["sources"]] == [
+            ("door", "awake"),
+            ("yard", "asleep"),
+        ]
 
 
 def test_without_pictures_no_pixel_is_sent() -> None:
@@ -222,6 +244,9 @@ def test_figures_for_prometheus_and_probes(monkeypatch: pytest.MonkeyPatch) -> N
             "heatstream_dropped_frames_total 3.0",
             "heatstream_people 1.0",
             'heatstream_stage_seconds{quantile="0.99",stage="network"} 0.02',
+            'heatstream_source_awake{source="0 door"} 1.0',
+            'heatstream_source_awake{source="1 yard"} 0.0',
+            'heatstream_source_gaps_total{source="1 yard"} 1.0',
         ):
             assert line in text.splitlines()
         monkeypatch.setattr(server, "STALLED_SECONDS", 0.0)

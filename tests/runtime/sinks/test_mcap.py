@@ -24,6 +24,7 @@ from mcap.reader import NonSeekingReader, make_reader
 
 from heatstream.errors import InputError, SinkError
 from heatstream.results import Event, Faces
+from heatstream.runtime.health import health_message
 from heatstream.runtime.recordings import read_recording, recover
 from heatstream.runtime.sinks.foxglove import ANNOTATIONS_TOPIC, IMAGE_TOPIC, FoxgloveChannels
 from heatstream.runtime.sinks.mcap import McapSink
@@ -36,7 +37,7 @@ FACES = Faces(np.full((1, 68, 2), 7.25), np.ones(1), np.zeros((1, 4)), np.zeros(
 
 
 def health() -> dict[str, Any]:
-    return StreamSummary(1, 0, 1.0, 1.0, {}).to_dict()
+    return health_message(StreamSummary(1, 0, 1.0, 1.0, {}))
 
 
 def record(path: Path, count: int, *, fps: float = 25.0) -> McapSink:
