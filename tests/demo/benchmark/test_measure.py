@@ -25,6 +25,7 @@ from heatstream.results import Result
 from heatstream.runtime.pipelines.landmarks import LandmarkPipeline
 from heatstream.runtime.pipelines.pose import CpuPosePipeline
 from heatstream.runtime.pipelines.pose_gpu import GpuPosePipeline
+from tests.fakes.patience import threads_beyond, until
 from tests.fakes.runtime import POINTS, SPOTS, FakeEngine, FakeLandmarkEngine, spot
 
 FEED = FrameFeed("a spot", (spot(64, 96, 40.3, 30.7), spot(64, 96, 50.3, 30.7)))
@@ -204,6 +205,6 @@ def test_a_picture_is_a_source(tmp_path: Path) -> None:
 
 
 def test_nothing_is_left_running(loaded: dict[str, Any]) -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     _measured(CaseConfig("spots"))
-    assert threading.active_count() == before
+    until(lambda: not threads_beyond(before))

@@ -23,11 +23,12 @@ from mcap.reader import NonSeekingReader, make_reader
 from heatstream.errors import InputError, SinkError
 from heatstream.results import Event, Faces
 from heatstream.runtime.recordings import read_recording, recover
+from heatstream.runtime.sinks import foxglove
 from heatstream.runtime.sinks.foxglove import ANNOTATIONS_TOPIC, IMAGE_TOPIC, FoxgloveChannels
 from heatstream.runtime.sinks.mcap import CHUNK_SECONDS, McapSink
 from heatstream.runtime.timing import StreamSummary
 from tests.fakes.messages import HEADER, check_message
-from tests.fakes.patience import until
+from tests.fakes.patience import HANG_SECONDS, until
 from tests.fakes.runtime import result
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -55,7 +56,8 @@ def decoded(message: Any) -> Any:
     return GetMessageClass(pool.FindMessageTypeByName(name)).FromString(message.data)
 
 
-def test_every_message_is_read_back_by_its_time(tmp_path: Path) -> None:
+def test_every_message_is_read_back_by_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(foxglove, "HEALTH_SECONDS", HANG_SECONDS)  # once, however long it takes
     path = tmp_path / "out.mcap"
     event = Event("enter", "door", 1, 3, 0.12, (1.0, 2.0))
     sink = McapSink(path, FoxgloveChannels(HEADER, image_fps=5, health=health), tell=pytest.fail)
