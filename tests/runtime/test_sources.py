@@ -291,7 +291,12 @@ def test_opencv_and_ffmpeg_print_nothing(tmp_path: Path) -> None:
         "        print('refused')\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, *sources], cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", code, *sources],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=HANG_SECONDS,
+        check=True,
     )
     assert done.stderr == ""
     assert done.stdout.split() == ["refused"] * len(sources)
