@@ -20,6 +20,8 @@ from tests.fakes.patience import HANG_SECONDS, until
 from tests.fakes.runtime import MODELS
 from tests.fakes.videos import write_video
 
+pytestmark = pytest.mark.usefixtures("no_process_is_left")
+
 MODEL = MODELS / "spots.onnx"
 VIDEOS = {"a/1.mp4": 90, "a/2.avi": 40, "b/1.mkv": 60, "b/2.mp4": 25}
 

@@ -407,6 +407,7 @@ def test_a_full_disk_is_told_and_not_listed_as_written(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of this kind exist on POSIX systems alone")
+@pytest.mark.usefixtures("no_process_is_left")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_well(clip: Path, tiny_model: Path, tmp_path: Path, number: signal.Signals, code: int) -> None:
     video, lines, coco = (tmp_path / name for name in ("out.mp4", "out.jsonl", "out.json"))

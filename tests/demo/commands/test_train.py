@@ -20,6 +20,8 @@ from tests.fakes.patience import HANG_SECONDS  # noqa: E402
 from tests.fakes.tiny_faces_recipe import write_faces_recipe  # noqa: E402
 from tests.fakes.tiny_recipe import SIZE, write_recipe_file  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("no_process_is_left")
+
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:

@@ -14,6 +14,8 @@ torch = pytest.importorskip("torch", reason="torch comes with the extra train")
 from tests.fakes.patience import HANG_SECONDS  # noqa: E402
 from tests.fakes.tiny_recipe import write_recipe_file  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("no_process_is_left")
+
 REPOSITORY = Path(__file__).resolve().parents[3]
 
 STEPS = ["train.steps=4", "train.clip=1e-3", "train.validate_every=2"]
