@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,19 @@ def shared_data() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture
+def no_process_is_left() -> Iterator[None]:
+    """A test that fails takes along the commands it has started, which might keep the machine busy for ever."""
+    import psutil
+
+    yield
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if "heatstream" in process.cmdline():  # as in `python -m heatstream`
+                for each in (*process.children(recursive=True), process):
+                    each.kill()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -20,6 +20,7 @@ from heatstream.runtime import freshness
 from heatstream.runtime.pipelines.pose import CpuPosePipeline
 from heatstream.runtime.sources import Frame
 from heatstream.runtime.stream import stream
+from tests.fakes.patience import HANG_SECONDS
 from tests.fakes.runtime import FakeEngine, FakeSource
 
 pytestmark = pytest.mark.usefixtures("no_thread_is_left")
@@ -97,7 +98,7 @@ def test_notices_keep_their_place_when_frames_are_dropped_and_count_as_none() ->
         time.sleep(0.001)
     for item in (frame(1), STALLED, BACK, frame(2, gap=BACK), frame(3, gap=BACK), None):
         source.items.put(item)
-    assert source.closed.wait(5)
+    assert source.closed.wait(HANG_SECONDS)
     gate.set()
     seen = [item if isinstance(item, Gap) else item.frame_index for item in results.with_gaps()]
     assert seen == [0, STALLED, BACK, 3]
