@@ -35,7 +35,7 @@ STEP = 0.05
 """Seconds by which the system's clock moves between two frames when it is set, rather than trimmed."""
 
 READINGS = 3
-"""Looks at both clocks. On a busy machine a thread may wait between the two, which would seem a part of their distance."""
+"""Looks at both clocks. On a busy machine a thread may wait between the two, which would seem part of the distance."""
 
 
 @dataclass(frozen=True)
