@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +26,9 @@ EMULATOR = Path(__file__).resolve().parent / "emulator"
 OWN_GOLDEN = Path(__file__).resolve().parent / "golden"
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # some tests import onnxruntime themselves
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as `&` in a script has it, and then in all that is started
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _not_found: dict[str, str] = {}
 
