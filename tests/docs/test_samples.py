@@ -112,7 +112,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     outputs = ["--jsonl", "out.jsonl", *(["--mcap", "out.mcap"] if importlib.util.find_spec("mcap") else [])]
     command = [sys.executable, "-m", "heatstream", "run", "clip.mp4", "--no-window", *outputs]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=2 * HANG_SECONDS)
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=HANG_SECONDS)
     return tmp_path
 
 

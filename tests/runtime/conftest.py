@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 from tests.fakes.gpu import FakeGpu, make_gpu
+from tests.fakes.patience import HANG_SECONDS
 from tests.kernels.conftest import fake  # noqa: F401 (a fixture)
-
-THREADS_END_SECONDS = 20.0  # tells threads that end on a busy machine from those that never do
 
 
 @pytest.fixture
@@ -40,7 +39,7 @@ def threads_ended() -> Callable[[], bool]:
         return any(name.startswith(("heatstream-", "asyncio_")) for name in names)
 
     def ended() -> bool:
-        deadline = time.monotonic() + THREADS_END_SECONDS
+        deadline = time.monotonic() + HANG_SECONDS
         while left() and time.monotonic() < deadline:
             time.sleep(0.01)
         return not left()

@@ -28,7 +28,6 @@ from heatstream.runtime.stream import Stream, stream
 from tests.fakes.patience import HANG_SECONDS, until
 from tests.fakes.runtime import SPOTS, FakeEngine, FakeSource, spot, write_video
 
-PATIENCE_SECONDS = 20.0
 BATCHES = replace(SPOTS, batch=None)
 
 pytestmark = pytest.mark.usefixtures("no_thread_is_left")
@@ -260,7 +259,7 @@ def test_newest_drops_of_a_file_too() -> None:
     gate = threading.Event()
     source = FakeSource(30)
     results = stream(source, pipeline(gate=gate), mode="newest")
-    assert source.closed.wait(PATIENCE_SECONDS)
+    assert source.closed.wait(HANG_SECONDS)
     gate.set()
     assert len(list(results)) <= 3
 

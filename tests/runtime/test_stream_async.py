@@ -10,10 +10,10 @@ import pytest
 
 from heatstream.runtime.pipelines.pose import CpuPosePipeline
 from heatstream.runtime.stream import stream
+from tests.fakes.patience import HANG_SECONDS
 from tests.fakes.runtime import FakeEngine, FakeSource
 
 TIMES = 100
-PATIENCE_SECONDS = 20.0  # of a busy machine
 
 pytestmark = pytest.mark.usefixtures("no_thread_is_left")
 
@@ -37,7 +37,7 @@ def test_the_event_loop_goes_on_meanwhile() -> None:
         gate.set()  # only a loop that goes on gets here
         return await task
 
-    assert asyncio.run(asyncio.wait_for(both(), PATIENCE_SECONDS)) == [0, 1, 2]
+    assert asyncio.run(asyncio.wait_for(both(), HANG_SECONDS)) == [0, 1, 2]
 
 
 def test_a_task_that_is_cancelled_stops_the_stream() -> None:

@@ -60,7 +60,7 @@ def kill_child(process: subprocess.Popen[str], command: str) -> bool:
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=2 * HANG_SECONDS)
+    out, err = process.communicate(timeout=HANG_SECONDS)
     return process.returncode, out, err
 
 

@@ -73,8 +73,8 @@ def test_a_file_in_real_time_is_a_live_source(tmp_path: Path, monkeypatch: pytes
     source = open_source(write_video(tmp_path / "clip.avi", frames=15), realtime=True)
     assert isinstance(source, replay.RealTime)
     now = [100.0]
-    clocks = SimpleNamespace(perf_counter=lambda: now[0], time=lambda: 1_800_000_000.0 + now[0])
-    monkeypatch.setattr(replay, "time", clocks)
+    monkeypatch.setattr(replay, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(replay, "to_wall_clock", lambda: 1_800_000_000.0)
 
     class Waiting:
         def get(self, timeout: float) -> None:
@@ -110,9 +110,9 @@ def test_a_file_in_real_time_loses_what_nobody_takes(tmp_path: Path) -> None:
 def test_closing_does_not_wait_for_a_frame_that_is_long_in_coming(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream_module, "CLOSE_SECONDS", 0.5 * HANG_SECONDS)
+    monkeypatch.setattr(stream_module, "CLOSE_SECONDS", 50.0)
     path = tmp_path / "slow.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 0.5 / HANG_SECONDS, (32, 32))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 0.01, (32, 32))  # every 100 s
     for _ in range(3):
         writer.write(np.zeros((32, 32, 3), np.uint8))
     writer.release()
