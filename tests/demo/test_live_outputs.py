@@ -19,7 +19,7 @@ import pytest
 from numpy.typing import NDArray
 
 from heatstream.demo.drawing.overlay import Overlay
-from heatstream.demo.live_outputs import LiveOutputs, Privacy
+from heatstream.demo.live_outputs import LiveOutputs, Privacy, _sender
 from heatstream.demo.run_loop import RunOptions, run_job
 from heatstream.errors import InputError
 from heatstream.results import Poses, Result, StageTimes
@@ -280,3 +280,21 @@ def test_in_a_private_run_nobody_is_heard(heatstream: Command, tiny_model: Path,
         with av.open(str(out)) as container:
             streams[name] = {stream.type for stream in container.streams}
     assert streams == {"--private": {"video"}, "public": {"video", "audio"}}
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "mqtt://me:secret/x@broker/prefix",
+        "mqtt://me:12secret#3@broker/prefix",
+        "mqtt://me:12#secret@broker/prefix",
+        "mqtt://me:secret",
+        "mqtt:me:secret@broker/prefix",
+        "mqtt:///prefix",
+        "amqp://me:secret@broker/prefix",
+    ],
+)
+def test_an_address_without_a_broker_is_refused_without_its_password(address: str) -> None:
+    with pytest.raises(InputError, match="--send ") as refused:
+        _sender(address, {})
+    assert "secret" not in str(refused.value)
