@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 import heatstream
 from heatstream.demo.web.server import WebSink
 from heatstream.messages import header_message
+from heatstream.runtime.health import health_message
 from heatstream.runtime.pipelines.base import PosePipeline
 from heatstream.runtime.sinks import Recorder
 from heatstream.runtime.sources import Frame
@@ -168,7 +169,7 @@ def run(pipeline: PosePipeline, frame: NDArray[np.uint8], *, fps: float | None, 
     source = Frames(frame, fps)
     clock = StreamClock(time.perf_counter(), remembered=300)
     header = header_message(pipeline.info, source=source.name, live=source.live, frame_size=source.size)
-    page = WebSink(header, port=0, most_viewers=SLOW, health=lambda: clock.summary().to_dict())
+    page = WebSink(header, port=0, most_viewers=SLOW, health=lambda: health_message(clock.summary()))
     latencies: list[float] = []
     with ExitStack() as stack:
         recorder = stack.enter_context(Recorder([page]))

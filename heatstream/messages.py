@@ -32,6 +32,7 @@ __all__ = [
     "PersonEntry",
     "ResultMessage",
     "SkeletonEntry",
+    "SourceEntry",
     "header_message",
     "json_schema",
 ]
@@ -167,6 +168,21 @@ class StageEntry(_Entry):
     p99: float
 
 
+class SourceEntry(_Entry):
+    """How one of the sources is doing."""
+
+    name: str = Field(description="Passwords left out.")
+    state: Literal["awake", "asleep", "ended", "failed"] = Field(
+        description="asleep has sent no frame for two seconds, ended has no more, failed has ended with an error."
+    )
+    frames: Count = Field(description="Read so far.")
+    fps: float = Field(description="Frames read per second, over the last five seconds.")
+    dropped: Count = Field(description="Frames dropped so far.")
+    age: float | None = Field(description="Seconds since its latest frame came; null before the first.")
+    gaps: Count = Field(description="How often its frames stopped coming.")
+    error: str = Field(description="What it ended with; empty unless it failed.")
+
+
 class HealthMessage(_Entry):
     """How the run is doing, once a second where something carries it."""
 
@@ -175,6 +191,7 @@ class HealthMessage(_Entry):
     dropped: Count = Field(description="Frames dropped so far.")
     fps: float = Field(description="Results per second since the start.")
     stages: dict[str, StageEntry]
+    sources: list[SourceEntry] = Field(description="In their order.")
     warnings: list[str] = Field(description="What went wrong without ending the run.")
 
 

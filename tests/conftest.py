@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,9 @@ EMULATOR = Path(__file__).resolve().parent / "emulator"
 OWN_GOLDEN = Path(__file__).resolve().parent / "golden"
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # some tests import onnxruntime themselves
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as `&` in a script has it, and then in all that is started
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _not_found: dict[str, str] = {}
 
@@ -78,6 +83,19 @@ def shared_data() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture
+def no_process_is_left() -> Iterator[None]:
+    """A test that fails takes along the commands it has started, which might keep the machine busy for ever."""
+    import psutil
+
+    yield
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if "heatstream" in process.cmdline():  # as in `python -m heatstream`
+                for each in (*process.children(recursive=True), process):
+                    each.kill()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

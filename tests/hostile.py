@@ -25,9 +25,10 @@ from typing import IO, Any
 import cv2
 import numpy as np
 
+from tests.fakes.patience import HANG_SECONDS
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 SECONDS = 10.0  # of a core
-PATIENCE = 120.0  # s until what sleeps is ended
 BYTES = 2 * 10**9
 NUMBERS: tuple[Any, ...] = (0, -1, 1.5, 1e308, 10**9, 10**400, float("nan"), float("inf"), True)
 WORDS: tuple[Any, ...] = (None, "", "a" * 100_000, "[/red]", "\ud800", "../../etc/passwd", "\0", [], {}, [[]], "Ж")
@@ -72,7 +73,7 @@ def try_case(case: Case, folder: Path, *, forked: bool = False) -> Outcome:
     before = _children_seconds()
     with (folder / "stderr").open("wb") as errors:
         process = _fork(arguments, errors) if forked else _start(arguments, errors)
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + HANG_SECONDS
         while (ended := os.waitpid(process, os.WNOHANG))[0] == 0:
             if time.monotonic() > deadline:
                 os.kill(process, signal.SIGKILL)

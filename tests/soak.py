@@ -38,6 +38,7 @@ from heatstream.results import Gap, Poses, Result, StageTimes
 from heatstream.runtime.pipelines.pose import CpuPosePipeline
 from heatstream.runtime.sources import Frame
 from heatstream.runtime.stream import stream
+from tests.fakes.patience import HANG_SECONDS
 from tests.fakes.runtime import FakeEngine, FakeSource, spot
 
 __all__ = ["Report", "soak"]
@@ -165,6 +166,8 @@ def soak(frames: int, *, seed: int = 0) -> Report:
                 first += 1
         finally:
             results.close()
+            for thread in results._threads:  # on a busy machine they may take longer than closing waits for them
+                thread.join(HANG_SECONDS)
     pipeline.close()
     _measure(report, process, latencies)
     report.faults.update(kind for kind in faults.values() if kind in ("size", "stall", "gap"))

@@ -15,6 +15,7 @@ import pytest
 
 import heatstream
 from tests.fakes.labelled_photos import make_set
+from tests.fakes.patience import HANG_SECONDS
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -48,7 +49,7 @@ def python_without_extras(code: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-W", "error", "-c", REFUSE + code],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANG_SECONDS,
         cwd=REPOSITORY,
         env={**os.environ, "COLUMNS": "100", "NO_COLOR": "1"},
         check=False,

@@ -15,6 +15,7 @@ import pytest
 
 from heatstream.catalog import CATALOG
 from heatstream.version import __version__
+from tests.fakes.patience import HANG_SECONDS
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CORE_BYTES = 10_000_000
@@ -27,7 +28,7 @@ def run(*command: str | Path, **environment: str) -> str:
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=HANG_SECONDS,
         check=False,
         env={**os.environ, **environment},
     )

@@ -19,6 +19,7 @@ from heatstream.model_info import LAYOUT_KEY, METADATA_KEY, ModelInfo
 from heatstream.results import Poses
 from heatstream.skeleton_tables import skeleton_from_table, skeleton_of_category, skeleton_to_table
 from heatstream.skeletons import COCO_17, DEFAULT_SIGMA, SKELETONS, Skeleton
+from tests.fakes.patience import HANG_SECONDS
 
 TABLE = {"name": "puppet-5", "keypoints": ["head", "left_hand", "right_hand", "Foot L", "Foot R"]}
 
@@ -121,7 +122,11 @@ def test_a_model_file_carries_its_skeleton() -> None:
         "print(json.dumps([info.num_keypoints, skeletons.get(info.skeleton).keypoints]))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, json.dumps(metadata)], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", program, json.dumps(metadata)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=HANG_SECONDS,
     )
     assert json.loads(done.stdout) == [4, list(layout.keypoints)]
     assert LAYOUT_KEY not in json.loads(ModelInfo("a", "coco-17", (64, 64)).to_metadata()[METADATA_KEY])
@@ -143,7 +148,11 @@ def test_results_take_their_skeleton_to_another_process() -> None:
         "print(poses[0].joint('travelling 1').tolist())"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], input=pickle.dumps(poses), capture_output=True, check=True, timeout=60
+        [sys.executable, "-c", program],
+        input=pickle.dumps(poses),
+        capture_output=True,
+        check=True,
+        timeout=HANG_SECONDS,
     )
     assert done.stdout.decode().strip() == "[1.0, 1.0]"
 

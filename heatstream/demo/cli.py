@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Annotated, NoReturn, TextIO
 
 import typer
+import typer.core
 
 from heatstream.demo.commands.bench import bench
 from heatstream.demo.commands.build import build
@@ -33,7 +34,7 @@ from heatstream.demo.commands.recipe import recipe
 from heatstream.demo.commands.recover import recover
 from heatstream.demo.commands.run import run
 from heatstream.demo.commands.train import train
-from heatstream.demo.terminal.messages import print_message
+from heatstream.demo.terminal.messages import print_message, without_passwords
 from heatstream.errors import HeatstreamError
 from heatstream.version import __version__
 
@@ -41,6 +42,9 @@ __all__ = ["app", "main"]
 
 NO_ROOM = (errno.EPIPE, errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 """What writing results is answered by our sinks; without a sink it is what the command prints that found no room."""
+
+USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
+"""What typer raises for wrong use; where it lives differs from version to version."""
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -52,8 +56,20 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+class _Commands(typer.core.TyperGroup):
+    """Commands whose complaints about what was typed show no password."""
+
+    def invoke(self, ctx: typer.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except USAGE_ERROR as error:
+            setattr(error, "message", without_passwords(str(getattr(error, "message"))))  # noqa: B009, B010
+            raise
+
+
 app = typer.Typer(
     name="heatstream",
+    cls=_Commands,
     epilog="Start with: heatstream demo, heatstream run 0, heatstream doctor",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

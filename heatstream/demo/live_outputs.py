@@ -10,12 +10,15 @@ from urllib.parse import urlsplit
 
 from heatstream.demo.terminal.messages import print_message
 from heatstream.errors import InputError
+from heatstream.runtime.sources.addresses import looks_secret, shown_address
 
 if TYPE_CHECKING:
     from heatstream.results import Result
     from heatstream.runtime.sinks import Sink
 
 __all__ = ["LiveOutputs", "Privacy"]
+
+ESCAPED = "; write / ? # @ of a password as %2F %3F %23 %40"
 
 Privacy: TypeAlias = Literal["off", "heads", "pixels"]
 """``"heads"`` blurs heads before anything is written, ``"pixels"`` lets no pixel of a frame out of the process."""
@@ -130,9 +133,11 @@ def _sender(address: str, header: Mapping[str, Any]) -> Sink:
     try:
         url = urlsplit(address)
         _ = url.port  # it is read when it is asked for
-    except ValueError as error:
-        raise InputError(f"--send {_shown(address)} is not an address ({error})") from None
+    except ValueError:  # whose text may hold a password
+        raise InputError(f"--send {_shown(address)} is not an address: check it{ESCAPED}") from None
     if url.scheme in ("mqtt", "mqtts"):
+        if not url.hostname or "@" in f"{url.path}{url.query}{url.fragment}":
+            raise InputError(f"--send {_shown(address)} names no broker: give mqtt://HOST/PREFIX{ESCAPED}")
         from heatstream.runtime.sinks.mqtt import MqttSink
 
         return MqttSink(url, header)
@@ -151,7 +156,7 @@ def _sender(address: str, header: Mapping[str, Any]) -> Sink:
 
 def _shown(address: str) -> str:
     """An address as messages may show it: without a password."""
-    return address.rpartition("@")[2]
+    return shown_address(address) if looks_secret(address) else address
 
 
 def _host_port(text: str) -> tuple[str, int]:

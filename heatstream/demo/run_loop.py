@@ -96,6 +96,7 @@ def run_job(sources: Sequence[Source], pipeline: PosePipeline, job: RunOptions) 
         typer.Exit: a signal ended the run, with the shell's exit code for it.
     """
     from heatstream.results import Gap
+    from heatstream.runtime.health import health_message
     from heatstream.runtime.sinks import Recorder, names_folder, writes_to_stdout
     from heatstream.runtime.stream import stream
     from heatstream.runtime.timing import StreamClock
@@ -116,8 +117,12 @@ def run_job(sources: Sequence[Source], pipeline: PosePipeline, job: RunOptions) 
             stack.callback(window.close)
         clock = StreamClock(time.perf_counter(), remembered=HEALTH_FRAMES)
 
+        opened: list[Stream] = []
+
         def health() -> dict[str, Any]:
-            return clock.summary(warnings=tuple(text for source in sources for text in source.warnings)).to_dict()
+            warnings = tuple(text for source in sources for text in source.warnings)
+            doing = [source for one in opened for source in one.health().sources]
+            return health_message(clock.summary(warnings=warnings), doing)
 
         sinks = _open_sinks(job, sources, pipeline, health)
         if no_window:
@@ -134,6 +139,7 @@ def run_job(sources: Sequence[Source], pipeline: PosePipeline, job: RunOptions) 
                 budget=job.budget,
             )
         )
+        opened.append(results)
         shown = _shown_smooth(job, len(sources))
         zones = None if job.zones is None else [job.zones.afresh() for _ in sources]
         latest = None

@@ -25,6 +25,8 @@ Label: TypeAlias = Literal["id", "score", "joints"]
 """What is written beside people: their ids where they have some, their scores, the names of their keypoints."""
 
 LABELS: tuple[Label, ...] = ("id",)
+LABEL_RISE = 0.06
+"""Of a person's extent, from the highest keypoint to what is written above: the eyes are not covered then."""
 
 MIN_SCORE = 0.2
 """Keypoints below this score are usually guesses; they are not drawn."""
@@ -70,8 +72,8 @@ def draw_poses(
         seen = np.flatnonzero(visible[person])
         if seen.size == 0:
             continue
-        low, high = points[person, seen].min(axis=0), points[person, seen].max(axis=0)
-        width = _line_width(float(max(high - low)), skeleton.num_keypoints, frame)
+        extent = float(np.ptp(points[person, seen], axis=0).max())
+        width = _line_width(extent, skeleton.num_keypoints, frame)
         own = int(poses.ids[person]) if poses.ids[person] >= 0 else person
         single = _PEOPLE[own % len(_PEOPLE)] if colors == "person" else None
         _draw_person(frame, poses.skeleton, fixed[person].tolist(), visible[person].tolist(), width, single)
@@ -82,7 +84,8 @@ def draw_poses(
         texts = [str(own)] if "id" in labels and poses.ids[person] >= 0 else []
         texts += [f"{poses.scores[person]:.2f}"] if "score" in labels else []
         if texts:
-            place = (int(low[0]), int(low[1]) - 3 * width)
+            x, y = points[person, seen[points[person, seen, 1].argmin()]].tolist()  # the highest one, above the head
+            place = (int(x), int(y - extent * LABEL_RISE) - 2 * width)
             draw_text(frame, "  ".join(texts), at=place, color=single or _WHITE)
 
 

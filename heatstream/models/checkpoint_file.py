@@ -11,6 +11,8 @@ import os
 import pickle
 import re
 import warnings
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
@@ -33,7 +35,12 @@ SAFETENSORS = ".safetensors"
 NUMPY_MODULES = ("numpy._core.multiarray", "numpy.core.multiarray")
 """Where NumPy 2 and NumPy 1 say that arrays are made."""
 
-DTYPES = (np.float64, np.float32, np.float16, np.int64, np.int32, np.int16, np.int8, np.uint8, np.bool_)
+DTYPES = (
+    *(np.float64, np.float32, np.float16, np.longdouble, np.complex64, np.complex128, np.bool_),
+    *(np.int64, np.int32, np.int16, np.int8, np.uint64, np.uint32, np.uint16, np.uint8),
+    *(np.str_, np.bytes_, np.datetime64, np.timedelta64),
+)
+"""All of NumPy's that hold data alone; the state of its random numbers is uint32."""
 
 
 def weights_file(name_or_file: str | Path) -> Path:
@@ -85,6 +92,8 @@ def _torch(path: Path) -> object:
     import torch
 
     _refuse_other_kinds(path)
+    if _has_rotted(path):
+        raise CheckpointError(f"checkpoint {path} is damaged: download or save it again")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the pickle's version: what matters is whether it loads
@@ -98,14 +107,32 @@ def _torch(path: Path) -> object:
                 f"checkpoint {path} is a TorchScript program, which is never run: {SAVE_AGAIN}"
             ) from error
         # Of a whole module torch names the class, of a function the function, of a call what would be called.
-        if forbidden := re.search(r"GLOBAL ([\w.]+)|class (?:__main__\.)?([\w.]+) ", str(error)):
+        if forbidden := re.search(
+            r"GLOBAL ([\w.]+)|class (?:__main__\.)?([\w.]+) |but got <class '([\w.]+)'>", str(error)
+        ):
             raise CheckpointError(
-                f"checkpoint {path} holds an object ({forbidden[1] or forbidden[2]}) besides tensors, which could run "
-                f"code and is never loaded: {SAVE_AGAIN}"
+                f"checkpoint {path} holds an object ({next(filter(None, forbidden.groups()))}) besides tensors, which "
+                f"could run code and is never loaded: {SAVE_AGAIN}"
+            ) from error
+        if "Unsupported operand" in str(error):  # of a pickle protocol above torch's own, or of noise
+            raise CheckpointError(
+                f"checkpoint {path} is damaged, or was saved with a pickle_protocol above 2, which is never loaded: "
+                f"{SAVE_AGAIN}"
             ) from error
         raise CheckpointError(
             f"checkpoint {path} is damaged, cut short or no torch checkpoint: download or save it again"
         ) from error
+
+
+def _has_rotted(path: Path) -> bool:
+    """Whether what torch keeps in a zip differs from the sums beside it, which torch does not look at."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            # What would become larger than the file is not unpacked for this.
+            plain = sum(entry.file_size for entry in archive.infolist()) <= path.stat().st_size
+            return plain and archive.testzip() is not None
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError):
+        return False  # torch's older format, or no checkpoint at all
 
 
 def _refuse_other_kinds(path: Path) -> None:
@@ -117,7 +144,10 @@ def _refuse_other_kinds(path: Path) -> None:
         raise CheckpointError(f"checkpoint {path} is a web page, not a file of weights: download the file itself again")
     if start.startswith(b"version https://git-lfs"):
         raise CheckpointError(f"checkpoint {path} is a pointer of Git LFS, not the file: use `git lfs pull` to get it")
-    if start.startswith((b"\x1f\x8b", b"7z\xbc\xaf", b"Rar!")) or start[257:262] == b"ustar":
+    if (
+        start.startswith((b"\x1f\x8b", b"7z\xbc\xaf", b"Rar!", b"BZh", b"\xfd7zXZ", b"(\xb5/\xfd"))
+        or start[257:262] == b"ustar"
+    ):
         raise CheckpointError(f"checkpoint {path} is an archive: unpack it and give the file inside")
     if start.startswith(b"\x89HDF"):
         raise CheckpointError(f"checkpoint {path} is HDF5, of Keras perhaps: give a checkpoint of torch's")

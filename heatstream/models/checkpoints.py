@@ -351,7 +351,7 @@ def _check_entry(key: str, value: Tensor, wanted: Tensor, path: Path) -> None:
             f"checkpoint {path} holds {key} as {value.dtype} ({value.layout}, {value.device}), expected "
             f"{wanted.dtype}: save plain floating-point weights"
         )
-    if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+    if value.is_floating_point() and not bool(torch.isfinite(value.to(wanted.dtype)).all()):  # as it will be
         raise CheckpointError(
             f"checkpoint {path} holds values in {key} that are not finite: the training diverged, use an "
             "earlier checkpoint"

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from heatstream.runtime.sources.live import LiveHealth
-from heatstream.runtime.timing import StageStats
+from heatstream.runtime.timing import StageStats, StreamSummary
 
-__all__ = ["Health", "RecentRate", "SourceHealth", "SourceState", "stats_of"]
+__all__ = ["Health", "RecentRate", "SourceHealth", "SourceState", "health_message", "stats_of"]
 
 SourceState: TypeAlias = Literal["awake", "asleep", "ended", "failed"]
 """``asleep`` has sent no frame for two seconds, ``ended`` has no more, ``failed`` has ended with an error."""
@@ -74,6 +74,33 @@ class Health:
     dropped: Mapping[str, int]
     ages: StageStats | None
     waited: StageStats | None
+
+
+def health_message(summary: StreamSummary, sources: Iterable[SourceHealth] = ()) -> dict[str, Any]:
+    """How a run and its sources are doing, ready for JSON; see :class:`heatstream.messages.HealthMessage`."""
+    return {
+        "type": "health",
+        "frames": summary.frames,
+        "dropped": summary.dropped,
+        "fps": round(summary.fps, 3),
+        "stages": {
+            name: {"p50": round(stage.p50, 6), "p99": round(stage.p99, 6)} for name, stage in summary.stages.items()
+        },
+        "sources": [
+            {
+                "name": source.name,
+                "state": source.state,
+                "frames": source.frames,
+                "fps": round(source.fps, 3),
+                "dropped": sum(source.dropped.values()),
+                "age": None if source.age is None else round(source.age, 3),
+                "gaps": source.gaps,
+                "error": source.error,
+            }
+            for source in sources
+        ],
+        "warnings": list(summary.warnings),
+    }
 
 
 class RecentRate:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -53,19 +52,6 @@ class StreamSummary:
     stages: Mapping[str, StageStats]
     warnings: tuple[str, ...] = ()
     dropped_by: Mapping[str, int] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """A health message, ready for JSON; see :class:`heatstream.messages.HealthMessage`."""
-        return {
-            "type": "health",
-            "frames": self.frames,
-            "dropped": self.dropped,
-            "fps": round(self.fps, 3),
-            "stages": {
-                name: {"p50": round(stage.p50, 6), "p99": round(stage.p99, 6)} for name, stage in self.stages.items()
-            },
-            "warnings": list(self.warnings),
-        }
 
 
 class StreamClock:

@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 
 from tests.fakes.messages import check_message
+from tests.fakes.patience import HANG_SECONDS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -36,7 +37,7 @@ def in_a_process(*arguments: str | Path) -> Ended:
         capture_output=True,
         text=True,
         cwd=REPOSITORY,
-        timeout=60,
+        timeout=HANG_SECONDS,
         check=False,
     )
     return Ended(result.returncode, result.stdout, result.stderr)

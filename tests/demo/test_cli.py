@@ -13,6 +13,7 @@ import pytest
 from heatstream.catalog import CATALOG
 from heatstream.demo import machine_checks as checks
 from heatstream.demo.sample_clip import CLIP_SIZE
+from heatstream.demo.terminal.messages import without_passwords
 from heatstream.errors import SinkError
 from heatstream.results import Result
 from heatstream.runtime.sinks import Draw
@@ -242,3 +243,49 @@ def test_a_window_that_fails_keeps_what_came_before(
     assert opened[0].closed
     assert len(read_results(lines)) == 3
     assert "p99" in ended.out
+
+
+ADDRESS = "rtsp://admin:S3CRET@127.0.0.1:1/stream"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (ADDRESS,),  # `run` was forgotten
+        ("models", ADDRESS),
+        ("run", "0", "--frames", ADDRESS),
+        ("run", "0", "--model", ADDRESS),
+        ("run", ADDRESS, "--watch"),
+        ("run", f"file://admin:S3CRET@camera{ADDRESS}"),
+        ("run", "0", "--zones", ADDRESS),
+        ("process", ADDRESS, "--out", "results"),
+        ("label", ADDRESS, "--out", "labels.json"),
+        ("bench", ADDRESS),
+        ("eval", ADDRESS, "--data", "."),
+        ("export", "swahr-tiny", "-c", ADDRESS),
+        ("recover", ADDRESS),
+    ],
+    ids=" ".join,
+)
+def test_a_password_is_not_shown_where_an_address_does_not_belong(
+    heatstream: Command, arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = heatstream(*arguments)
+    assert ended.code == 2
+    assert "127.0.0.1" in ended.err or "..." in ended.err
+    assert "S3CRET" not in ended.out + ended.err
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("no file http:/a:b@host:80/x: check it", "no file http://host:80/...: check it"),
+        ("'rtsp://a:b/c@host/x' is none", "'rtsp://...' is none"),
+        ("as in rtsp://USER:PASSWORD@HOST/PATH", "as in rtsp://USER:PASSWORD@HOST/PATH"),
+        ("live page: http://127.0.0.1:8000/?token=abc", "live page: http://127.0.0.1:8000/?token=abc"),
+        ("C:/people/me@work/clip.mp4 is empty", "C:/people/me@work/clip.mp4 is empty"),
+    ],
+)
+def test_passwords_in_sentences(text: str, shown: str) -> None:
+    assert without_passwords(text) == shown

@@ -8,7 +8,7 @@ others must differ wherever pixels belong, which shows that the test would see t
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import pytest
 from numpy.typing import NDArray
 
 from heatstream.demo.drawing.overlay import Overlay
-from heatstream.demo.live_outputs import LiveOutputs, Privacy
+from heatstream.demo.live_outputs import LiveOutputs, Privacy, _sender
 from heatstream.demo.run_loop import RunOptions, run_job
 from heatstream.errors import InputError
 from heatstream.results import Poses, Result, StageTimes
@@ -31,7 +31,8 @@ from heatstream.runtime.zone_rules import Zone
 from heatstream.runtime.zones import Zones
 from tests.demo.helpers import Command, read_results
 from tests.fakes.messages import check_message
-from tests.fakes.receivers import KEY, receivers
+from tests.fakes.patience import until
+from tests.fakes.receivers import KEY, Receivers, receivers
 from tests.fakes.runtime import FakeEngine, FakeSource, read_video
 
 FRAMES = 12
@@ -39,6 +40,9 @@ SIZE = (240, 320)
 HEAD = (160.0, 60.0)  # px, where the nose is
 TOPIC = "/heatstream/results"
 PIXELS = (".mp4", ".avi", ".png", ".jpg")
+SENT = ("web", f"mqtt {KEY}/results", "zenoh", f"foxglove{TOPIC}")
+"""What is sent over connections."""
+
 PICTURES = {"web picture", f"mcap{IMAGE_TOPIC}", f"foxglove{IMAGE_TOPIC}"}
 """What a private run does not have at all."""
 
@@ -50,19 +54,21 @@ def marked(seed: int) -> NDArray[np.uint8]:
 
 
 class Marked(FakeSource):
-    """Frames of one such pattern, which come when all receivers are there."""
+    """Frames of one such pattern, which come when all receivers are there, and end when all have their results."""
 
     size = SIZE
 
-    def __init__(self, seed: int, wait: Callable[[], None]) -> None:
+    def __init__(self, seed: int, receiving: Receivers) -> None:
         super().__init__(FRAMES)
         self._image = marked(seed)
-        self._wait = wait
+        self._receiving = receiving
 
     def __iter__(self) -> Iterator[Frame]:
-        self._wait()
+        self._receiving.wait()
         for number in range(FRAMES):
             yield Frame(self._image.copy(), number, number / 25)
+        came = self._receiving.came
+        until(lambda: all(len(of_type("result", list(came.get(name, ())))) == FRAMES for name in SENT))
 
 
 class Standing(PosePipeline):
@@ -99,7 +105,7 @@ def run(folder: Path, seed: int, privacy: Privacy) -> dict[str, Any]:
     room = Zone("room", ((0, 0), (320, 0), (320, 240), (0, 240)), ())
     with pytest.MonkeyPatch.context() as patch, receivers(patch) as receiving:
         run_job(
-            [Marked(seed, receiving.wait)],
+            [Marked(seed, receiving)],
             Standing(),
             RunOptions(
                 saves=(folder / "out.mp4", folder / "out.png", folder / "out.avi", folder / "pictures"),
@@ -187,7 +193,7 @@ def test_every_output_of_a_private_run_got_every_result(private: list[dict[str, 
     for came in private:
         lines = of_type("result", came["out.jsonl"])
         assert len(lines) == FRAMES
-        for name in ("web", f"mqtt {KEY}/results", "zenoh", f"mcap{TOPIC}", f"foxglove{TOPIC}"):
+        for name in (*SENT, f"mcap{TOPIC}"):
             assert of_type("result", came[name]) == lines, name
         assert len(came["virtual camera"]) == FRAMES
         assert sum(data.startswith(b"/heatstream/person") for data in came["osc"]) == FRAMES
@@ -274,3 +280,21 @@ def test_in_a_private_run_nobody_is_heard(heatstream: Command, tiny_model: Path,
         with av.open(str(out)) as container:
             streams[name] = {stream.type for stream in container.streams}
     assert streams == {"--private": {"video"}, "public": {"video", "audio"}}
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "mqtt://me:secret/x@broker/prefix",
+        "mqtt://me:12secret#3@broker/prefix",
+        "mqtt://me:12#secret@broker/prefix",
+        "mqtt://me:secret",
+        "mqtt:me:secret@broker/prefix",
+        "mqtt:///prefix",
+        "amqp://me:secret@broker/prefix",
+    ],
+)
+def test_an_address_without_a_broker_is_refused_without_its_password(address: str) -> None:
+    with pytest.raises(InputError, match="--send ") as refused:
+        _sender(address, {})
+    assert "secret" not in str(refused.value)

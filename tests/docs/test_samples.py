@@ -19,6 +19,7 @@ from sybil import Example, Sybil
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 
 from heatstream.demo.cli import app
+from tests.fakes.patience import HANG_SECONDS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -111,7 +112,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     outputs = ["--jsonl", "out.jsonl", *(["--mcap", "out.mcap"] if importlib.util.find_spec("mcap") else [])]
     command = [sys.executable, "-m", "heatstream", "run", "clip.mp4", "--no-window", *outputs]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=120)
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=HANG_SECONDS)
     return tmp_path
 
 

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 import heatstream
+from tests.fakes.patience import HANG_SECONDS
 from tests.test_imports import COMMANDS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -20,7 +21,12 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 def build(site: Path, config: Path = REPOSITORY / "mkdocs.yml") -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--config-file", str(config)]
     return subprocess.run(
-        [*command, "--site-dir", str(site)], cwd=REPOSITORY, capture_output=True, text=True, timeout=300, check=False
+        [*command, "--site-dir", str(site)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=HANG_SECONDS,
+        check=False,
     )
 
 

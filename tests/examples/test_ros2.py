@@ -17,6 +17,7 @@ import heatstream
 from heatstream.results import Faces, Pose, Poses, Result, StageTimes
 from heatstream.skeletons import COCO_17, W300_68
 from tests.fakes import ros
+from tests.fakes.patience import HANG_SECONDS, until
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "ros2"
 SIZE = (640, 480)
@@ -193,7 +194,7 @@ def test_the_newest_picture_alone_is_looked_at_and_people_keep_their_ids() -> No
         def __call__(self, frame: Any) -> Result:
             looked.append(int(frame[0, 0, 0]))
             begun.set()
-            gate.wait(20)
+            gate.wait(HANG_SECONDS)
             result = seen([-1])
             return replace(result, frame=frame)
 
@@ -207,11 +208,9 @@ def test_the_newest_picture_alone_is_looked_at_and_people_keep_their_ids() -> No
         image = ros.Image(header(1 + number / 30), 480, 640, "bgr8", 0, 640 * 3, data)
         people.newest.put(image)
         if number == 0:
-            assert begun.wait(20)
+            assert begun.wait(HANG_SECONDS)
     gate.set()
-    deadline = threading.Event()
-    while looked[-1] != 4:
-        deadline.wait(0.01)
+    until(lambda: looked[-1] == 4)
     people.close()
     assert looked == [0, 4, -1]
     assert people.newest.dropped == 3

@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.patience import HANG_SECONDS
+
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
-START_SECONDS = 30.0
-WAIT_SECONDS = 20.0
 
 
 class Page:
@@ -39,7 +39,7 @@ class Page:
         number = next(self._numbers)
         self._socket.send(json.dumps({"id": number, "method": method, "params": parameters}))
         while True:
-            answer = json.loads(self._socket.recv(timeout=WAIT_SECONDS))
+            answer = json.loads(self._socket.recv(timeout=HANG_SECONDS))
             if answer.get("method") == "Runtime.exceptionThrown":
                 self.errors.append(json.dumps(answer["params"]["exceptionDetails"])[:500])
             if answer.get("method") == "Log.entryAdded" and answer["params"]["entry"]["level"] == "error":
@@ -65,7 +65,7 @@ class Page:
 
     def wait(self, expression: str) -> Any:
         """The value of an expression as soon as it is true."""
-        deadline = time.monotonic() + WAIT_SECONDS
+        deadline = time.monotonic() + HANG_SECONDS
         while not (value := self.ask(expression)):
             assert time.monotonic() < deadline, (expression, self.errors)
             time.sleep(0.02)
@@ -99,7 +99,7 @@ def chromium(folder: Path) -> Iterator[Callable[[], Page]]:
     )
     try:
         assert process.stderr is not None
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + HANG_SECONDS
         while (match := re.search(r"ws://([\d.]+:\d+)/", process.stderr.readline())) is None:
             assert time.monotonic() < deadline
             assert process.poll() is None, "Chromium ended"
@@ -108,7 +108,7 @@ def chromium(folder: Path) -> Iterator[Callable[[], Page]]:
 
             def new_page() -> Page:
                 browser.send(json.dumps({"id": 1, "method": "Target.createTarget", "params": {"url": "about:blank"}}))
-                while (answer := json.loads(browser.recv(timeout=WAIT_SECONDS))).get("id") != 1:
+                while (answer := json.loads(browser.recv(timeout=HANG_SECONDS))).get("id") != 1:
                     pass
                 target = answer["result"]["targetId"]
                 address = f"ws://{match[1]}/devtools/page/{target}"
@@ -126,5 +126,5 @@ def _browser_address(address: str) -> str:
     """Where the browser's own socket is."""
     from urllib.request import urlopen
 
-    with urlopen(f"http://{address}/json/version", timeout=WAIT_SECONDS) as answer:
+    with urlopen(f"http://{address}/json/version", timeout=HANG_SECONDS) as answer:
         return str(json.load(answer)["webSocketDebuggerUrl"])

@@ -19,14 +19,10 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-WAIT_SECONDS = 20.0
+from tests.fakes.patience import HANG_SECONDS
+from tests.fakes.ports import free_port
+
 KEY = "camera/door"
-
-
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True)
@@ -74,7 +70,7 @@ def receivers(patch: pytest.MonkeyPatch) -> Iterator[Receivers]:
                 topics = {channel["id"]: channel["topic"] for channel in message.get("channels", ())}
             wanted = [{"id": number, "channelId": number} for number in topics]
             app.send(json.dumps({"op": "subscribe", "subscriptions": wanted}))
-            app.ping().wait(WAIT_SECONDS)  # it comes behind what was asked for
+            app.ping().wait(HANG_SECONDS)  # it comes behind what was asked for
             ready["foxglove"].set()
             for data in app:
                 if isinstance(data, bytes) and data[0] == 1:  # a message: the subscription and its time follow
@@ -99,8 +95,8 @@ def receivers(patch: pytest.MonkeyPatch) -> Iterator[Receivers]:
 
         def wait() -> None:
             for event in ready.values():
-                assert event.wait(WAIT_SECONDS)
-            deadline = time.monotonic() + WAIT_SECONDS
+                assert event.wait(HANG_SECONDS)
+            deadline = time.monotonic() + HANG_SECONDS
             while not (replies := list(session.get(f"{KEY}/header"))):  # who answers knows who subscribes
                 assert time.monotonic() < deadline
             keep("zenoh", replies[0].ok.payload.to_bytes())
@@ -109,7 +105,7 @@ def receivers(patch: pytest.MonkeyPatch) -> Iterator[Receivers]:
         send = (f"mqtt://127.0.0.1:{port}/{KEY}", f"osc://127.0.0.1:{osc}", f"zenoh://127.0.0.1:{peer}/{KEY}")
         yield Receivers(web, foxglove, send, came, wait)
         for thread in threads:
-            thread.join(WAIT_SECONDS)
+            thread.join(HANG_SECONDS)
             assert not thread.is_alive()
         datagrams.setblocking(False)
         try:
@@ -122,7 +118,7 @@ def receivers(patch: pytest.MonkeyPatch) -> Iterator[Receivers]:
 @contextmanager
 def _client(address: str, **options: Any) -> Iterator[ClientConnection]:
     """A client of what is yet to be served, until it is closed."""
-    deadline = time.monotonic() + WAIT_SECONDS
+    deadline = time.monotonic() + HANG_SECONDS
     while True:
         try:
             client = connect(address, max_size=None, **options)
@@ -136,7 +132,7 @@ def _client(address: str, **options: Any) -> Iterator[ClientConnection]:
 
 def _be_broker(listening: socket.socket, keep: Callable[[str, bytes], None]) -> None:
     """Be as much of an MQTT broker as one publisher needs, until it leaves."""
-    listening.settimeout(WAIT_SECONDS)
+    listening.settimeout(HANG_SECONDS)
     connection, _ = listening.accept()
     with connection, connection.makefile("rb") as stream:
         while kind := stream.read(1):

@@ -14,6 +14,7 @@ from heatstream.errors import EngineError
 from heatstream.model_info import ModelInfo
 from heatstream.results import Poses, Result, StageTimes
 from heatstream.runtime.sources import Frame
+from tests.fakes.patience import HANG_SECONDS
 
 MODELS = Path(__file__).resolve().parent.parent / "runtime" / "models"
 
@@ -66,7 +67,7 @@ class FakeEngine:
             number = self.runs
             self.runs += 1
         if self._gate is not None:
-            self._gate.wait(20)
+            self._gate.wait(HANG_SECONDS)
         if number == self._fail_on:
             raise RuntimeError("the device fell off")
         brightness = images.mean(axis=1, keepdims=True)
@@ -168,7 +169,7 @@ class FakeSource:
     def __iter__(self) -> Iterator[Frame]:
         while self.frame_count is None or self.given < self.frame_count:
             if self._gate is not None and self.given > 0:
-                self._gate.wait(20)
+                self._gate.wait(HANG_SECONDS)
             if self.given == self._fail_after and self._error is not None:
                 raise self._error
             if self._pace:

@@ -22,6 +22,7 @@ import av
 import cv2
 
 from tests.fakes.clock_code import code_picture
+from tests.fakes.patience import HANG_SECONDS
 
 RTSP_SERVER = Path(__file__).with_name("rtsp_server.py")
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -31,7 +32,7 @@ def has_rtsp_server() -> bool:
     """Whether the system's Python has GStreamer's RTSP server."""
     test = "import gi; gi.require_version('GstRtspServer', '1.0')"
     try:
-        return subprocess.run([SYSTEM_PYTHON, "-c", test], capture_output=True, timeout=20).returncode == 0
+        return subprocess.run([SYSTEM_PYTHON, "-c", test], capture_output=True, timeout=HANG_SECONDS).returncode == 0
     except OSError:
         return False
 

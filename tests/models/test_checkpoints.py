@@ -278,6 +278,7 @@ LOADED: dict[str, Callable[[], Any]] = {
     "parameters": lambda: as_parameters(trained()),
     "half precision": lambda: half(trained()),
     "bfloat16": lambda: {k: v.bfloat16() if v.is_floating_point() else v for k, v in trained().items()},
+    "eight bits": lambda: {k: v.to(torch.float8_e4m3fn) if v.is_floating_point() else v for k, v in trained().items()},
     "double precision": lambda: {k: v.double() if v.is_floating_point() else v for k, v in trained().items()},
     "NumPy arrays": lambda: arrays(trained()),
     "NumPy arrays in a wrapper": lambda: {"model": arrays(trained()), "iteration": np.int64(4)},
@@ -319,6 +320,11 @@ LOADED: dict[str, Callable[[], Any]] = {
     "options": lambda: {"state_dict": trained(), "args": argparse.Namespace(lr=0.1, out=Path("runs"))},
     "a set and a tuple": lambda: {"state_dict": trained(), "seen": {1, 2}, "betas": (0.9, 0.99)},
     "the version of torch": lambda: {"state_dict": trained(), "torch": str(torch.__version__)},
+    "the state of NumPy's random numbers": lambda: {
+        "model": trained(),
+        "rng": np.random.get_state(),
+        "run": np.str_("a"),
+    },
     "no counters of batches": lambda: {k: v for k, v in trained().items() if not k.endswith("batches_tracked")},
 }
 
@@ -331,6 +337,11 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "whole module": (small, "besides tensors"),
     "an object of a program's own": (lambda: {"state_dict": trained(), "cfg": Settings()}, "besides tensors"),
     "a function": (lambda: {"state_dict": trained(), "loss": os.getcwd}, "besides tensors"),
+    "records of NumPy's": (lambda: {"state_dict": trained(), "log": np.zeros(3, [("a", "f4")])}, "besides tensors"),
+    "beyond single precision": (
+        lambda: {k: v.double() * 1e300 if v.is_floating_point() else v for k, v in trained().items()},
+        "not finite",
+    ),
     "values without names": (lambda: {"shadow_params": list(trained().values())}, "holds no state dict"),
     "the optimiser alone": (optimiser, "holds no state dict|of another network"),
     "student and teacher": (
@@ -353,7 +364,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
 
 
 def test_there_are_as_many_kinds_as_people_have() -> None:
-    assert len(LOADED) + len(REFUSED) == 43
+    assert len(LOADED) + len(REFUSED) == 47
 
 
 @pytest.mark.parametrize("kind", LOADED)
@@ -373,6 +384,20 @@ def test_a_kind_of_checkpoint_is_refused_in_one_sentence(tmp_path: Path, kind: s
     make, words = REFUSED[kind]
     torch.save(make(), tmp_path / "weights.pth")
     assert_refused(tmp_path / "weights.pth", words)
+
+
+def test_a_later_pickle_protocol_is_named(tmp_path: Path) -> None:
+    torch.save(trained(), tmp_path / "weights.pth", pickle_protocol=4)
+    assert_refused(tmp_path / "weights.pth", "a pickle_protocol above 2")
+
+
+def test_weights_that_have_rotted_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save(trained(), path)
+    data = bytearray(path.read_bytes())
+    data[data.find(np.full(8, 7, np.float32).tobytes())] ^= 0x40  # a bit of a weight
+    path.write_bytes(data)
+    assert_refused(path, "is damaged: download or save it again")
 
 
 def test_what_was_left_out_is_listed(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ pytest.importorskip("httpx", reason="httpx comes with the extra train")
 from heatstream.errors import DownloadError, SinkError
 from heatstream.models import download as module
 from heatstream.models.download import download
+from tests.fakes.patience import HANG_SECONDS
 
 CONTENT = bytes(range(256)) * 4096
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -196,9 +197,9 @@ def trickle(handler: BaseHTTPRequestHandler, begun: str) -> None:
 
 def test_a_slow_server_is_waited_for_and_a_silent_one_is_not(server: Server, tmp_path: Path) -> None:
     server.answer = trickle
-    assert download(server.url(), tmp_path / "slow", silence=5).read_bytes() == bytes(range(8))
+    assert download(server.url(), tmp_path / "slow", silence=HANG_SECONDS).read_bytes() == bytes(range(8))
     over = threading.Event()
-    server.answer = lambda handler, begun: bool(over.wait(10)) or None
+    server.answer = lambda handler, begun: bool(over.wait(HANG_SECONDS)) or None
     try:
         with pytest.raises(DownloadError, match=r"127.0.0.1 does not answer: try again later"):
             download(server.url(), tmp_path / "silent", silence=0.1)

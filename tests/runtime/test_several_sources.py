@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import queue
 import threading
-import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -21,25 +23,14 @@ from heatstream.runtime import stream as stream_module
 from heatstream.runtime.arrangement import Arrangement, fastest_arrangement
 from heatstream.runtime.pipelines.base import PosePipeline
 from heatstream.runtime.pipelines.pose import CpuPosePipeline
-from heatstream.runtime.stream import stream
+from heatstream.runtime.sources import Frame
+from heatstream.runtime.stream import Stream, stream
+from tests.fakes.patience import HANG_SECONDS, until
 from tests.fakes.runtime import SPOTS, FakeEngine, FakeSource, spot, write_video
 
-PATIENCE_SECONDS = 20.0
 BATCHES = replace(SPOTS, batch=None)
 
-
-@pytest.fixture(autouse=True)
-def _no_thread_is_left() -> object:
-    """Every test ends with no thread of a stream running."""
-    yield
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline and _threads():
-        time.sleep(0.01)
-    assert _threads() == []
-
-
-def _threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("heatstream-")]
+pytestmark = pytest.mark.usefixtures("no_thread_is_left")
 
 
 def pipeline(**changes: object) -> CpuPosePipeline:
@@ -85,35 +76,63 @@ def test_a_way_to_share_is_measured_and_taken() -> None:
     assert by_source(results) == {0: list(range(6)), 1: list(range(6))}
 
 
+class OrderedSource(FakeSource):
+    """A camera that gives frames when it is told to.
+
+    Args:
+        ordered: how many it gives at once.
+    """
+
+    def __init__(self, ordered: int = 0) -> None:
+        super().__init__(None, live=True)
+        self._orders: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._ordered = self._read = 0
+        self._order(ordered)
+
+    def __iter__(self) -> Iterator[Frame]:
+        for frame in super().__iter__():
+            if not self._orders.get():
+                return
+            yield frame
+            self._read += 1
+
+    def give(self, frames: int) -> None:
+        """Give so many frames, and wait until the stream has them, or has ended."""
+        self._order(frames)
+        until(lambda: self._read == self._ordered or self.closed.is_set())
+
+    def interrupt(self) -> None:
+        self._orders.put(False)
+
+    def _order(self, frames: int) -> None:
+        self._ordered += frames
+        for _ in range(frames):
+            self._orders.put(True)
+
+
 def test_drops_are_fair_and_a_slow_source_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three sources ask for much more than the engine gives, one for less; by the queue's counts, so by no clock."""
+    """While the network looks at one frame three sources give three each; one gives a frame in twelve such times."""
     arranged(monkeypatch)
-    sources = [FakeSource(None, live=True, pace=0.0005 if number else 0.1) for number in range(4)]
-    with stream(sources, SlowPipeline(0.004)) as results:
+    slow, *fast = sources = [OrderedSource(), *(OrderedSource(1) for _ in range(3))]
+
+    class Network(CpuPosePipeline):
+        calls = 0
+
+        def __call__(self, frame: object) -> Result:
+            self.calls += 1
+            for source in fast:
+                source.give(3)
+            if self.calls % 12 == 0:
+                slow.give(1)
+            return super().__call__(frame)
+
+    with stream(sources, Network(FakeEngine())) as results:
         counts = Counter(result.source for result in islice(results, 240))
-        slow = results.health().sources[0]
-    fast = [counts[number] for number in (1, 2, 3)]
-    assert max(fast) <= 1.1 * min(fast)
-    assert slow.dropped["newer"] <= 0.1 * slow.frames
-    assert slow.results < min(fast) / 1.5
-
-
-class SlowPipeline(CpuPosePipeline):
-    """Takes some time for every call, a batch no more than a frame."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(FakeEngine(BATCHES))
-        self._seconds = seconds
-        self.batches: list[int] = []
-
-    def __call__(self, frame: object) -> Result:
-        time.sleep(self._seconds)
-        return super().__call__(frame)
-
-    def batch(self, frames: object) -> list[Result]:
-        self.batches.append(len(frames))  # type: ignore[arg-type]
-        time.sleep(self._seconds)
-        return super().batch(frames)  # type: ignore[arg-type]
+        health = results.health()
+    assert max(counts[number] for number in (1, 2, 3)) - min(counts[number] for number in (1, 2, 3)) <= 1
+    assert counts[0] == 240 // 12 - 1  # what it gave while the last frame was looked at is yet to come
+    assert health.sources[0].dropped["newer"] == 0
+    assert all(source.dropped["newer"] > 240 for source in health.sources[1:])
 
 
 def test_a_source_that_fails_ends_alone_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,15 +165,31 @@ def test_a_silent_source_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_frames_ready_together_go_together_and_the_wait_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So slow is this network that all sources have a frame again, and the caller all results, before it is done."""
     arranged(monkeypatch, batch=4)
-    slow = SlowPipeline(0.005)
-    results = stream([FakeSource(40) for _ in range(4)], slow)
-    assert len(list(results)) == 160
-    assert max(slow.batches) == 4
-    assert len(slow.batches) <= 80
-    health = results.health()
-    assert health.waited is not None
-    assert health.waited.p99 <= 0.02  # at most 10 ms, and a busy machine's hiccups
+    streams: list[Stream] = []
+    batches: list[int] = []
+
+    def all_is_ready() -> bool:
+        line = streams[0]._queue if streams else None
+        return line is not None and line._turns.qsize() >= 4 and all(lane.jobs or lane.ended for lane in line._lanes)
+
+    class Slow(CpuPosePipeline):
+        def __call__(self, frame: object) -> Result:
+            until(all_is_ready)
+            batches.append(1)
+            return super().__call__(frame)
+
+        def batch(self, frames: object) -> list[Result]:
+            until(all_is_ready)
+            batches.append(len(frames))  # type: ignore[arg-type]
+            return super().batch(frames)  # type: ignore[arg-type]
+
+    streams.append(stream([FakeSource(40) for _ in range(4)], Slow(FakeEngine(BATCHES))))
+    assert len(list(streams[0])) == 160
+    assert batches[1:40] == [4] * 39  # at first and at last not all have one
+    assert len(batches) <= 41
+    assert streams[0].health().waited is not None
 
 
 def test_ids_are_counted_for_each_source(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,7 +259,7 @@ def test_newest_drops_of_a_file_too() -> None:
     gate = threading.Event()
     source = FakeSource(30)
     results = stream(source, pipeline(gate=gate), mode="newest")
-    assert source.closed.wait(PATIENCE_SECONDS)
+    assert source.closed.wait(HANG_SECONDS)
     gate.set()
     assert len(list(results)) <= 3
 
@@ -248,20 +283,25 @@ def test_wrong_modes_and_numbers_are_refused(changes: dict[str, object], message
 # ---- How they share the pipeline -------------------------------------------------------------------------------------
 
 
-class Counting(CpuPosePipeline):
-    """Takes the time it is told to: for a frame alone, and for a batch."""
+class Timed(CpuPosePipeline):
+    """Takes the time it is told to, for a frame alone and for a batch, on a clock that nothing else moves."""
 
     def __init__(self, *, one: float, batch: float, parallel_runs: int = 1) -> None:
         super().__init__(FakeEngine(BATCHES, parallel_runs=parallel_runs))
-        self.one, self.whole = one, batch
+        self.now = 100.0
+        self._one, self._whole = one, batch
+        self._all_at_once = threading.Barrier(parallel_runs, timeout=HANG_SECONDS)
 
     def __call__(self, frame: object) -> Result:
-        time.sleep(self.one)
+        begun = self.now
+        if threading.current_thread() is not threading.main_thread():
+            self._all_at_once.wait()  # what is done side by side begins at one time
+        self.now = begun + self._one
         return super().__call__(frame)
 
     def batch(self, frames: object) -> list[Result]:
-        time.sleep(self.whole)
-        return [super(Counting, self).__call__(frame) for frame in frames]  # type: ignore[attr-defined]
+        self.now += self._whole
+        return super().batch(frames)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -272,14 +312,17 @@ class Counting(CpuPosePipeline):
         (0.02, 0.1, 3, "3 at once"),
     ],
 )
-def test_the_fastest_way_is_taken(one: float, batch: float, runs: int, expected: str) -> None:
-    tried = Counting(one=one, batch=batch, parallel_runs=runs)
+def test_the_fastest_way_is_taken(
+    one: float, batch: float, runs: int, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = Timed(one=one, batch=batch, parallel_runs=runs)
+    monkeypatch.setattr(arrangement_module, "time", SimpleNamespace(perf_counter=lambda: tried.now))
     assert str(fastest_arrangement(tried, 4, (48, 64))) == expected
 
 
 def test_what_is_too_slow_to_be_tried_is_given_several_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arrangement_module, "MOST_SECONDS", 0.0)
-    slow = Counting(one=0.0, batch=0.0, parallel_runs=2)
+    slow = pipeline(info=BATCHES, parallel_runs=2)
     assert str(fastest_arrangement(slow, 4, (48, 64))) == "2 at once"
 
 

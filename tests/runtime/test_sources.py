@@ -21,9 +21,9 @@ from heatstream.quiet_opencv import SILENT
 from heatstream.quiet_opencv import _levels as levels
 from heatstream.results import Gap
 from heatstream.runtime.sources import Frame, base, cameras, images, network, open_source, opencv
+from tests.fakes.patience import HANG_SECONDS
 from tests.fakes.runtime import write_video
 
-REFUSAL_SECONDS = 5.0
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -266,7 +266,7 @@ def test_a_trouble_is_one_line_in_time(make: Callable[[Path], str], message: str
     start = time.monotonic()
     with pytest.raises(SourceError, match=message) as caught:
         open_source(source)
-    assert time.monotonic() - start < REFUSAL_SECONDS
+    assert time.monotonic() - start < HANG_SECONDS
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)
 
@@ -291,7 +291,12 @@ def test_opencv_and_ffmpeg_print_nothing(tmp_path: Path) -> None:
         "        print('refused')\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, *sources], cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", code, *sources],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=HANG_SECONDS,
+        check=True,
     )
     assert done.stderr == ""
     assert done.stdout.split() == ["refused"] * len(sources)
@@ -318,11 +323,9 @@ def test_an_unreadable_file_names_the_reason(tmp_path: Path, monkeypatch: pytest
 
 def test_a_server_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(network, "OPEN_LIMIT", 0.3)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        start = time.monotonic()
-        with pytest.raises(SourceError, match=r"does not answer|sends no picture"):
-            open_source(f"http://127.0.0.1:{server.getsockname()[1]}/live")
-    assert time.monotonic() - start < REFUSAL_SECONDS
+    late = pytest.raises(SourceError, match="does not answer in time")  # a longer wait would be told otherwise
+    with socket.create_server(("127.0.0.1", 0)) as server, late:
+        open_source(f"http://127.0.0.1:{server.getsockname()[1]}/live")
 
 
 @pytest.mark.skipif(cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER), reason="this OpenCV was built with GStreamer")
@@ -339,10 +342,12 @@ class FakeCapture:
 
     def __init__(self, frames: int) -> None:
         self.left = frames
+        self.taken: list[float] = []
         self.closed = False
 
     def read(self) -> np.ndarray | None:
         self.left -= 1
+        self.taken.append(time.perf_counter() - 0.033)
         return np.zeros((10, 20, 3), np.uint8) if self.left >= 0 else None
 
     def rate(self) -> float | None:
@@ -381,14 +386,15 @@ def test_a_camera_gives_frames_until_it_is_lost_and_then_says_so(text: str, capt
     assert isinstance(gap, Gap)
     assert (gap.reason, gap.over) == ("ended", False)
     assert frames
-    assert all(isinstance(frame, Frame) and before <= frame.capture_time <= time.time() for frame in frames)
+    after = time.time()  # that the clocks are read one after the other is granted a second
+    assert all(isinstance(frame, Frame) and before - 1 <= frame.capture_time <= after + 1 for frame in frames)
     source.close()
     assert capture.closed
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the driver's time is read on Linux alone")
 def test_a_drivers_time_is_the_frames_time(capture: FakeCapture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(FakeCapture, "property", lambda self, number: 1000 * (time.perf_counter() - 0.033))
+    monkeypatch.setattr(FakeCapture, "property", lambda self, number: 1000 * self.taken[-1])
     source = open_source("3")
     frame = next(iter(source))
     source.close()
@@ -396,7 +402,9 @@ def test_a_drivers_time_is_the_frames_time(capture: FakeCapture, monkeypatch: py
     assert frame.capture_clock == "driver"
     assert frame.capture_monotonic is not None
     assert frame.arrival is not None
-    assert 0.03 < frame.arrival - frame.capture_monotonic < 0.04
+    # Exactly the moment that the driver says, which only its way through milliseconds may round.
+    assert frame.capture_monotonic in [pytest.approx(taken, rel=0, abs=1e-6) for taken in capture.taken]
+    assert frame.arrival > frame.capture_monotonic
 
 
 def test_a_camera_without_pictures_is_given_back(capture: FakeCapture) -> None:
@@ -420,16 +428,14 @@ def test_what_hangs_is_left_behind_and_tidied_up() -> None:
     gate, tidied = threading.Event(), threading.Event()
 
     def hang() -> str:
-        gate.wait(20)
+        gate.wait(HANG_SECONDS)
         return "late"
 
-    start = time.monotonic()
     with pytest.raises(SourceError, match="too late"):
         base.within(0.05, hang, late="too late", discard=lambda result: tidied.set())
-    assert time.monotonic() - start < REFUSAL_SECONDS
     assert not tidied.is_set()
     gate.set()
-    assert tidied.wait(5)
+    assert tidied.wait(HANG_SECONDS)
 
 
 def test_what_fails_within_the_deadline_raises_its_own_error() -> None:
@@ -437,7 +443,7 @@ def test_what_fails_within_the_deadline_raises_its_own_error() -> None:
         raise SourceError("no such thing")
 
     with pytest.raises(SourceError, match="no such thing"):
-        base.within(5, fail, late="too late", discard=lambda result: None)
+        base.within(HANG_SECONDS, fail, late="too late", discard=lambda result: None)
 
 
 def test_the_quiet_ends_and_leaves_no_trace(tmp_path: Path) -> None:

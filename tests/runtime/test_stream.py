@@ -15,27 +15,15 @@ import pytest
 import heatstream
 from heatstream.errors import EngineError, InputError, SourceError, UnknownNameError
 from heatstream.results import Result
+from heatstream.runtime import stream as stream_module
 from heatstream.runtime.pipelines.landmarks import LandmarkPipeline
 from heatstream.runtime.pipelines.pose import CpuPosePipeline
 from heatstream.runtime.stream import stream
+from tests.fakes.patience import HANG_SECONDS
 from tests.fakes.runtime import MODELS, FakeEngine, FakeLandmarkEngine, FakeSource, write_video
 from tests.soak import Camera
 
-CLOSE_SECONDS = 5.0  # a busy machine; the promise is one second
-
-
-@pytest.fixture(autouse=True)
-def _no_thread_is_left() -> object:
-    """Every test ends with no thread of a stream running."""
-    yield
-    deadline = time.monotonic() + CLOSE_SECONDS
-    while time.monotonic() < deadline and _threads():
-        time.sleep(0.01)
-    assert _threads() == []
-
-
-def _threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("heatstream-")]
+pytestmark = pytest.mark.usefixtures("no_thread_is_left")
 
 
 @pytest.mark.parametrize("workers", [None, 1, 2, 5])
@@ -50,7 +38,7 @@ def test_files_lose_nothing_and_keep_order(workers: int | None) -> None:
 
 
 def test_two_frames_of_a_file_are_in_the_engine_at_once() -> None:
-    both = threading.Barrier(2, timeout=10)
+    both = threading.Barrier(2, timeout=HANG_SECONDS)
     engine = FakeEngine()
     run = engine.run
 
@@ -66,7 +54,7 @@ def test_a_live_source_keeps_the_newest_and_counts_the_rest() -> None:
     gate = threading.Event()
     source = FakeSource(20, live=True)
     results = stream(source, CpuPosePipeline(FakeEngine(gate=gate)))
-    assert source.closed.wait(10)  # all 20 were read while the engine was busy with the first it took
+    assert source.closed.wait(HANG_SECONDS)  # all 20 were read while the engine was busy with the first it took
     gate.set()
     indices = [result.frame_index for result in results]
     summary = results.summary()
@@ -105,7 +93,7 @@ def test_an_engine_that_raises_ends_it_once_after_the_results_before() -> None:
         given.extend(results)
     assert [result.frame_index for result in given] == list(range(5))
     assert list(results) == []
-    assert source.closed.wait(CLOSE_SECONDS)
+    assert source.closed.wait(HANG_SECONDS)
     assert not engine.closed  # the pipeline stays the caller's
 
 
@@ -142,8 +130,8 @@ def test_a_consumer_that_leaves_early_stops_everything(live: bool) -> None:
     start = time.monotonic()
     with pytest.raises(ZeroDivisionError), stream(source, CpuPosePipeline(FakeEngine())) as results:
         _ = next(results).frame_index / 0
-    assert time.monotonic() - start < CLOSE_SECONDS
-    assert source.closed.wait(CLOSE_SECONDS)
+    assert time.monotonic() - start < HANG_SECONDS
+    assert source.closed.wait(HANG_SECONDS)
 
 
 def test_ctrl_c_while_waiting_stops_everything(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +145,7 @@ def test_ctrl_c_while_waiting_stops_everything(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(results._queue, "next", interrupted)
     with pytest.raises(KeyboardInterrupt):
         next(results)
-    assert source.closed.wait(CLOSE_SECONDS)
+    assert source.closed.wait(HANG_SECONDS)
     assert list(results) == []
 
 
@@ -167,7 +155,7 @@ def test_a_stream_that_is_thrown_away_stops() -> None:
     next(results)
     del results
     gc.collect()
-    assert source.closed.wait(CLOSE_SECONDS)
+    assert source.closed.wait(HANG_SECONDS)
 
 
 @pytest.mark.parametrize("broken", ["camera", "network"])
@@ -181,7 +169,7 @@ def test_a_stream_that_an_error_has_ended_is_gone_before_garbage_is_collected(br
         results = stream(source, CpuPosePipeline(engine))
         with suppress(RuntimeError, SourceError):  # pytest.raises would keep them
             list(results)
-        assert source.closed.wait(CLOSE_SECONDS)
+        assert source.closed.wait(HANG_SECONDS)
         kept = weakref.ref(results), weakref.ref(results._queue)
         del results, source
         assert [each() for each in kept] == [None, None]
@@ -196,10 +184,10 @@ def test_a_reader_that_hangs_does_not_hold_up_the_end() -> None:
     next(results)
     start = time.monotonic()
     results.close()
-    assert time.monotonic() - start < CLOSE_SECONDS
+    assert time.monotonic() - start < HANG_SECONDS
     assert not source.closed.is_set()
     gate.set()
-    assert source.closed.wait(CLOSE_SECONDS)
+    assert source.closed.wait(HANG_SECONDS)
 
 
 @pytest.mark.parametrize("changes", [{"frames": 0}, {"workers": 0}])
@@ -214,7 +202,8 @@ def test_what_is_no_pose_pipeline_is_refused(wrong: object) -> None:
         stream(FakeSource(), wrong)  # type: ignore[arg-type]
 
 
-def test_a_models_file_is_loaded_and_closed_with_the_stream() -> None:
+def test_a_models_file_is_loaded_and_closed_with_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_module, "CLOSE_SECONDS", HANG_SECONDS)  # a pipeline in which a stage hangs stays open
     with stream(FakeSource(3), MODELS / "spots.onnx") as results:
         assert [result.frame_index for result in results] == [0, 1, 2]
     assert results._own_pipeline is not None

@@ -5,27 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-import time
 
 import pytest
 
 from heatstream.runtime.pipelines.pose import CpuPosePipeline
 from heatstream.runtime.stream import stream
+from tests.fakes.patience import HANG_SECONDS
 from tests.fakes.runtime import FakeEngine, FakeSource
 
 TIMES = 100
-PATIENCE_SECONDS = 20.0  # of a busy machine
 
-
-def threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith(("heatstream-", "asyncio_"))]
-
-
-def nobody_is_left() -> bool:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while threads() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return not threads()
+pytestmark = pytest.mark.usefixtures("no_thread_is_left")
 
 
 async def frames_of(engine: FakeEngine, count: int | None) -> list[int]:
@@ -35,7 +25,6 @@ async def frames_of(engine: FakeEngine, count: int | None) -> list[int]:
 
 def test_async_for_gives_what_for_gives() -> None:
     assert asyncio.run(frames_of(FakeEngine(), 20)) == list(range(20))
-    assert nobody_is_left()
 
 
 def test_the_event_loop_goes_on_meanwhile() -> None:
@@ -48,7 +37,7 @@ def test_the_event_loop_goes_on_meanwhile() -> None:
         gate.set()  # only a loop that goes on gets here
         return await task
 
-    assert asyncio.run(asyncio.wait_for(both(), PATIENCE_SECONDS)) == [0, 1, 2]
+    assert asyncio.run(asyncio.wait_for(both(), HANG_SECONDS)) == [0, 1, 2]
 
 
 def test_a_task_that_is_cancelled_stops_the_stream() -> None:
@@ -63,7 +52,6 @@ def test_a_task_that_is_cancelled_stops_the_stream() -> None:
             await task
 
     asyncio.run(cancelled())
-    assert nobody_is_left()
 
 
 async def use_in_a_loop(engine: FakeEngine, *, early: bool) -> None:
@@ -93,7 +81,6 @@ def test_no_thread_is_left_a_hundred_times(in_a_loop: bool, end: str) -> None:
                 use(FakeEngine(fail_on=1), early=False, in_a_loop=in_a_loop)
         else:
             use(FakeEngine(), early=end == "early", in_a_loop=in_a_loop)
-    assert nobody_is_left()
 
 
 def test_it_is_logged_and_quiet_by_default(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 
 import numpy as np
@@ -15,33 +16,18 @@ from heatstream.errors import EngineError, InputError
 from heatstream.results import Result
 from heatstream.runtime.pipelines.pose import CpuPosePipeline
 from heatstream.runtime.submissions import MOST_WAITING
+from tests.fakes.patience import HANG_SECONDS
 from tests.fakes.runtime import FakeEngine, spot
 
-PATIENCE_SECONDS = 20.0
 TIMES = 100
 FRAME = spot(48, 64, 30, 24)
 
-
-def threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith(("heatstream-", "asyncio_"))]
-
-
-def nobody_is_left() -> bool:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while threads() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return not threads()
-
-
-@pytest.fixture(autouse=True)
-def _no_thread_is_left() -> object:
-    yield
-    assert nobody_is_left()
+pytestmark = pytest.mark.usefixtures("no_thread_is_left")
 
 
 def entered(engine: FakeEngine, runs: int) -> None:
     """Until the engine is at work for so many times."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + HANG_SECONDS
     while engine.runs < runs and time.monotonic() < deadline:
         time.sleep(0.001)
     assert engine.runs >= runs
@@ -50,7 +36,7 @@ def entered(engine: FakeEngine, runs: int) -> None:
 def test_results_come_in_order_with_their_stamps() -> None:
     with CpuPosePipeline(FakeEngine()) as pipeline:
         futures = [pipeline.submit(FRAME, 10.0 + number) for number in range(20)]
-        results = [future.result(PATIENCE_SECONDS) for future in futures]
+        results = [future.result(HANG_SECONDS) for future in futures]
     assert [result.capture_time for result in results] == [10.0 + number for number in range(20)]
     assert [result.frame_index for result in results] == list(range(20))
     assert all(len(result.poses) == 1 for result in results)
@@ -80,7 +66,7 @@ def test_every_makes_whoever_submits_wait_and_memory_stays_bounded() -> None:
     assert pushing.is_alive()
     assert len(futures) <= MOST_WAITING + 1
     gate.set()
-    pushing.join(PATIENCE_SECONDS)
+    pushing.join(HANG_SECONDS)
     pipeline.close()  # waits for all of them
     assert [future.done() and not future.cancelled() for future in futures] == [True] * 12
 
@@ -110,7 +96,7 @@ def test_budget_leaves_out_what_has_waited_too_long() -> None:
         late = pipeline.submit(FRAME, mode="budget", budget=0.001)
         time.sleep(0.01)
         gate.set()
-        assert len(pipeline.submit(FRAME, mode="budget", budget=60).result(PATIENCE_SECONDS).poses) == 1
+        assert len(pipeline.submit(FRAME, mode="budget", budget=60).result(HANG_SECONDS).poses) == 1
     assert late.cancelled()
 
 
@@ -132,10 +118,10 @@ def test_an_error_is_its_frames_own() -> None:
     with CpuPosePipeline(FakeEngine(fail_on=1)) as pipeline:
         futures = [pipeline.submit(FRAME) for _ in range(3)]
         with pytest.raises(RuntimeError, match="the device fell off"):
-            futures[1].result(PATIENCE_SECONDS)
-        assert len(futures[2].result(PATIENCE_SECONDS).poses) == 1
+            futures[1].result(HANG_SECONDS)
+        assert len(futures[2].result(HANG_SECONDS).poses) == 1
         with pytest.raises(InputError, match=r"cv2\.imread"):
-            pipeline.submit(None).result(PATIENCE_SECONDS)
+            pipeline.submit(None).result(HANG_SECONDS)
 
 
 def test_close_waits_for_what_was_submitted_and_refuses_more() -> None:
@@ -149,7 +135,7 @@ def test_close_waits_for_what_was_submitted_and_refuses_more() -> None:
     assert closing.is_alive()
     assert not engine.closed
     gate.set()
-    closing.join(PATIENCE_SECONDS)
+    closing.join(HANG_SECONDS)
     assert all(len(future.result(0).poses) == 1 for future in futures)
     assert engine.closed
     with pytest.raises(EngineError, match="the pipeline is closed"):
@@ -157,11 +143,11 @@ def test_close_waits_for_what_was_submitted_and_refuses_more() -> None:
     pipeline.close()
 
 
-def test_a_callback_may_close_the_pipeline() -> None:
+def test_a_callback_may_close_the_pipeline(threads_ended: Callable[[], bool]) -> None:
     engine = FakeEngine()
     pipeline = CpuPosePipeline(engine)
     pipeline.submit(FRAME).add_done_callback(lambda _: pipeline.close())
-    assert nobody_is_left()
+    assert threads_ended()
     assert engine.closed
 
 
@@ -182,19 +168,18 @@ def test_whoever_waits_to_submit_learns_of_the_close() -> None:
     pushing.join(0.05)
     closing = threading.Thread(target=pipeline.close)
     closing.start()
-    pushing.join(PATIENCE_SECONDS)
+    pushing.join(HANG_SECONDS)
     gate.set()
-    closing.join(PATIENCE_SECONDS)
+    closing.join(HANG_SECONDS)
     assert len(errors) == 1
 
 
 def test_a_pipeline_that_is_thrown_away_ends_its_thread() -> None:
     pipeline = CpuPosePipeline(FakeEngine(fail_on=0))
     with pytest.raises(RuntimeError):
-        pipeline.submit(FRAME).result(PATIENCE_SECONDS)
+        pipeline.submit(FRAME).result(HANG_SECONDS)
     del pipeline
     gc.collect()
-    assert nobody_is_left()
 
 
 @pytest.mark.parametrize("end", ["at the end", "early", "by an error"])
@@ -205,11 +190,10 @@ def test_no_thread_is_left_a_hundred_times(end: str) -> None:
             if end == "early":
                 futures[-1].cancel()
         assert futures[0].done()
-    assert nobody_is_left()
 
 
 def test_submitted_and_called_frames_are_the_same() -> None:
     with CpuPosePipeline(FakeEngine()) as pipeline:
-        called, submitted = pipeline(FRAME), pipeline.submit(FRAME).result(PATIENCE_SECONDS)
+        called, submitted = pipeline(FRAME), pipeline.submit(FRAME).result(HANG_SECONDS)
     np.testing.assert_array_equal(called.poses.keypoints, submitted.poses.keypoints)
     assert submitted.frame is FRAME

@@ -157,14 +157,14 @@ def test_an_impossible_memory_is_refused(memory: float) -> None:
 
 
 def test_thirty_people_take_no_time() -> None:
-    """0.2 ms is the aim on a core of its own; a shared one is granted ten times as much."""
+    """0.2 ms of a core is the aim; one whose caches others use too is granted ten times as much."""
     frames = record(BY_NAME["30 people"], 0)[:60]
     best = []
     for _ in range(3):
         tracker = Tracker()
         for frame in frames:
-            start = time.perf_counter()
+            start = time.thread_time()  # whatever else the machine does
             tracker(frame.poses, frame.time)
-            best.append(time.perf_counter() - start)
+            best.append(time.thread_time() - start)
     print(f"30 people: median {np.median(best) * 1e6:.0f} us, fastest {min(best[1:]) * 1e6:.0f} us per frame")
     assert np.median(best) < 2e-3

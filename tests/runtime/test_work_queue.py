@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from heatstream.runtime import work_queue as work_queue_module
 from heatstream.runtime.batch_window import BatchWindow
 from heatstream.runtime.work_queue import NOTHING, LaneKind, OrderedWorkQueue, Taken
+from tests.fakes.patience import HANG_SECONDS
 
 
 class OneLane:
@@ -78,7 +82,7 @@ def test_a_full_belt_makes_the_reader_wait() -> None:
     thread.join(0.05)
     assert thread.is_alive()
     line.take()
-    thread.join(5)
+    thread.join(HANG_SECONDS)
     assert outcome == [True]
     assert line.dropped == 0
 
@@ -101,7 +105,7 @@ def test_workers_wait_for_a_slow_consumer() -> None:
     thread.join(0.05)
     assert thread.is_alive()
     assert line.next() == "first"
-    thread.join(5)
+    thread.join(HANG_SECONDS)
     assert outcome == [(1, 1, 0)]
 
 
@@ -150,7 +154,7 @@ def test_stopping_wakes_whoever_waits(who: str) -> None:
     thread.join(0.05)
     assert thread.is_alive()
     line.stop()
-    thread.join(5)
+    thread.join(HANG_SECONDS)
     assert outcome == [False if who == "reader" else None]
 
 
@@ -172,7 +176,7 @@ def test_jobs_not_worth_it_are_passed_over_and_the_reader_goes_on() -> None:
         line.put(job)
     thread, _ = in_thread(lambda: (line.put(2), line.end()))
     assert line.take() == (0, 2, 0)
-    thread.join(5)
+    thread.join(HANG_SECONDS)
     line.deliver(0, "third")
     assert [line.next(), line.next()] == ["third", None]
 
@@ -281,6 +285,34 @@ def test_a_worker_waits_for_a_frame_that_is_due_and_not_for_one_that_is_not() ->
     assert window.left([0], 9.0, 9.0) == 0  # the other one is asleep
 
 
+def test_a_frame_waits_for_others_no_longer_than_the_window_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing comes while the worker waits, on a clock that the waiting alone moves."""
+    now = [1.0]
+    monkeypatch.setattr(work_queue_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    class Silence:
+        def put(self, token: None) -> None: ...
+
+        def get_nowait(self) -> None:
+            raise queue.Empty
+
+        def get(self, timeout: float) -> None:
+            now[0] += timeout
+            raise queue.Empty
+
+    window = BatchWindow(2)
+    for number in range(20):  # both at 20 per second; the second one is late this time
+        window.arrived(0, number * 0.05)
+        window.arrived(1, number * 0.05 + 0.004)
+    line = several(2, most=2, window=window)
+    monkeypatch.setattr(line, "_arrived", Silence())
+    line.put(0, "a0")
+    now[0] += 0.003  # the worker was busy, which is no waiting for others
+    assert jobs(line.take()) == ["a0"]
+    assert now[0] == pytest.approx(1.008)
+    assert list(window.waits) == [pytest.approx(0.005)]
+
+
 def test_a_queue_waits_for_what_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
     window = BatchWindow(2)
     monkeypatch.setattr(window, "left", lambda ready, oldest, now: 20.0 if len(ready) < 2 else 0.0)
@@ -290,6 +322,6 @@ def test_a_queue_waits_for_what_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
     thread.join(0.05)
     assert thread.is_alive()
     line.put(1, "b0")
-    thread.join(5)
+    thread.join(HANG_SECONDS)
     assert outcome == [["a0", "b0"]]
     assert len(window.waits) == 1

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from heatstream.demo.options import MODEL, DeviceOption, EngineOption, ThreadsOption
 from heatstream.demo.terminal.messages import print_message
 from heatstream.errors import HeatstreamError, InputError
 from heatstream.extras import require
@@ -98,11 +99,9 @@ def bench(
             "beyond the noise.",
         ),
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.")] = "auto",
-    engine: Annotated[str, typer.Option("--engine", help="auto, onnx, tensorrt, tensorrt-rtx or torch.")] = "auto",
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="CPU threads per frame; by default all cores.")
-    ] = None,
+    device: DeviceOption = "auto",
+    engine: EngineOption = "auto",
+    threads: ThreadsOption = None,
 ) -> None:
     """Measure how fast MODELs are here, and what the time goes to.
 
@@ -136,7 +135,7 @@ def bench(
     _check_outputs(json, plot, compare, models or [])
     old = None if compare is None else Record.read(compare)
     configs = _configs(
-        models or ["swahr-small"],
+        models or [MODEL],
         sizes=size,
         short_sides=short_side,
         crowds=people,

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from heatstream.demo.options import CONFIDENCE, MODEL, TRACKED
 from heatstream.demo.terminal.messages import print_message
 
 if TYPE_CHECKING:
     from heatstream.runtime.sources import Frame, Source
 
 __all__ = ["demo"]
-
-MODEL = "swahr-small"
 
 
 def demo(
@@ -33,7 +32,6 @@ def demo(
     astronaut.png and results.jsonl in the output folder. Either way it prints
     how long each stage took. It needs no internet.
     """
-    from heatstream.demo.commands.run import CONFIDENCE, TRACKED
     from heatstream.demo.drawing.overlay import Overlay
     from heatstream.demo.run_loop import RunOptions, run_job
     from heatstream.runtime.load import load

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from heatstream.demo.options import MODEL, ModelOption, ShortSideOption
 from heatstream.demo.terminal.messages import print_message
 from heatstream.demo.terminal.signals import SIGNAL_EXIT, StopSignals
 from heatstream.errors import InputError
@@ -40,18 +41,8 @@ def label(
             help="Tasks for Label Studio as well, and beside them its labelling interface, FILE.xml.",
         ),
     ] = None,
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="A name that `heatstream models` lists, or a model file.")
-    ] = "swahr-small",
-    short_side: Annotated[
-        int | None,
-        typer.Option(
-            "--short-side",
-            metavar="PX",
-            help="Bring every photo's short side to so many px, a multiple of 64.",
-            show_default="the model's",
-        ),
-    ] = None,
+    model: ModelOption = MODEL,
+    short_side: ShortSideOption = None,
     sure: Annotated[
         float, typer.Option("--sure", min=0, max=1, help="Keypoints of at least this score are trained on.")
     ] = SURE,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from heatstream.demo.options import MODEL, DeviceOption, ModelOption, ThreadsOption
 from heatstream.errors import InputError
 
 __all__ = ["latency"]
@@ -15,14 +16,10 @@ def latency(
     source: Annotated[
         str, typer.Argument(metavar="SOURCE", help="The camera that films the screen: a number, a URL, or screen.")
     ],
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="A name that `heatstream models` lists, or a model file.")
-    ] = "swahr-small",
+    model: ModelOption = MODEL,
     seconds: Annotated[float, typer.Option("--seconds", min=1, max=3600, help="How long to measure.")] = 10.0,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, or cuda:1 for the second GPU.")] = "auto",
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="CPU threads per frame; by default all cores.")
-    ] = None,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
 ) -> None:
     """Show a clock in a window, film it with SOURCE, and print how old it is when its result is there.
 

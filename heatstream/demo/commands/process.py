@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from heatstream.demo.commands.run import CONFIDENCE, FACE_MODEL
+from heatstream.demo.options import (
+    CONFIDENCE,
+    FACE_MODEL,
+    MODEL,
+    ConfidenceOption,
+    DeviceOption,
+    EngineOption,
+    FaceModelOption,
+    FacesOption,
+    ModelOption,
+    ShortSideOption,
+)
 from heatstream.demo.terminal.signals import SIGNAL_EXIT, StopSignals
 
 if TYPE_CHECKING:
@@ -30,9 +41,7 @@ def process(
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results, made if it is not there.")
     ],
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="A name that `heatstream models` lists, or a model file.")
-    ] = "swahr-small",
+    model: ModelOption = MODEL,
     result_format: Annotated[
         Literal["jsonl", "parquet"],
         typer.Option("--format", help="JSON Lines, or Parquet with the same fields (extra `parquet`)."),
@@ -45,26 +54,12 @@ def process(
         str | None,
         typer.Option("--ray", metavar="ADDRESS", help="Use a Ray cluster; `local` makes one of this machine."),
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, or cuda:1 for the second GPU.")] = "auto",
-    engine: Annotated[
-        str, typer.Option("--engine", help="auto, onnx (CPU), tensorrt, tensorrt-rtx (GPU) or torch.")
-    ] = "auto",
-    faces: Annotated[bool, typer.Option("--faces", help="Find the landmarks of everyone's face too.")] = False,
-    face_model: Annotated[
-        str, typer.Option("--face-model", help="With --faces: a name or model file that finds landmarks.")
-    ] = FACE_MODEL,
-    short_side: Annotated[
-        int | None,
-        typer.Option(
-            "--short-side",
-            metavar="PX",
-            help="Bring every frame's short side to so many px, a multiple of 64.",
-            show_default="the model's",
-        ),
-    ] = None,
-    confidence: Annotated[
-        float, typer.Option("--conf", min=0, max=1, help="Leave out people of a lower score; 0 keeps everybody.")
-    ] = CONFIDENCE,
+    device: DeviceOption = "auto",
+    engine: EngineOption = "auto",
+    faces: FacesOption = False,
+    face_model: FaceModelOption = FACE_MODEL,
+    short_side: ShortSideOption = None,
+    confidence: ConfidenceOption = CONFIDENCE,
     smooth: Annotated[bool, typer.Option("--smooth", help="Smooth keypoints, without any lag.")] = False,
     max_people: Annotated[
         int | None, typer.Option("--max-people", min=1, help="Look for so many people; by default the model's, 30.")

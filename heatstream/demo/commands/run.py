@@ -8,23 +8,29 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
+from heatstream.demo.options import (
+    CONFIDENCE,
+    FACE_MODEL,
+    MODEL,
+    TRACKED,
+    ConfidenceOption,
+    DeviceOption,
+    EngineOption,
+    FaceModelOption,
+    FacesOption,
+    ModelOption,
+    ShortSideOption,
+    ThreadsOption,
+)
 from heatstream.errors import InputError
 
 if TYPE_CHECKING:
     from heatstream.drawing import Label
 
-__all__ = ["CONFIDENCE", "run"]
-
-FACE_MODEL = "h3r-mobile-68"
+__all__ = ["run"]
 
 FOXGLOVE_PORT = 8765
 """Where the Foxglove app looks first."""
-
-CONFIDENCE = 0.3
-"""Score from which people are shown. In a crowded street false people are fewer than right ones then."""
-
-TRACKED = 0.08
-"""Score from which people are looked at, because doubtful ones keep the ids of those who are shown; the tracker's."""
 
 
 def run(
@@ -38,9 +44,7 @@ def run(
             "that no list of processes shows a password.",
         ),
     ],
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="A name that `heatstream models` lists, a model file, or a checkpoint.")
-    ] = "swahr-small",
+    model: ModelOption = MODEL,
     save: Annotated[
         Path | None,
         typer.Option(
@@ -61,30 +65,13 @@ def run(
         bool, typer.Option("--mirror", help="Show the window as a mirror; files are written as the source is.")
     ] = False,
     frames: Annotated[int | None, typer.Option("--frames", min=1, help="Stop after so many frames.")] = None,
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="CPU threads per frame; by default all cores.")
-    ] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, or cuda:1 for the second GPU.")] = "auto",
-    engine: Annotated[
-        str, typer.Option("--engine", help="auto, onnx (CPU), tensorrt, tensorrt-rtx (GPU) or torch.")
-    ] = "auto",
-    faces: Annotated[bool, typer.Option("--faces", help="Find the landmarks of everyone's face too.")] = False,
-    face_model: Annotated[
-        str, typer.Option("--face-model", help="With --faces: a name or model file that finds landmarks.")
-    ] = FACE_MODEL,
-    short_side: Annotated[
-        int | None,
-        typer.Option(
-            "--short-side",
-            metavar="PX",
-            help="Bring every frame's short side to so many px, a multiple of 64: more finds smaller people and takes "
-            "longer. For models of any size.",
-            show_default="the model's",
-        ),
-    ] = None,
-    confidence: Annotated[
-        float, typer.Option("--conf", min=0, max=1, help="Leave out people of a lower score; 0 keeps everybody.")
-    ] = CONFIDENCE,
+    threads: ThreadsOption = None,
+    device: DeviceOption = "auto",
+    engine: EngineOption = "auto",
+    faces: FacesOption = False,
+    face_model: FaceModelOption = FACE_MODEL,
+    short_side: ShortSideOption = None,
+    confidence: ConfidenceOption = CONFIDENCE,
     smooth: Annotated[
         bool,
         typer.Option("--smooth", help="Smooth keypoints in the results too: live with a little lag, files with none."),

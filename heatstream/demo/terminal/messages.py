@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from typing import TYPE_CHECKING
+
+from heatstream.runtime.sources.addresses import shown_address
 
 if TYPE_CHECKING:
     from heatstream.results import Gap
 
-__all__ = ["print_gap", "print_message"]
+__all__ = ["print_gap", "print_message", "without_passwords"]
+
+# A path has lost one of its slashes. Ours is the example that a message of our own gives.
+WITH_PASSWORD = re.compile(
+    r"\b([a-z][a-z0-9+.-]+):/{1,2}(?!/|USER:PASSWORD@)(\S*@\S*?)(?=[]:,;.'\")]*(?:\s|$))", re.IGNORECASE
+)
 
 SILENCE = {
     "stalled": "sends nothing any more",
@@ -20,9 +28,14 @@ SILENCE = {
 
 
 def print_message(text: str) -> None:
-    """One line, whatever the text holds; nobody is told where nobody reads stderr."""
+    """One line without passwords, whatever the text holds; nobody is told where nobody reads stderr."""
     with contextlib.suppress(OSError):
-        print(f"heatstream: {' '.join(text.split())}", file=sys.stderr, flush=True)
+        print(f"heatstream: {without_passwords(' '.join(text.split()))}", file=sys.stderr, flush=True)
+
+
+def without_passwords(text: str) -> str:
+    """The text with scheme and host of addresses that hold an ``@``: an address may be given where a file belongs."""
+    return WITH_PASSWORD.sub(lambda address: shown_address(f"{address[1]}://{address[2]}"), text)
 
 
 def print_gap(name: str, gap: Gap) -> None:

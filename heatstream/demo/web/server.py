@@ -69,7 +69,8 @@ class WebSink:
         port: to listen on; 0 for any free one.
         token: what viewers must know.
         picture_fps: how many pictures per second lie behind the skeletons; 0 for none, and no pixel is sent then.
-        health: gives a health message; it is asked once a second, and when Prometheus asks.
+        health: gives a health message, on any thread; it is asked once a second, whether results come or not, and when
+            Prometheus asks.
         most_viewers: further ones are told to come later.
 
     Raises:
@@ -110,7 +111,6 @@ class WebSink:
         self._picture_times: dict[int, float] = {}  # the same of pictures
         self._result_time: float | None = None  # time.monotonic() of the newest result
         self._people: dict[int, int] = {}  # in the newest result, by source
-        self._next_health = time.monotonic()
         self._page, self._policy = _page()
         listening = _listen(host, port)
         self.port: int = listening.getsockname()[1]
@@ -150,18 +150,14 @@ class WebSink:
             smoother = self._smoothers.setdefault(source, Smoother())
             shown = replace(result, poses=smoother(result.poses, result.capture_time)).to_json()
         text = result.to_json() if self._readers else None
-        health = None
-        if now >= self._next_health:
-            self._next_health = now + HEALTH_SECONDS
-            health = json.dumps(self._health())
         picture = None
         wanted = self._picture_seconds if result.frame.size and (self._pages or self._readers) else None
         if wanted is not None and self._is_due(self._picture_times, source, now, wanted):
             picture = struct.pack("<I", source) + _jpeg(result.frame)
         events = [event.to_json() for event in result.events or ()]
-        if self._loop is not None and (shown or text or picture or health or events):
+        if self._loop is not None and (shown or text or picture or events):
             with contextlib.suppress(RuntimeError):  # the server has just ended
-                self._loop.call_soon_threadsafe(self._offer, source, shown, text, picture, health, events)
+                self._loop.call_soon_threadsafe(self._offer, source, shown, text, picture, events)
 
     @staticmethod
     def _is_due(times: dict[int, float], source: int, now: float, seconds: float) -> bool:
@@ -183,24 +179,29 @@ class WebSink:
     def _serve(self, listening: socket.socket) -> None:
         async def main() -> None:
             self._loop = asyncio.get_running_loop()
+            telling = asyncio.create_task(self._tell_health())
             await self._server.serve(sockets=[listening])
+            telling.cancel()
 
         with listening:
             asyncio.run(main())
 
+    async def _tell_health(self) -> None:
+        """On the server's thread: while a camera is lost its state is all there is to see."""
+        while True:
+            await asyncio.sleep(HEALTH_SECONDS)
+            if self._viewer_count():
+                message = json.dumps(await asyncio.to_thread(self._health))
+                for viewer in (*self._pages, *self._readers):
+                    viewer.tell(message)
+
     def _offer(
-        self,
-        source: int,
-        shown: str | None,
-        text: str | None,
-        picture: bytes | None,
-        health: str | None,
-        events: list[str],
+        self, source: int, shown: str | None, text: str | None, picture: bytes | None, events: list[str]
     ) -> None:
         """On the server's thread: put the newest into every viewer's slots."""
         for viewers, message in ((self._pages, shown), (self._readers, text)):
             for viewer in viewers:
-                viewer.offer(source, message, picture, health, events)
+                viewer.offer(source, message, picture, events)
 
     def _app(self) -> Any:
         from starlette.applications import Starlette
@@ -325,14 +326,18 @@ class _Viewer:
         """A result has been drawn: there is room for another."""
         self._unanswered.release()
 
-    def offer(
-        self, source: int, text: str | None, picture: bytes | None, health: str | None, events: list[str]
-    ) -> None:
+    def tell(self, health: str) -> None:
+        """The newest health message."""
+        self._slots["health"] = health
+        self._filled.set()
+
+    def offer(self, source: int, text: str | None, picture: bytes | None, events: list[str]) -> None:
+        """What a frame brought, as far as it is for this viewer."""
         self._events.extend(events)
         if text is not None and not self._answers:
             self._results.append(text)
             text = None
-        for name, value in ((f"result {source}", text), (f"picture {source}", picture), ("health", health)):
+        for name, value in ((f"result {source}", text), (f"picture {source}", picture)):
             if value is not None:
                 self._slots[name] = value
         self._filled.set()
@@ -383,6 +388,14 @@ class _Collector:
         yield GaugeMetricFamily("heatstream_fps", "Results per second since the start.", health["fps"])
         yield GaugeMetricFamily("heatstream_people", "People in the newest result.", self._people)
         yield GaugeMetricFamily("heatstream_viewers", "Viewers of the live page.", self._viewers)
+        awake = GaugeMetricFamily("heatstream_source_awake", "1 while frames come from it.", labels=("source",))
+        gaps = CounterMetricFamily("heatstream_source_gaps", "How often its frames stopped coming.", labels=("source",))
+        for number, source in enumerate(health["sources"]):
+            labels = (f"{number} {source['name']}",)  # two may have the same name
+            awake.add_metric(labels, source["state"] == "awake")
+            gaps.add_metric(labels, source["gaps"])
+        yield awake
+        yield gaps
         stages = GaugeMetricFamily(
             "heatstream_stage_seconds", "What a stage takes, over the latest frames.", labels=("stage", "quantile")
         )

@@ -21,7 +21,7 @@ from heatstream.errors import DatasetError
 from heatstream.skeleton_tables import PLACEHOLDER, plain_name, skeleton_of_category
 from heatstream.skeletons import SKELETONS, Skeleton
 
-__all__ = ["CocoKeypoints", "Entry", "malformed", "number", "read_coco", "skeleton_of", "whole_number"]
+__all__ = ["CocoKeypoints", "Entry", "file_name", "malformed", "number", "read_coco", "skeleton_of", "whole_number"]
 
 Entry = dict[str, Any]
 """A JSON object of the file."""
@@ -122,7 +122,10 @@ def _read_json(path: Path) -> Entry:
     lists: Entry = {}
     for word, key in (("image", "images"), ("annotation", "annotations"), ("category", "categories")):
         lists[key] = []
-        for place, entry in enumerate(content.get(key) or (), 1):
+        found = content.get(key) or []
+        if not isinstance(found, list):
+            raise DatasetError(f"{path} is not COCO keypoint JSON ({key!r} is no list): export it again")
+        for place, entry in enumerate(found, 1):
             with malformed(path, f"{word} {place}: "):
                 lists[key].append(_without_nulls(entry))
     return lists
@@ -142,15 +145,26 @@ def _without_nulls(entry: Any) -> Entry:
 
 def _checked_image(image: Entry) -> Entry:
     """An image's entry, whose file lies in the folder of the images."""
+    file_name(image)
+    sizes = {key: whole_number(image[key], key) for key in ("height", "width") if key in image}
+    if not all(size > 0 for size in sizes.values()):
+        raise ValueError(f"its size is {sizes}, which holds no pixels")
+    return image | sizes
+
+
+def file_name(image: Entry) -> str:
+    """The name of an image's file, which lies in the folder of the images.
+
+    Raises:
+        KeyError: it has none.
+        ValueError: it is no name, or leads out of the folder.
+    """
     name = image["file_name"]
     if not isinstance(name, str) or not name or "\0" in name:
         raise ValueError(f"its file_name is {name!r}, not a name")
     if PurePosixPath(name).is_absolute() or ".." in re.split(r"[/\\]", name):
         raise ValueError(f"its file_name {name!r} leads out of the folder of the images")
-    sizes = {key: whole_number(image[key], key) for key in ("height", "width") if key in image}
-    if not all(size > 0 for size in sizes.values()):
-        raise ValueError(f"its size is {sizes}, which holds no pixels")
-    return image | sizes
+    return name
 
 
 def number(value: Any, name: str) -> float:

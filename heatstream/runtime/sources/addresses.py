@@ -39,7 +39,7 @@ HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[\w.-]+)(?::(\d{1,5}))?")
 VARIABLE = re.compile(r"\$\{(\w+)\}")
 HIDDEN = "..."
 SUSPICIOUS = re.compile(
-    rf"://|:.*@|@.*:|^\W*(?:{'|'.join(PORTS)}):|(?:pass\w*|pwd|user\w*|token|key|auth|secret|location)\s*=",
+    rf"://|:.*@|@.*:|^\W*(?:{'|'.join(PORTS)}):|(?:pass|pwd?|user|token|key|auth|secret|location)[\w-]*\s*=",
     re.IGNORECASE | re.DOTALL,
 )
 

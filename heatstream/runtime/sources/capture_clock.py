@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["CaptureClock", "Stamp"]
+__all__ = ["CaptureClock", "Stamp", "to_wall_clock"]
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +34,9 @@ SLEW = 0.1
 STEP = 0.05
 """Seconds by which the system's clock moves between two frames when it is set, rather than trimmed."""
 
+READINGS = 3
+"""Looks at both clocks. On a busy machine a thread may wait between the two, which would seem part of the distance."""
+
 
 @dataclass(frozen=True)
 class Stamp:
@@ -50,6 +53,15 @@ class Stamp:
     clock: str
 
 
+def to_wall_clock(now: Callable[[], float] = time.perf_counter, wall: Callable[[], float] = time.time) -> float:
+    """What to add to seconds of ``now`` to have seconds of ``wall``, by the quickest of some looks at both."""
+    looks = []
+    for _ in range(READINGS):
+        before, there, after = now(), wall(), now()
+        looks.append((after - before, there - before))
+    return min(looks)[1]
+
+
 class CaptureClock:
     """Stamps the frames of one connection.
 
@@ -61,7 +73,7 @@ class CaptureClock:
     def __init__(self, now: Callable[[], float] = time.perf_counter, wall: Callable[[], float] = time.time) -> None:
         self._now = now
         self._wall = wall
-        self._difference = self._to_wall = wall() - now()
+        self._difference = self._to_wall = to_wall_clock(now, wall)
         self._fastest = _Fastest()
         self._offset: float | None = None  # from the stream's time to ours, as it is applied
         self._latest_arrival = 0.0
@@ -114,7 +126,7 @@ class CaptureClock:
 
     def _follow_wall(self) -> None:
         """Go with the system's clock where it is trimmed, and stay where it is set."""
-        difference = self._wall() - self._now()
+        difference = to_wall_clock(self._now, self._wall)
         moved, self._difference = difference - self._difference, difference
         if abs(moved) < STEP:
             self._to_wall += moved

@@ -189,6 +189,8 @@ def _open_text(text: str, options: _Options) -> Source:
         return Live(ScreenConnector(int(screen[1] or 1)), wait=options.wait)
     if "!" in text:
         return Live(GStreamerConnector(filled), wait=options.wait)
+    if filled != text and not _exists(expanded(filled)):
+        raise SourceError(f"there is no file or folder {text}: check the path, and the variables in it")
     if WILD.search(filled) and not addresses.looks_secret(filled):
         return _open_pattern(filled)
     return _open_path(expanded(filled))
@@ -228,8 +230,9 @@ def _path_of_uri(text: str) -> Path:
     """The file of a ``file:`` URI (RFC 8089): of this machine, percent-encoded bytes."""
     match = FILE_URI.fullmatch(text)
     if match is None:
+        shown = addresses.shown_address(text) if addresses.looks_secret(text) else text
         raise SourceError(
-            f"{text} is not the address of a file on this machine: it begins with file:/// and the whole path"
+            f"{shown} is not the address of a file on this machine: it begins with file:/// and the whole path"
         )
     return Path(os.fsdecode(unquote_to_bytes(match[1].encode("utf-8", "surrogateescape"))))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from heatstream.errors import SourceError
 from heatstream.results import Gap
 from heatstream.runtime.sources.base import Frame, Source
+from heatstream.runtime.sources.capture_clock import to_wall_clock
 
 __all__ = ["Looped", "RealTime"]
 
@@ -97,7 +98,7 @@ class RealTime:
         return self._source.warnings
 
     def __iter__(self) -> Iterator[Frame | Gap]:
-        start, to_wall = time.perf_counter(), time.time() - time.perf_counter()
+        start, to_wall = time.perf_counter(), to_wall_clock()
         for frame in self._source:
             if not isinstance(frame, Frame):
                 continue

@@ -21,10 +21,11 @@ from heatstream.demo.benchmark.record import Run
 from heatstream.demo.benchmark.scenarios import CAMERA, ENGINE, FRAME, PIPELINE, THROUGHPUT, pose_scenarios
 from heatstream.demo.benchmark.stub_engines import ResizedEngine, StubPeopleEngine
 from heatstream.errors import EngineError, InputError, SourceError
-from heatstream.results import Result
+from heatstream.results import Result, StageTimes
 from heatstream.runtime.pipelines.landmarks import LandmarkPipeline
 from heatstream.runtime.pipelines.pose import CpuPosePipeline
 from heatstream.runtime.pipelines.pose_gpu import GpuPosePipeline
+from tests.fakes.patience import threads_beyond, until
 from tests.fakes.runtime import POINTS, SPOTS, FakeEngine, FakeLandmarkEngine, spot
 
 FEED = FrameFeed("a spot", (spot(64, 96, 40.3, 30.7), spot(64, 96, 50.3, 30.7)))
@@ -58,11 +59,21 @@ def test_every_scenario_has_its_turns(loaded: dict[str, Any]) -> None:
     assert (run.model, run.task, run.input_size, run.frame_size) == ("spots", "pose", (64, 128), (64, 96))
     assert run.people == 1.0
     assert list(run.stages) == ["preprocess", "network", "decode"]
-    assert sum(stage.share for stage in run.stages.values()) == pytest.approx(1, abs=0.2)
+    assert 0 < sum(stage.share for stage in run.stages.values()) <= 1 + 1e-9
     assert run.camera is not None
     assert run.camera.quantiles[50] == run.camera.latency["p50"]
     assert list(run.camera.quantiles) == sorted(run.camera.quantiles)
     assert loaded["pipeline"].engine.closed
+
+
+def test_stages_have_their_shares_of_all_frames_together() -> None:
+    quick = StageTimes({"network": 1.0, "decode": 0.5}, latency=2.0)
+    slow = StageTimes({"network": 4.0, "decode": 0.5}, latency=6.0)
+    stages = measure._stages([[quick, quick], [slow]])
+    assert {name: (stage.p50, stage.share) for name, stage in stages.items()} == {
+        "network": (1.0, pytest.approx(0.6)),
+        "decode": (0.5, pytest.approx(0.15)),
+    }
 
 
 @pytest.mark.parametrize(("windows", "turns"), [(0, 0), (4, 0), (5, 1), (9, 1), (13, 2)])
@@ -204,6 +215,6 @@ def test_a_picture_is_a_source(tmp_path: Path) -> None:
 
 
 def test_nothing_is_left_running(loaded: dict[str, Any]) -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     _measured(CaseConfig("spots"))
-    assert threading.active_count() == before
+    until(lambda: not threads_beyond(before))

@@ -9,6 +9,7 @@ import pytest
 
 from heatstream.demo.benchmark import sampling as windows
 from heatstream.demo.benchmark.sampling import MIN_COUNTED, Counter, alone, for_throughput
+from tests.fakes.patience import HANG_SECONDS, threads_beyond
 
 
 class Clock:
@@ -86,7 +87,7 @@ def test_side_by_side_works_so_many_at_once() -> None:
             inside += 1
             most = max(most, inside)
         if number < 3:
-            together.wait(10)
+            together.wait(HANG_SECONDS)
         time.sleep(0.002)
         with lock:
             inside -= 1
@@ -103,7 +104,7 @@ def test_an_error_on_one_thread_ends_all() -> None:
             raise ValueError("the fifth")
         time.sleep(0.001)
 
-    before = threading.active_count()
+    before = set(threading.enumerate())
     with pytest.raises(ValueError, match="the fifth"):
-        for_throughput(work, 60, at_once=2)
-    assert threading.active_count() == before
+        for_throughput(work, HANG_SECONDS, at_once=2)
+    assert not threads_beyond(before)

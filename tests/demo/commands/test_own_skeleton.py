@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch", reason="torch comes with the extra train")
 
 from tests.demo.helpers import REPOSITORY, Command  # noqa: E402
 from tests.fakes.own_skeleton import write_own_set  # noqa: E402
+from tests.fakes.patience import HANG_SECONDS  # noqa: E402
 
 RECIPE = """
 [model]
@@ -88,7 +89,7 @@ def test_nine_keypoints_of_ones_own_go_all_the_way(heatstream: Command, tmp_path
         capture_output=True,
         text=True,
         cwd=REPOSITORY,
-        timeout=60,
+        timeout=HANG_SECONDS,
         check=True,
     )
     told = json.loads(found.stdout)

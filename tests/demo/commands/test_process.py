@@ -7,8 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,11 @@ import psutil
 import pytest
 
 from tests.demo.helpers import REPOSITORY, Command, read_results
+from tests.fakes.patience import HANG_SECONDS, until
 from tests.fakes.runtime import MODELS
 from tests.fakes.videos import write_video
+
+pytestmark = pytest.mark.usefixtures("no_process_is_left")
 
 MODEL = MODELS / "spots.onnx"
 VIDEOS = {"a/1.mp4": 90, "a/2.avi": 40, "b/1.mkv": 60, "b/2.mp4": 25}
@@ -40,8 +43,24 @@ def start(videos: Path, out: Path, *options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+def at_work_until_kept(process: subprocess.Popen[str], out: Path, segments: int) -> None:
+    """Until so many segments are kept, a video counting for three, or all is done."""
+    until(lambda: len(files(out, ".npz")) + 3 * len(results(out)) >= segments or process.poll() is not None)
+
+
+def kill_child(process: subprocess.Popen[str], command: str) -> bool:
+    """Kill a process that it has started, and tell whether there was one; others come and go meanwhile."""
+    with suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if command in " ".join(child.cmdline()):
+                    child.kill()
+                    return True
+    return False
+
+
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=240)
+    out, err = process.communicate(timeout=HANG_SECONDS)
     return process.returncode, out, err
 
 
@@ -91,17 +110,11 @@ def test_killed_at_any_moment_it_goes_on(videos: Path, undisturbed: Mapping[str,
     """Everything once: what is kept is not looked at again, and a kept segment is not in a result twice."""
     for kept in (1, 4, 9):
         process = start(videos, tmp_path, "--workers", "2")
-        deadline = time.monotonic() + 60
-        while (
-            len(files(tmp_path, ".npz")) + 3 * len(results(tmp_path)) < kept
-            and process.poll() is None
-            and time.monotonic() < deadline
-        ):
-            time.sleep(0.002)
+        at_work_until_kept(process, tmp_path, kept)
         children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
         process.kill()
         process.communicate()
-        _, alive = psutil.wait_procs(children, timeout=20)
+        _, alive = psutil.wait_procs(children, timeout=HANG_SECONDS)
         assert not alive  # nobody works on without a parent
         assert all(undisturbed[name] == data for name, data in results(tmp_path).items())
     code, text, err = finish(start(videos, tmp_path))
@@ -114,11 +127,8 @@ def test_killed_at_any_moment_it_goes_on(videos: Path, undisturbed: Mapping[str,
 
 def test_a_worker_that_dies_loses_nothing(videos: Path, undisturbed: Mapping[str, bytes], tmp_path: Path) -> None:
     process = start(videos, tmp_path, "--workers", "1")
-    while not files(tmp_path, ".npz") and process.poll() is None:
-        time.sleep(0.002)
-    for child in psutil.Process(process.pid).children():
-        if "spawn_main" in " ".join(child.cmdline()):
-            child.kill()
+    at_work_until_kept(process, tmp_path, 1)
+    kill_child(process, "spawn_main")
     code, _, err = finish(process)
     assert code == 0, err
     assert results(tmp_path) == undisturbed
@@ -126,8 +136,7 @@ def test_a_worker_that_dies_loses_nothing(videos: Path, undisturbed: Mapping[str
 
 def test_ctrl_c_ends_it_and_it_goes_on(videos: Path, undisturbed: Mapping[str, bytes], tmp_path: Path) -> None:
     process = start(videos, tmp_path, "--workers", "1")
-    while not files(tmp_path, ".npz") and process.poll() is None:
-        time.sleep(0.002)
+    at_work_until_kept(process, tmp_path, 1)
     process.send_signal(signal.SIGINT)
     code, _, err = finish(process)
     assert code == 130
@@ -193,15 +202,8 @@ def test_ray_gives_the_same_and_replaces_a_worker_that_dies(
 ) -> None:
     pytest.importorskip("ray", reason="ray comes with the extra test, where it has wheels for this Python")
     process = start(videos, tmp_path, "--ray", "local", "--workers", "2")
-    killed = False
-    while process.poll() is None and not killed:
-        if files(tmp_path, ".npz"):
-            for child in psutil.Process(process.pid).children(recursive=True):
-                if " ".join(child.cmdline()).startswith("ray::MapWorker"):
-                    child.kill()
-                    killed = True
-                    break
-        time.sleep(0.01)
+    at_work_until_kept(process, tmp_path, 1)
+    killed = kill_child(process, "ray::MapWorker")
     code, _, err = finish(process)
     assert code == 0, err
     assert results(tmp_path) == undisturbed

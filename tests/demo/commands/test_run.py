@@ -22,6 +22,7 @@ from heatstream.runtime.sinks import JsonLinesSink
 from tests.demo.conftest import CLIP_FRAMES, SIZE, spot, spot_place, write_model
 from tests.demo.helpers import REPOSITORY, Command, count_frames, in_a_process, read_results
 from tests.fakes.messages import HEADER
+from tests.fakes.patience import HANG_SECONDS, until
 from tests.fakes.runtime import MODELS
 from tests.runtime.sinks.test_sound import write_film
 
@@ -193,7 +194,7 @@ def test_a_refusal_is_one_line_with_a_remedy_and_exit_code_2(
     stand_for = {"CLIP": str(clip), "TINY": str(tiny_model), "FACES": str(tiny_faces), "FIXED": str(FIXED)}
     before = time.perf_counter()
     ended = heatstream("run", *(stand_for.get(argument, argument) for argument in refusal.arguments))
-    assert time.perf_counter() - before < 5
+    assert time.perf_counter() - before < HANG_SECONDS
     assert ended.code == 2
     assert ended.out == ""
     (line,) = ended.err.splitlines()
@@ -406,16 +407,13 @@ def test_a_full_disk_is_told_and_not_listed_as_written(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of this kind exist on POSIX systems alone")
+@pytest.mark.usefixtures("no_process_is_left")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_well(tiny_model: Path, tmp_path: Path, number: signal.Signals, code: int) -> None:
-    source, video, lines, coco = (tmp_path / name for name in ("long.avi", "out.mp4", "out.jsonl", "out.json"))
-    writer = cv2.VideoWriter(str(source), cv2.VideoWriter.fourcc(*"MJPG"), 25, SIZE[::-1])
-    for _ in range(2000):
-        writer.write(spot(90, 60))
-    writer.release()
+def test_a_signal_ends_well(clip: Path, tiny_model: Path, tmp_path: Path, number: signal.Signals, code: int) -> None:
+    video, lines, coco = (tmp_path / name for name in ("out.mp4", "out.jsonl", "out.json"))
     process = subprocess.Popen(
         [
-            *(sys.executable, "-m", "heatstream", "run", str(source), "-m", str(tiny_model), "--no-window"),
+            *(sys.executable, "-m", "heatstream", "run", str(clip), "--loop", "-m", str(tiny_model), "--no-window"),
             *("--save", str(video), "--jsonl", str(lines), "--coco", str(coco)),
         ],
         stdout=subprocess.PIPE,
@@ -423,17 +421,13 @@ def test_a_signal_ends_well(tiny_model: Path, tmp_path: Path, number: signal.Sig
         text=True,
         cwd=REPOSITORY,
     )
-    deadline = time.monotonic() + 120  # a machine that does other things too
-    while not (lines.exists() and lines.read_bytes().count(b"\n") > 20):
-        assert time.monotonic() < deadline
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
+    until(lambda: process.poll() is not None or (lines.exists() and lines.read_bytes().count(b"\n") > 20))
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=HANG_SECONDS)
     assert process.returncode == code
     assert err == ""
     results = read_results(lines)
-    assert 20 < len(results) < 2000
+    assert len(results) >= 20
     assert [result["frame_index"] for result in results] == list(range(len(results)))
     assert count_frames(video) == len(results)
     assert len(json.loads(coco.read_text())) == len(results)

@@ -16,8 +16,11 @@ torch = pytest.importorskip("torch", reason="torch comes with the extra train")
 
 from heatstream.demo.terminal.signals import StopSignals  # noqa: E402
 from tests.demo.helpers import REPOSITORY, Command  # noqa: E402
+from tests.fakes.patience import HANG_SECONDS  # noqa: E402
 from tests.fakes.tiny_faces_recipe import write_faces_recipe  # noqa: E402
 from tests.fakes.tiny_recipe import SIZE, write_recipe_file  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("no_process_is_left")
 
 
 @pytest.fixture
@@ -71,7 +74,7 @@ def test_a_run_that_was_killed_ends_with_the_weights_of_an_unbroken_one(
     assert 1 <= step < 6
 
     again = start(recipe, tmp_path / "killed", *quick)
-    _, err = again.communicate(timeout=120)
+    _, err = again.communicate(timeout=HANG_SECONDS)
     assert again.returncode == 0, err
     assert f"step {step + 1}/6" in err
     assert f"step {step}/6" not in err
@@ -87,7 +90,7 @@ def test_a_signal_saves_and_says_how_to_go_on(number: int, code: int, recipe: Pa
     process = start(recipe, tmp_path / "run", "train.steps=100000", "train.log_every=1", "data.workers=1")
     wait_for(process, "step 2/")
     os.killpg(process.pid, number)  # to its workers too, as terminals and service managers do
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=HANG_SECONDS)
     assert process.returncode == code
     last = err.splitlines()[-1]
     assert "stopped after step" in last

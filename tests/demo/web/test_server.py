@@ -20,13 +20,21 @@ from heatstream.demo.web import server
 from heatstream.demo.web.server import WebSink
 from heatstream.errors import InputError, SinkError
 from heatstream.results import Event, Gap
+from heatstream.runtime.health import SourceHealth, health_message
 from heatstream.runtime.timing import StageStats, StreamSummary
 from tests.fakes.messages import HEADER, check_message
+from tests.fakes.patience import HANG_SECONDS
+from tests.fakes.ports import free_port
 from tests.fakes.runtime import result
+
+SOURCES = (
+    SourceHealth("door", "awake", 10, 25.0, 9, {"newer": 1}, 0.01, 0, 0, "", None),
+    SourceHealth("yard", "asleep", 5, 0.0, 3, {"newer": 2}, 12.0, 1, 0, "", None),
+)
 
 
 def health() -> dict[str, Any]:
-    return StreamSummary(12, 3, 1.0, 12.0, {"network": StageStats(0.01, 0.02)}).to_dict()
+    return health_message(StreamSummary(12, 3, 1.0, 12.0, {"network": StageStats(0.01, 0.02)}), SOURCES)
 
 
 @contextmanager
@@ -42,7 +50,7 @@ def serving(**options: Any) -> Iterator[WebSink]:
 def get(sink: WebSink, path: str, **headers: str) -> tuple[int, str, dict[str, str]]:
     request = Request(f"http://127.0.0.1:{sink.port}/{path}", headers=headers)
     try:
-        with urlopen(request, timeout=10) as answer:
+        with urlopen(request, timeout=HANG_SECONDS) as answer:
             return answer.status, answer.read().decode(), {name.lower(): v for name, v in answer.headers.items()}
     except HTTPError as error:
         with error:
@@ -50,35 +58,51 @@ def get(sink: WebSink, path: str, **headers: str) -> tuple[int, str, dict[str, s
 
 
 def view(sink: WebSink, query: str = "", **options: Any) -> ClientConnection:
-    return connect(f"ws://127.0.0.1:{sink.port}/ws{query}", open_timeout=10, **options)
+    return connect(f"ws://127.0.0.1:{sink.port}/ws{query}", open_timeout=HANG_SECONDS, **options)
 
 
 def test_a_viewer_gets_the_header_then_results_pictures_events_and_health() -> None:
     event = Event("enter", "door", 1, 1, 0.04, (1.0, 2.0))
     with serving() as sink, view(sink) as viewer:
-        header = json.loads(viewer.recv(timeout=10))
+        header = json.loads(viewer.recv(timeout=HANG_SECONDS))
         check_message(header)
         assert header == {**HEADER, "pictures": True}
         sink.write(replace(result(1, time=0.04), events=(event,)))
-        got = [viewer.recv(timeout=10) for _ in range(4)]
-        texts = {json.loads(text)["type"]: json.loads(text) for text in got if isinstance(text, str)}
+        texts, pictures = {}, []
+        while len(texts) < 3 or not pictures:
+            message = viewer.recv(timeout=HANG_SECONDS)
+            if isinstance(message, bytes):
+                pictures.append(message)
+            else:
+                texts[json.loads(message)["type"]] = json.loads(message)
         for message in texts.values():
             check_message(message)
         assert texts["result"]["frame_index"] == 1
         assert texts["event"] == event.to_dict()
         assert texts["health"] == health()
-        (picture,) = (data for data in got if isinstance(data, bytes))
+        (picture,) = pictures
         assert picture[:6] == b"\0\0\0\0\xff\xd8"
+
+
+def test_viewers_are_told_how_the_cameras_are_while_no_result_comes() -> None:
+    with serving() as sink, view(sink) as viewer:
+        assert json.loads(viewer.recv(timeout=HANG_SECONDS))["type"] == "header"
+        message = json.loads(viewer.recv(timeout=HANG_SECONDS))
+        check_message(message)
+        assert [(source["name"], source["state"]) for source in message["sources"]] == [
+            ("door", "awake"),
+            ("yard", "asleep"),
+        ]
 
 
 def test_without_pictures_no_pixel_is_sent() -> None:
     with serving(picture_fps=0) as sink, view(sink) as viewer:
-        assert json.loads(viewer.recv(timeout=10))["pictures"] is False
+        assert json.loads(viewer.recv(timeout=HANG_SECONDS))["pictures"] is False
         for number in range(5):
             sink.write(result(number))
         got = []
         while not got or json.loads(got[-1]).get("frame_index") != 4:
-            got.append(viewer.recv(timeout=10))
+            got.append(viewer.recv(timeout=HANG_SECONDS))
         assert all(isinstance(message, str) for message in got)
 
 
@@ -93,12 +117,12 @@ def test_a_reader_that_does_not_keep_up_gets_the_latest() -> None:
         ids=np.arange(200),
     )
     with serving(picture_fps=0) as sink, view(sink) as viewer:
-        viewer.recv(timeout=10)
+        viewer.recv(timeout=HANG_SECONDS)
         for number in range(150):
             sink.write(replace(big, poses=poses, frame_index=number))
         found = []
         while not found or found[-1] != 149:
-            message = json.loads(viewer.recv(timeout=10))
+            message = json.loads(viewer.recv(timeout=HANG_SECONDS))
             if message["type"] == "result":
                 found.append(message["frame_index"])
         assert found == sorted(set(found))
@@ -110,13 +134,13 @@ def test_a_page_gets_no_more_than_can_be_seen(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(server, "PAGE_SECONDS", 1000.0)
     event = Event("enter", "door", 1, 1, 0.04, (1.0, 2.0))
     with serving(picture_fps=0) as sink, view(sink, "?answers=1") as viewer:
-        viewer.recv(timeout=10)
+        viewer.recv(timeout=HANG_SECONDS)
         got = []
         for number in range(10):
             gap = Gap(2.5, "stalled", over=True) if number == 9 else None
             sink.write(replace(result(number), gap=gap, events=(event,) if number == 5 else ()))
             while number in (0, 9) and (not got or got[-1].get("frame_index") != number):
-                got.append(json.loads(viewer.recv(timeout=10)))
+                got.append(json.loads(viewer.recv(timeout=HANG_SECONDS)))
         assert [message["frame_index"] for message in got if message["type"] == "result"] == [0, 9]
         assert [message for message in got if message["type"] == "event"] == [event.to_dict()]
 
@@ -125,10 +149,10 @@ def test_a_page_that_answers_has_two_results_on_their_way(monkeypatch: pytest.Mo
     """What lies in buffers between would make results old; so the page answers, and gets the newest then."""
     monkeypatch.setattr(server, "PAGE_SECONDS", 0.0)
     with serving(picture_fps=0) as sink, view(sink, "?answers=1") as viewer:
-        viewer.recv(timeout=10)
+        viewer.recv(timeout=HANG_SECONDS)
 
         def index() -> int:
-            while (message := json.loads(viewer.recv(timeout=10)))["type"] != "result":
+            while (message := json.loads(viewer.recv(timeout=HANG_SECONDS)))["type"] != "result":
                 pass
             return int(message["frame_index"])
 
@@ -143,8 +167,7 @@ def test_a_page_that_answers_has_two_results_on_their_way(monkeypatch: pytest.Mo
 
 def test_nothing_waits_for_an_acknowledgement_of_what_was_sent_before() -> None:
     """asyncio switches Nagle's algorithm off where the socket says TCP; else a result waits 40 ms behind a picture."""
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
+    port = free_port()
     with server._listen("127.0.0.1", port) as listening, socket.create_connection(("127.0.0.1", port)):
         connection, _ = listening.accept()
         with connection:
@@ -153,9 +176,9 @@ def test_nothing_waits_for_an_acknowledgement_of_what_was_sent_before() -> None:
 
 def test_viewers_beyond_the_most_are_told_to_come_later() -> None:
     with serving(most_viewers=1) as sink, view(sink) as first:
-        first.recv(timeout=10)
+        first.recv(timeout=HANG_SECONDS)
         with view(sink) as second, pytest.raises(ConnectionClosed) as closed:
-            second.recv(timeout=10)
+            second.recv(timeout=HANG_SECONDS)
         assert closed.value.rcvd is not None
         assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1013, "1 viewers are here already")
 
@@ -169,7 +192,7 @@ def test_strangers_are_refused() -> None:
             pass
         assert refused.value.response.status_code == 403
         with view(sink, additional_headers={"Origin": f"http://127.0.0.1:{sink.port}"}) as viewer:
-            assert viewer.recv(timeout=10)
+            assert viewer.recv(timeout=HANG_SECONDS)
         assert get(sink, "nowhere")[0] == 404
         assert get(sink, "../server.py")[0] == 404
 
@@ -184,8 +207,8 @@ def test_a_token_opens_everything_and_leaves_the_address() -> None:
                 pass
             assert refused.value.response.status_code == 401
         with view(sink, "?token=a-secret-token") as viewer:
-            assert viewer.recv(timeout=10)
-        connection = socket.create_connection(("127.0.0.1", sink.port), timeout=10)
+            assert viewer.recv(timeout=HANG_SECONDS)
+        connection = socket.create_connection(("127.0.0.1", sink.port), timeout=HANG_SECONDS)
         connection.sendall(b"GET /?token=a-secret-token HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         answer = b"".join(iter(lambda: connection.recv(4096), b"")).decode().lower()
         connection.close()
@@ -222,6 +245,9 @@ def test_figures_for_prometheus_and_probes(monkeypatch: pytest.MonkeyPatch) -> N
             "heatstream_dropped_frames_total 3.0",
             "heatstream_people 1.0",
             'heatstream_stage_seconds{quantile="0.99",stage="network"} 0.02',
+            'heatstream_source_awake{source="0 door"} 1.0',
+            'heatstream_source_awake{source="1 yard"} 0.0',
+            'heatstream_source_gaps_total{source="1 yard"} 1.0',
         ):
             assert line in text.splitlines()
         monkeypatch.setattr(server, "STALLED_SECONDS", 0.0)

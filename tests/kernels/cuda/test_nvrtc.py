@@ -12,6 +12,7 @@ import pytest
 
 from heatstream.errors import MissingExtraError
 from heatstream.kernels.cuda.nvrtc import nvrtc
+from tests.fakes.patience import HANG_SECONDS
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -53,7 +54,7 @@ def test_a_fresh_process_compiles_every_kernel(wheel: Path, tmp_path: Path) -> N
         env=environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=HANG_SECONDS,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -118,6 +118,7 @@ BROKEN = {
     "an id that is a list": content(images__id=[1]),
     "an entry that is null": content(annotations=[None]),
     "an entry that is a number": content(images=[7]),
+    "categories that are a number": content(categories=5),
     "a size of nothing": content(images__height=0),
     "a list": [],
     "nesting": f'{{"images": [], "annotations": {DEEP}}}',

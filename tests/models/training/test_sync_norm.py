@@ -10,6 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch comes with the extra train")
 
 from heatstream.models.training.sync_norm import SyncedBatchNorm2d, synchronise_norms  # noqa: E402
+from tests.fakes.patience import HANG_SECONDS  # noqa: E402
 
 PROCESSES = 2
 CASES = [("float32", 1e-5), ("bfloat16", 2e-2)]
@@ -63,7 +64,7 @@ def test_it_is_torchs_norm_of_the_whole_batch(dtype: str, tolerance: float, tmp_
     for process in started:
         process.start()
     for process in started:
-        process.join(60)
+        process.join(HANG_SECONDS)
         assert process.exitcode == 0
     parts = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(PROCESSES)]
 

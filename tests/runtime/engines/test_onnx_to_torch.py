@@ -15,6 +15,7 @@ from heatstream.errors import ModelFileError
 from heatstream.runtime.engines.onnx_engine import OnnxEngine
 from heatstream.runtime.engines.onnx_to_torch import torch_module_from_onnx
 from heatstream.runtime.engines.torch_engine import TorchEngine
+from tests.fakes.patience import HANG_SECONDS
 from tests.fakes.runtime import MODELS
 
 torch = pytest.importorskip("torch", reason="torch comes with the extra train")
@@ -116,7 +117,7 @@ def test_threads_that_meet_a_size_together_all_get_its_maps() -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(60)
+            thread.join(HANG_SECONDS)
         assert not failures
 
 

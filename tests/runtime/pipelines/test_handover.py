@@ -28,6 +28,7 @@ from heatstream.runtime.pipelines.pose_gpu import GpuPosePipeline
 from heatstream.runtime.sources import Frame
 from heatstream.runtime.stream import stream
 from tests.fakes.gpu import SPOTS_MODEL, FakeGpu
+from tests.fakes.patience import HANG_SECONDS
 from tests.fakes.runtime import FakeSource, spot
 
 ORIN = Gpu("Orin", "sm_87")
@@ -75,7 +76,7 @@ class Moving(FakeSource):
     def __iter__(self) -> Iterator[Frame]:
         for number in range(self.frame_count or 0):
             if number == self.at:
-                assert self.until.wait(120)
+                assert self.until.wait(HANG_SECONDS)
             if number > self.at and self.slow():
                 time.sleep(0.05)
             yield Frame(image=picture(number), index=number, capture_time=number / 25)
@@ -173,7 +174,7 @@ def test_a_builder_that_is_killed_leaves_the_stream_alone(engines: Path, monkeyp
     def run() -> list[Any]:
         results = list(stream(Moving(200, killed, 100), pipeline))
         assert pipeline._thread is not None
-        pipeline._thread.join(60)
+        pipeline._thread.join(HANG_SECONDS)
         return results
 
     with pytest.warns(RuntimeWarning, match=r"this goes on with ONNX Runtime.*: the build ended with exit code -9"):

@@ -26,6 +26,7 @@ from heatstream.runtime.pipelines.pose import CpuPosePipeline
 from heatstream.runtime.pipelines.pose_gpu import FRAMES_IN_FLIGHT, GpuPosePipeline
 from heatstream.runtime.stream import stream
 from tests.fakes.gpu import SPOTS_MODEL, FakeGpu
+from tests.fakes.patience import HANG_SECONDS
 from tests.fakes.runtime import MODELS, FakeSource, spot
 
 pytestmark = pytest.mark.emulator
@@ -435,7 +436,7 @@ def test_a_closed_pipeline_says_so_to_whoever_waits(gpu: FakeGpu) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(HANG_SECONDS)
     assert failures == {"the pipeline of spots is closed: load the model again": 3}
 
 

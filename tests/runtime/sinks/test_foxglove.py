@@ -12,6 +12,7 @@ from websockets.sync.client import connect
 from heatstream.errors import SinkError
 from heatstream.runtime.sinks.foxglove import ANNOTATIONS_TOPIC, FoxgloveChannels, FoxgloveSink
 from tests.fakes.messages import HEADER
+from tests.fakes.patience import HANG_SECONDS
 from tests.fakes.runtime import result
 
 MESSAGE = 1  # opcode of a binary message: subscription id and time follow
@@ -20,10 +21,10 @@ MESSAGE = 1  # opcode of a binary message: subscription id and time follow
 def test_an_app_subscribes_and_gets_results() -> None:
     sink = FoxgloveSink(FoxgloveChannels(HEADER), port=0)
     try:
-        with connect(f"ws://127.0.0.1:{sink.port}", subprotocols=["foxglove.sdk.v1"], open_timeout=10) as app:  # type: ignore[list-item]
+        with connect(f"ws://127.0.0.1:{sink.port}", subprotocols=["foxglove.sdk.v1"], open_timeout=HANG_SECONDS) as app:  # type: ignore[list-item]
             channels: dict[str, dict[str, Any]] = {}
             while len(channels) < 6:
-                message = json.loads(app.recv(timeout=10))
+                message = json.loads(app.recv(timeout=HANG_SECONDS))
                 if message["op"] == "advertise":
                     channels |= {channel["topic"]: channel for channel in message["channels"]}
             assert channels[ANNOTATIONS_TOPIC]["schemaName"] == "foxglove.ImageAnnotations"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 from heatstream.errors import SinkError
 from heatstream.runtime.sinks import CocoSink, JsonLinesSink, Sink, output_file, same_place, writes_to_stdout
 from tests.fakes.messages import HEADER
+from tests.fakes.patience import HANG_SECONDS, until
 from tests.fakes.runtime import result
 from tests.runtime.sinks.conftest import MAKERS
 
@@ -137,7 +137,7 @@ def test_a_named_pipe_gets_everything_once(name: str, tmp_path: Path) -> None:
     for number in range(3):
         sink.write(result(number))
     assert sink.close() is None  # no file was written
-    reader.join(10)
+    reader.join(HANG_SECONDS)
     assert pipe.is_fifo()
     (data,) = taken
     if name == "out.jsonl":
@@ -231,14 +231,31 @@ def test_places_are_the_same_whatever_they_are_called(tmp_path: Path) -> None:
 
 
 def test_a_file_reaches_the_disk_within_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(output_file, "SYNC_SECONDS", 0.02)
-    synced = threading.Event()
+    rounds: list[float] = []
+    synced: list[int] = []
     name = "fdatasync" if hasattr(os, "fdatasync") else "fsync"
-    monkeypatch.setattr(os, name, lambda descriptor: synced.set())
+    monkeypatch.setattr(os, name, synced.append)
     sink = JsonLinesSink(tmp_path / "out.jsonl", HEADER)
+    closing = sink._file._closing
+    wait = closing.wait
+
+    def quick_round(seconds: float) -> bool:
+        rounds.append(seconds)
+        return wait(0.001)
+
+    def three_rounds() -> None:
+        seen = len(rounds)
+        until(lambda: len(rounds) >= seen + 3)
+
+    monkeypatch.setattr(closing, "wait", quick_round)
     sink.write(result(0))
-    assert synced.wait(5)
-    synced.clear()
-    time.sleep(0.1)
-    assert not synced.is_set(), "nothing new, nothing to do"
+    three_rounds()
+    assert synced
+    seen = len(synced)
+    three_rounds()
+    assert len(synced) == seen, "nothing new, nothing to do"
+    sink.write(result(1))
+    three_rounds()
+    assert len(synced) == seen + 1
+    assert set(rounds) == {1.0}
     sink.close()

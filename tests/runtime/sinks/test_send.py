@@ -7,7 +7,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -29,7 +28,8 @@ from heatstream.runtime.sinks.virtual_camera import VirtualCameraSink
 from heatstream.runtime.sinks.zenoh import ZenohSink
 from heatstream.skeletons import COCO_17
 from tests.fakes.messages import HEADER, check_message
-from tests.fakes.receivers import free_port
+from tests.fakes.patience import until
+from tests.fakes.ports import free_port
 from tests.fakes.runtime import result, whiten
 
 COUNT = 100
@@ -175,10 +175,7 @@ def test_zenoh() -> None:
         assert process.stdin is not None
         assert process.stdout.readline() == "ready\n"
         sink = ZenohSink(urlsplit(f"zenoh://127.0.0.1:{port}/heatstream/door"), HEADER)
-        deadline = time.monotonic() + 20
-        while not sink.heard:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        until(lambda: sink.heard)
         results = sent()
         for one in results:
             sink.write(one)
@@ -211,6 +208,11 @@ client.loop_forever()
 """
 
 
+def is_listened_on(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[int]:
     """The port of an MQTT broker."""
@@ -222,14 +224,7 @@ def broker(tmp_path: Path) -> Iterator[int]:
     (tmp_path / "broker.conf").write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
     process = subprocess.Popen([found, "-c", str(tmp_path / "broker.conf")], stderr=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
+        until(lambda: is_listened_on(port))
         yield port
     finally:
         process.kill()

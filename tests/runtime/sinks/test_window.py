@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from heatstream.errors import SinkError
 from heatstream.runtime.sinks import WindowSink, display_trouble, window
+from tests.fakes.patience import HANG_SECONDS
 from tests.fakes.runtime import result, whiten
 
 
@@ -29,13 +30,13 @@ def test_no_display_is_told_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> No
         ("pass", None),
         ("import sys; sys.exit('The function is not implemented')", "this OpenCV has no windows"),
         ("import os; os.abort()", "the display cannot be used"),
-        ("import time; time.sleep(60)", "the display does not answer"),
+        ("import time; time.sleep(600)", "the display does not answer"),
     ],
 )
 def test_a_display_is_tried_in_another_process(code: str, trouble: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISPLAY", ":0")
     monkeypatch.setattr(window, "PROBE", code)
-    monkeypatch.setattr(window, "PROBE_SECONDS", 1.0 if "sleep" in code else 30.0)
+    monkeypatch.setattr(window, "PROBE_SECONDS", 1.0 if "sleep" in code else HANG_SECONDS)
     found = display_trouble()
     assert (found is None) if trouble is None else (found is not None and found.startswith(trouble))
 

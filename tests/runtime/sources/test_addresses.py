@@ -232,8 +232,17 @@ def test_a_password_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
         with pytest.raises(SourceError, match=r"^rtsp://door/\.\.\. does not answer"):
             open_source(text)
     assert tried == ["rtsp://me:pa%2Fss%3F%23%5B1%5D%40%3A%25@door/live", "rtsp://me:secret@door/live"]
+    with pytest.raises(SourceError, match=r"no file or folder \$\{CAMERA_PASSWORD\}:"):
+        open_source("${CAMERA_PASSWORD}")
     with pytest.raises(SourceError, match="the environment variable NOT_SET is not set"):
         open_source("rtsp://me:${NOT_SET}@door/live")
+
+
+@pytest.mark.parametrize("text", ["file://me:secret@door/clip.mp4", "user-pw=secret", "user-id = secret", "pw=secret"])
+def test_what_is_no_address_shows_no_secret_either(text: str) -> None:
+    with pytest.raises(SourceError) as refused:
+        open_source(text)
+    assert "secret" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from itertools import pairwise
+from itertools import cycle, pairwise
 
 import pytest
 
@@ -99,6 +99,23 @@ def test_setting_the_systems_clock_moves_no_stamp(caplog: pytest.LogCaptureFixtu
         assert steps == pytest.approx([0.04] * 99, abs=1e-6)
     assert "was set by +3600.000 s" in caplog.text
     assert "was set by -7200.000 s" in caplog.text
+
+
+def test_having_to_wait_between_the_clocks_is_no_setting(caplog: pytest.LogCaptureFixture) -> None:
+    """On a busy machine other programs come in between."""
+    clocks, waits = Clocks(), cycle([0.2, 0.0, 0.07])
+
+    def wall() -> float:
+        seconds = EPOCH + clocks.now
+        clocks.now += next(waits)
+        return seconds
+
+    clock = CaptureClock(lambda: clocks.now, wall)
+    for _ in range(20):
+        clocks.now += 0.04
+        clock.arrived(clocks.now, None)
+        assert clock.stamp(clocks.now, None).wall == pytest.approx(EPOCH + clocks.now, abs=1e-6)
+    assert caplog.text == ""
 
 
 def test_trimming_the_systems_clock_is_followed() -> None:

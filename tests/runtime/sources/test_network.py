@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import signal
 import socket
 import ssl
@@ -11,6 +12,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,17 +22,21 @@ import pytest
 
 from heatstream.errors import InputError, SourceError
 from heatstream.results import Gap
-from heatstream.runtime.sources import Frame, NetworkSettings, network, open_source
+from heatstream.runtime.sources import Frame, NetworkSettings, live, network, open_source
 from heatstream.runtime.sources.addresses import parse_address
 from heatstream.runtime.sources.connection import FinalError, UnknownPathError
-from heatstream.runtime.sources.live import Live
+from heatstream.runtime.sources.live import Live, Patience
 from heatstream.runtime.sources.network import REFUSALS, UNKNOWN, WRONG, AvConnection, NetworkConnector
 from tests.fakes.clock_code import made_at
+from tests.fakes.patience import HANG_SECONDS
+from tests.fakes.ports import free_port
 from tests.fakes.refusing_server import refusing_server
 from tests.fakes.video_server import has_rtsp_server, start
 from tests.reconnect import Findings, Watched
 
-BUSY = 1.0  # seconds by which everything may be late where tests share a machine; tests.reconnect measures
+STALL_SECONDS = (
+    3.0  # longer than usual, so that a busy machine's hiccup is none; tests.reconnect measures the usual one
+)
 
 KINDS = [
     "mjpeg",
@@ -46,9 +52,12 @@ KINDS = [
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is given up for taking long on a busy machine, but silence."""
+    monkeypatch.setattr(live, "Patience", partial(Patience, stall=STALL_SECONDS, opening=HANG_SECONDS))
+    for name in ("OPEN_LIMIT", "READ_LIMIT", "REACH_SECONDS", "KNOCK_LIMIT", "DIAGNOSIS_SECONDS"):
+        monkeypatch.setattr(network, name, HANG_SECONDS)
 
 
 def url_of(kind: str, port: int) -> str:
@@ -112,15 +121,13 @@ def test_a_stream_comes_back_from_everything(kind: str, serve: Start) -> None:
     server.send_signal(signal.SIGSTOP)
     gap = next(item for item in items if isinstance(item, Gap))
     assert (gap.reason, gap.over) == ("stalled", False)
-    assert gap.seconds < 1 + 2 / 25 + BUSY
+    assert STALL_SECONDS <= gap.seconds < HANG_SECONDS
     server.send_signal(signal.SIGCONT)
     gap = next(items)  # type: ignore[assignment]
     assert isinstance(gap, Gap)
     assert gap.over
     assert isinstance(next(items), Frame)
-    begun = time.monotonic()
     source.close()
-    assert time.monotonic() - begun < 1 + BUSY
     assert isinstance(source, Live)
     assert source.health().reconnects == 2
 
@@ -148,20 +155,19 @@ def test_a_dead_address_delays_no_other(serve: Start) -> None:
     port = free_port()
     serve("mjpeg", port)
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections and says nothing
-        address = f"http://127.0.0.1:{silent.getsockname()[1]}/live"
+        silent_port = silent.getsockname()[1]
+        address = f"http://127.0.0.1:{silent_port}/live"
 
         def refused() -> None:
-            with pytest.raises(SourceError, match="does not answer in time"):
+            with pytest.raises(SourceError, match=f"127.0.0.1:{silent_port}"):
                 open_source(address)
 
         dead = threading.Thread(target=refused)
         dead.start()
-        begun = time.monotonic()
-        source = open_source(url_of("mjpeg", port))
-        assert time.monotonic() - begun < 1.5 + BUSY
+        open_source(url_of("mjpeg", port)).close()
         assert dead.is_alive()
-        source.close()
-        dead.join()
+    dead.join(HANG_SECONDS)
+    assert not dead.is_alive()
 
 
 def test_an_address_that_is_dead_at_first_is_waited_for(serve: Start) -> None:
@@ -305,7 +311,7 @@ def test_pictures_are_stamped_when_they_come_however_long_decoding_takes() -> No
     begun: list[float] = []
 
     def decoding() -> None:
-        assert container.all_came.wait(10)  # what comes is taken while a picture is decoded
+        assert container.all_came.wait(HANG_SECONDS)  # what comes is taken while a picture is decoded
         begun.append(time.perf_counter())
 
     container = Container(5, decoding)
@@ -316,10 +322,11 @@ def test_pictures_are_stamped_when_they_come_however_long_decoding_takes() -> No
     assert [shot.arrival for shot in shots] == sorted(shot.arrival for shot in shots)
 
 
-def test_decoding_that_is_behind_passes_pictures_over_to_catch_up() -> None:
-    container = Container(10, lambda: time.sleep(network.BEHIND_SECONDS + 0.01))
+def test_decoding_that_is_behind_passes_pictures_over_to_catch_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "time", SimpleNamespace(perf_counter=lambda: math.inf))
+    container = Container(10)
     connection = AvConnection(container, "camera")  # type: ignore[arg-type]
-    assert container.all_came.wait(10)
+    assert container.all_came.wait(HANG_SECONDS)
     shots = [connection.read() for _ in range(3)]
     # Three of four, and none behind which nothing newer waits.
     assert [shot.passed_over for shot in shots] == [3, 3, 1]

@@ -11,6 +11,7 @@ import pytest
 
 from heatstream.runtime.sources import receiver
 from heatstream.runtime.sources.receiver import MOST_WAITING, Received, Receiver
+from tests.fakes.patience import HANG_SECONDS
 
 
 def packets_of(source: Receiver) -> list[Received]:
@@ -56,7 +57,7 @@ def test_a_whole_picture_takes_the_place_of_those_that_wait_for_too_long(
         all_came.set()
 
     source = Receiver(packets(), paced=paced)
-    assert all_came.wait(10)
+    assert all_came.wait(HANG_SECONDS)
     assert source.waiting == ((1.3, 1.4) if paced else (0.0, 1.4))
     found = [(each.arrival, each.passed_over) for each in packets_of(source)]
     assert found == ([(1.3, 3), (1.4, 0)] if paced else [(at, 0) for at in (0.0, 0.5, 1.2, 1.3, 1.4)])
@@ -68,7 +69,7 @@ def test_a_packet_counts_as_waiting_until_the_next_is_asked_for() -> None:
 
     def packets() -> Iterator[str]:
         yield "first"
-        go_on.wait(10)
+        go_on.wait(HANG_SECONDS)
 
     source = Receiver(packets(), paced=True)
     received = source.take()
@@ -100,17 +101,17 @@ def test_closing_waits_for_the_read_that_goes_on() -> None:
     def packets() -> Iterator[int]:
         yield 0
         reading.set()
-        go_on.wait(10)
+        go_on.wait(HANG_SECONDS)
         left.append(True)
         yield 1
         raise AssertionError("it is read on")
 
     source = Receiver(packets(), paced=True)
-    assert reading.wait(10)
+    assert reading.wait(HANG_SECONDS)
     closer = threading.Thread(target=source.close)
     closer.start()
     assert not left
     go_on.set()
-    closer.join(10)
+    closer.join(HANG_SECONDS)
     assert left
     assert not closer.is_alive()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 import os
+import queue
 import shutil
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,9 +18,11 @@ import numpy as np
 import pytest
 
 from heatstream.errors import MissingExtraError, SourceError
+from heatstream.runtime import stream as stream_module
 from heatstream.runtime.pipelines.pose import CpuPosePipeline
-from heatstream.runtime.sources import Frame, open_source
+from heatstream.runtime.sources import Frame, open_source, replay, watch
 from heatstream.runtime.stream import stream
+from tests.fakes.patience import HANG_SECONDS, until
 from tests.fakes.runtime import FakeEngine, write_video
 
 
@@ -66,46 +68,57 @@ def test_pictures_loop_too(tmp_path: Path) -> None:
 # Real time
 
 
-def test_a_file_in_real_time_is_a_live_source(tmp_path: Path) -> None:
+def test_a_file_in_real_time_is_a_live_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On clocks that its waiting alone moves."""
     source = open_source(write_video(tmp_path / "clip.avi", frames=15), realtime=True)
+    assert isinstance(source, replay.RealTime)
+    now = [100.0]
+    monkeypatch.setattr(replay, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(replay, "to_wall_clock", lambda: 1_800_000_000.0)
+
+    class Waiting:
+        def get(self, timeout: float) -> None:
+            now[0] += timeout
+            raise queue.Empty
+
+    monkeypatch.setattr(source, "_wake", Waiting())
     assert source.live
-    begun, wall = time.perf_counter(), time.time()
-    frames = [frame for frame in source if isinstance(frame, Frame)]
-    took = time.perf_counter() - begun
+    frames, given = [], []
+    for frame in source:
+        assert isinstance(frame, Frame)
+        frames.append(frame)
+        given.append(now[0])
     source.close()
-    assert took >= 14 / 25
     assert [frame.index for frame in frames] == list(range(15))
-    stamps = np.array([frame.capture_monotonic for frame in frames], float)
-    np.testing.assert_allclose(np.diff(stamps), 1 / 25, atol=2e-3)
-    assert begun <= stamps[0] < begun + 0.1
-    assert wall <= frames[0].capture_time < wall + 0.2
+    due = 100 + np.arange(15) / 25
+    np.testing.assert_allclose(given, due, atol=2e-3)
+    np.testing.assert_allclose([frame.capture_monotonic for frame in frames], given, atol=1e-9)  # type: ignore[arg-type]
+    np.testing.assert_allclose([frame.capture_time - 1_800_000_000 for frame in frames], given, atol=1e-6)
     assert frames[0].capture_clock == "file"
 
 
 def test_a_file_in_real_time_loses_what_nobody_takes(tmp_path: Path) -> None:
-    class Slow(FakeEngine):
-        def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
-            time.sleep(0.1)
-            return super().run(images)
-
+    gate = threading.Event()
     source = open_source(write_video(tmp_path / "clip.avi", frames=20), realtime=True)
-    results = stream(source, CpuPosePipeline(Slow()))
-    got = len(list(results))
-    assert got < 15
-    assert got + results.summary().dropped == 20
+    results = stream(source, CpuPosePipeline(FakeEngine(gate=gate)))
+    until(lambda: results.summary().dropped >= 18)  # all but the one that is looked at and the newest
+    gate.set()
+    assert [result.frame_index for result in results][-1] == 19
+    assert results.summary().frames + results.summary().dropped == 20
 
 
-def test_closing_does_not_wait_for_a_frame_that_is_long_in_coming(tmp_path: Path) -> None:
+def test_closing_does_not_wait_for_a_frame_that_is_long_in_coming(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_module, "CLOSE_SECONDS", 50.0)
     path = tmp_path / "slow.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 0.1, (32, 32))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 0.01, (32, 32))  # every 100 s
     for _ in range(3):
         writer.write(np.zeros((32, 32, 3), np.uint8))
     writer.release()
     results = stream(open_source(path, realtime=True), CpuPosePipeline(FakeEngine()))
     next(results)
-    begun = time.monotonic()
     results.close()
-    assert time.monotonic() - begun < 0.9
     assert not any(thread.is_alive() for thread in results._threads)
 
 
@@ -118,7 +131,8 @@ def test_what_makes_no_sense_is_refused(options: dict[str, bool], tmp_path: Path
 # A folder that is being filled
 
 
-def test_a_watched_folder_gives_what_lies_there_and_what_comes(tmp_path: Path) -> None:
+def test_a_watched_folder_gives_what_lies_there_and_what_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "POLL_SECONDS", 0.01)
     picture(tmp_path / "2.png")
     picture(tmp_path / "10.png")
     source = open_source(tmp_path, watch=True)
@@ -128,17 +142,21 @@ def test_a_watched_folder_gives_what_lies_there_and_what_comes(tmp_path: Path) -
     half = picture(tmp_path / "whole.png").read_bytes()
     (tmp_path / "whole.png").unlink()
 
-    def slowly() -> None:
-        with (tmp_path / "3.png").open("wb") as file:
-            for start in range(0, len(half), 40):
-                file.write(half[start : start + 40])
-                file.flush()
-                time.sleep(0.05)
+    looks: list[int] = []
+    look = source._list  # type: ignore[attr-defined]
 
-    writer = threading.Thread(target=slowly)
-    writer.start()
+    def while_it_is_written() -> list[Path]:
+        """At every look there is a little more of it."""
+        begin = 40 * len(looks)
+        looks.append(begin)
+        if begin < len(half):
+            with (tmp_path / "3.png").open("ab") as file:
+                file.write(half[begin : begin + 40])
+        return look()  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(source, "_list", while_it_is_written)
     frame = next(frames)
-    writer.join()
+    assert 40 * (len(looks) - 1) >= len(half) > 40
     assert (frame.picture, frame.index, frame.image.shape) == ("3.png", 2, (20, 30, 3))
     assert source.warnings == ()
     picture(tmp_path / "2.png", value=7)  # one that is replaced is another one
@@ -152,11 +170,11 @@ def test_a_watched_folder_gives_what_lies_there_and_what_comes(tmp_path: Path) -
     assert "no.png" in warning
 
 
-def test_a_stream_over_a_watched_folder_closes_at_once(tmp_path: Path) -> None:
+def test_a_stream_over_a_watched_folder_closes_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_module, "CLOSE_SECONDS", HANG_SECONDS)
+    monkeypatch.setattr(watch, "POLL_SECONDS", 2 * HANG_SECONDS)
     results = stream(open_source(tmp_path, watch=True), CpuPosePipeline(FakeEngine()))
-    begun = time.monotonic()
     results.close()
-    assert time.monotonic() - begun < 0.9
     assert not any(thread.is_alive() for thread in results._threads)
 
 

@@ -14,6 +14,7 @@ from heatstream.models.landmarks.readers.example import LandmarkAnnotation, make
 from heatstream.models.landmarks.readers.json_lines import lines_told
 from heatstream.models.landmarks.readers.parsing import entries, read_json
 from heatstream.models.pose.annotations import read_photos
+from heatstream.models.pose.coco import file_name
 from heatstream.skeletons import COCO_17, Skeleton
 
 __all__ = ["PersonBox", "box_corners", "read_coco", "read_person_boxes"]
@@ -78,9 +79,12 @@ def read_person_boxes(
         DatasetError: names the file and the entry.
     """
     names: dict[int, str] = {}
-    for number, entry in enumerate(read_json(annotations, dict).get("images", ()), 1):
+    photos = read_json(annotations, dict).get("images")
+    if not isinstance(photos, list):
+        raise DatasetError(f"{annotations} has no list 'images': give the COCO JSON of the photos")
+    for number, entry in enumerate(photos, 1):
         with entries(f"{annotations}, image {number}"):
-            names[int(entry["id"])] = str(entry["file_name"])
+            names[int(entry["id"])] = file_name(entry)
     found = read_json(detections, list)
     with lines_told(detections, [("entry", None)]):
         boxes = [

@@ -238,17 +238,21 @@ def _with_points(count: object, labels: Path, expected: Skeleton | None) -> Skel
     raise DatasetError(f"{labels}: no layout of a face has num_points {count!r}: it is one of 19, 29, 68, 98, 106")
 
 
+def _keypoints(entries: object) -> Iterator[list[Any]]:
+    """The lists of keypoints of categories or annotations, whatever else there is in their place."""
+    for entry in entries if isinstance(entries, list) else ():
+        if isinstance(entry, dict) and isinstance(entry.get("keypoints"), list) and entry["keypoints"]:
+            yield entry["keypoints"]
+
+
 def _of_coco(content: dict[str, Any], labels: Path, expected: Skeleton | None) -> Skeleton:
     """The expected one if it has as many keypoints; CrowdPose's has 14. The reader reports what is wrong in the file.
 
     Raises:
         DatasetError: these are faces.
     """
-    categories = content.get("categories") or [{}]
-    named = {len(each.get("keypoints") or ()) for each in categories if isinstance(each, dict)}
-    entries = content["annotations"] if isinstance(content["annotations"], list) else []
-    found = next((each["keypoints"] for each in entries if isinstance(each, dict) and each.get("keypoints")), ())
-    counts = {*named, len(found) // 3 if isinstance(found, list) else 0}
+    named = {len(names) for names in _keypoints(content.get("categories"))}
+    counts = {*named, len(next(_keypoints(content["annotations"]), ())) // 3}
     if expected is not None and expected.num_keypoints in counts:
         return expected
     for skeleton in (W300_68, WFLW_98, LAPA_106, COFW_29, AFLW_19):

@@ -34,7 +34,8 @@ def lines_told(path: Path, named: Sequence[tuple[str, str | None]]) -> Iterator[
         text = str(error)
         for word, key in named:
             if text.startswith(str(path)) and (found := re.search(rf"\b{word} (\d+)", text[len(str(path)) :])):
-                line = _line(path.read_text(encoding="utf-8-sig"), int(found[1]), key)
+                data = path.read_bytes()
+                line = _line(data.decode(json.detect_encoding(data)), int(found[1]), key)
                 place = len(str(path)) + found.start()
                 raise DatasetError(f"{text[:place]}line {line}, {text[place:]}") from error.__cause__
         raise

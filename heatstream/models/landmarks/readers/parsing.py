@@ -67,6 +67,8 @@ def read_json(path: Path, *kinds: type) -> Any:
         ) from error
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path} is no text ({error.reason}): download it again") from error
+    except (ValueError, RecursionError) as error:  # of a number of thousands of digits; of lists in lists without end
+        raise DatasetError(f"{path} is not JSON that can be read ({error}): download it again") from error
     if not isinstance(content, kinds):
         expected = " or a ".join(kind.__name__ for kind in kinds)
         raise DatasetError(f"{path} holds a {type(content).__name__}, a {expected} was expected: give another file")

@@ -62,3 +62,21 @@ def test_a_number_beyond_every_float_is_told(tmp_path: Path) -> None:
     (tmp_path / "val.json").write_text(json.dumps({"num_points": 68, "images": [face]}))
     with pytest.raises(DatasetError, match=r"entry 1.*too large.*: correct the file"):
         detect_dataset(tmp_path).read()
+
+
+FACES = {"num_points": 68, "images": [{"image": "a.png", "points": [], "bbox": [0, 0, 9, 9]}]}
+DAMAGED = {
+    "lists in lists without end": b'{"images": ' + b"[" * 100_000,
+    "a number of thousands of digits": b'{"images": ' + b"9" * 5000 + b"}",
+    "categories that are a number": b'{"annotations": [], "categories": 5, "images": []}',
+    "keypoints that are a number": b'{"annotations": [], "categories": [{"keypoints": 5}], "images": []}',
+    "UTF-16 with a broken entry": json.dumps(FACES).encode("utf-16"),
+    "UTF-32 with a broken entry": json.dumps(FACES).encode("utf-32"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_damaged_json_is_one_sentence(name: str, tmp_path: Path) -> None:
+    (tmp_path / "val.json").write_bytes(DAMAGED[name])
+    with pytest.raises(DatasetError, match=r"val\.json.*(again|correct|give)"):
+        detect_dataset(tmp_path).read()

@@ -181,6 +181,21 @@ def test_broken_boxes_are_refused_with_the_entry(tmp_path: Path, change: Change,
         read_person_boxes(broken(boxes, change), annotations, images)
 
 
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (5, "no list 'images'"),
+        ([{"id": 1, "file_name": "../a.png"}], "image 1: .* leads out of the folder"),
+        ([{"id": 1, "file_name": None}], "image 1: its file_name is None"),
+    ],
+)
+def test_photos_that_cannot_be_are_told(tmp_path: Path, images: Any, message: str) -> None:
+    boxes, _, folder = detections(tmp_path)
+    labels = write(tmp_path / "labels.json", json.dumps({"images": images}))
+    with pytest.raises(DatasetError, match=message):
+        read_person_boxes(boxes, labels, folder)
+
+
 def faces(folder: Path) -> Path:
     photo(folder / "train" / "a.jpg")
     points = grid(68)
