@@ -65,7 +65,7 @@ SAME_REACH = 0.4  # body heights between the middles of two detections of one pe
 SAME = 0.7  # OKS from which two detections of one frame are one person
 FLIP_COST = 1.0  # a flip is taken for the rarer thing: 1 in log likelihood
 FLIP_LOOK = 0.6  # OKS below which a flip is looked for
-REACH = 0.45  # body heights between the middles of poses, beyond the gate; head to hips and hips to feet are 0.44 apart
+REACH = 0.6  # body heights between the middles of poses, beyond the gate, that are compared at all
 
 STEADY_SECONDS = 0.5  # over which sizes are averaged and the joints' weights fade
 RECENT_SECONDS = 0.5  # who was seen so lately counts as in view
