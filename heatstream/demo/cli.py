@@ -12,7 +12,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Annotated, NoReturn, TextIO
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 import typer.core
@@ -59,7 +59,7 @@ def _show_version(wanted: bool) -> None:
 class _Commands(typer.core.TyperGroup):
     """Commands whose complaints about what was typed show no password."""
 
-    def invoke(self, ctx: typer.Context) -> object:
+    def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except USAGE_ERROR as error:
