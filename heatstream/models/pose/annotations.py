@@ -150,7 +150,7 @@ def _union(segmentations: list[Any], size: tuple[int, int]) -> dict[str, Any]:
 
 
 def _checked_runs(mask: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:
-    """A run-length mask of the photo; pycocotools never returns from merging masks that do not cover the same pixels."""
+    """A run-length mask of the photo: pycocotools never returns from merging masks that do not cover the same px."""
     counts = _run_lengths(mask["counts"]) if isinstance(mask["counts"], str) else mask["counts"]
     whole = all(type(count) is int and count >= 0 for count in counts) and sum(counts) == size[0] * size[1]
     if tuple(mask["size"]) != size or not whole:
@@ -159,7 +159,7 @@ def _checked_runs(mask: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]
 
 
 def _checked_polygon(polygon: Any, size: tuple[int, int]) -> list[float]:
-    """A polygon in the photo or near it; pycocotools walks along its sides px by px, and crashes where they lead far."""
+    """A polygon in the photo or near it: pycocotools walks along its sides and crashes where they lead far."""
     corners = np.asarray(polygon, np.float64)
     if corners.ndim != 1 or len(corners) < 6 or len(corners) % 2 or not (np.abs(corners) <= 2 * max(size)).all():
         raise ValueError("a polygon of a segmentation is not x and y of three corners or more, in or near its photo")
