@@ -420,4 +420,4 @@ def _rtsp_status(address: Address, url: str) -> int:
     with socket.create_connection((address.host, address.port), timeout=DIAGNOSIS_SECONDS) as connection:
         connection.sendall(f"DESCRIBE {plain} RTSP/1.0\r\nCSeq: 1\r\nAccept: application/sdp\r\n\r\n".encode())
         words = connection.recv(64).split(maxsplit=2)
-    return int(words[1]) if len(words) > 1 and words[1].isdecimal() else 0
+    return int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
