@@ -156,3 +156,11 @@ def test_heic(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(SourceError, match=r"is cut off|is not a picture"):
         read_picture(path)
+
+
+def test_a_file_larger_than_memory_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "sparse.png"
+    with path.open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(SourceError, match=r"larger than .* bytes, which no picture is"):
+        read_picture(path)
