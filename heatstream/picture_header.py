@@ -157,6 +157,20 @@ def _tiff(kind: str, data: bytes) -> PictureHeader | None:
     return PictureHeader(kind, sides[257], sides[256], several=several) if len(sides) == 2 else None
 
 
+def _bigtiff(kind: str, data: bytes) -> PictureHeader | None:
+    """Likewise, with places of 64 bits."""
+    order = "<" if data.startswith(b"II") else ">"
+    at = struct.unpack_from(order + "Q", data, 8)[0]
+    count = struct.unpack_from(order + "Q", data, at)[0]
+    sides = {}
+    for entry in range(at + 8, at + 8 + 20 * count, 20):
+        tag, form = struct.unpack_from(order + "HH", data, entry)
+        if tag in (256, 257):  # width, length
+            sides[tag] = struct.unpack_from(order + {3: "H", 4: "I"}.get(form, "Q"), data, entry + 12)[0]
+    several = struct.unpack_from(order + "Q", data, at + 8 + 20 * count)[0] != 0
+    return PictureHeader(kind, sides[257], sides[256], several=several) if len(sides) == 2 else None
+
+
 def _netpbm(kind: str, data: bytes) -> PictureHeader | None:
     found = NETPBM.match(data[:HEADER_BYTES])
     return PictureHeader(kind, int(found[2]), int(found[1])) if found else None
@@ -212,6 +226,8 @@ _KINDS = (
     (b"GIF8", "gif", _gif),
     (b"II*\0", "tiff", _tiff),
     (b"MM\0*", "tiff", _tiff),
+    (b"II+\0", "tiff", _bigtiff),
+    (b"MM\0+", "tiff", _bigtiff),
     (b"\0\0\0\x0cjP  \r\n\x87\n", "jpeg2000", _jpeg2000),
     (b"\xff\x4f\xff\x51", "jpeg2000", _codestream),
     (b"P7\n", "netpbm", _pam),

@@ -17,6 +17,9 @@ from heatstream.quiet_opencv import quiet
 
 __all__ = ["read_picture"]
 
+MOST_BYTES = 2**30
+"""What is read into memory before anything is known of it."""
+
 
 def read_picture(
     path: Path, *, upright: bool = True, error: type[HeatstreamError] = SourceError
@@ -34,6 +37,8 @@ def read_picture(
         MissingExtraError: it is a HEIC picture, and pillow-heif is not installed.
     """
     try:
+        if path.stat().st_size > MOST_BYTES:
+            raise error(f"{path} is larger than {MOST_BYTES:,} bytes, which no picture is: give another file")
         data = path.read_bytes()
     except (OSError, ValueError) as reason:  # the latter for a name with a NUL in it
         raise error(f"{path} cannot be read: {getattr(reason, 'strerror', None) or reason}") from None

@@ -12,7 +12,7 @@ import pytest
 
 from heatstream.errors import DatasetError, InputError, SourceError
 from heatstream.frames import MOST_PIXELS, MOST_SIDE, check_frame
-from heatstream.picture_header import jpeg_end, read_header
+from heatstream.picture_header import PictureHeader, jpeg_end, read_header
 from heatstream.pictures import read_picture
 
 KINDS = {
@@ -51,6 +51,19 @@ def test_webps_other_forms() -> None:
         header = read_header(data)
         assert header is not None
         assert (header.height, header.width, header.several) == (23, 41, False)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_tiff_with_places_of_64_bits(order: str, tmp_path: Path) -> None:
+    pixels = np.arange(35, dtype=np.uint8).reshape(5, 7)
+    values = {256: 7, 257: 5, 258: 8, 259: 1, 262: 1, 273: 16, 277: 1, 278: 5, 279: 35}
+    entries = b"".join(struct.pack(order + "HHQQ", tag, 16, 1, value) for tag, value in values.items())
+    head = (b"II" if order == "<" else b"MM") + struct.pack(order + "HHHQ", 43, 8, 0, 16 + 35)
+    path = tmp_path / "large.tif"
+    path.write_bytes(head + pixels.tobytes() + struct.pack(order + "Q", len(values)) + entries + bytes(8))
+    picture, header = read_picture(path)
+    assert header == PictureHeader("tiff", 5, 7)
+    np.testing.assert_array_equal(picture[:, :, 0], pixels)
 
 
 @pytest.mark.parametrize("suffix", CAN_WRITE)
@@ -142,4 +155,12 @@ def test_heic(tmp_path: Path) -> None:
     np.testing.assert_allclose(image.mean(axis=(0, 1)), (30, 100, 200), atol=4)
     path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(SourceError, match=r"is cut off|is not a picture"):
+        read_picture(path)
+
+
+def test_a_file_larger_than_memory_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "sparse.png"
+    with path.open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(SourceError, match=r"larger than .* bytes, which no picture is"):
         read_picture(path)

@@ -128,6 +128,8 @@ def describe_model(path: Path, said: Foreign, output: Path) -> tuple[ModelInfo, 
         raise InputError(f"the stride is 2, 4, 8 or 16 px of the input per px of the heatmaps, got {said.stride}")
     if not path.is_file():
         raise ModelFileError(f"there is no file {path}: give the ONNX file of the network")
+    if output.exists() and output.samefile(path):
+        raise InputError(f"{output} is the network itself: write the model file elsewhere with --output")
     external_files(path)
     with replacing(output) as temporary:
         try:
@@ -308,6 +310,8 @@ def _checked(
             f"{path}: {part} has a stride of {strides[0]:g}x{strides[1]:g} px, and 2, 4, 8 and 16 are decoded: for "
             f"{size[0]}x{size[1]} px the network gives {listed}"
         )
+    if maps.dtype.kind not in "fiub":
+        raise ModelFileError(f"{path}: {part} is of {maps.dtype}, not of numbers: name another output")
     if not np.isfinite(maps).all():
         raise ModelFileError(
             f"{path}: {part} has values that are not finite: its weights are damaged, or --mean and --std"

@@ -102,7 +102,12 @@ def _client(library: Any, silence: float) -> httpx.Client:
     timeout = library.Timeout(silence, connect=CONNECT_SECONDS)
     try:
         client: httpx.Client = library.Client(follow_redirects=True, max_redirects=5, timeout=timeout)
-    except (ValueError, ImportError, library.InvalidURL) as error:  # of a proxy's address; of SOCKS without its library
+    except library.InvalidURL:  # which takes a part of a password for the port, and names it
+        raise DownloadError(
+            "the proxy of this machine's settings has no valid address: correct HTTPS_PROXY and HTTP_PROXY; write "
+            "/ ? # of a password as %2F %3F %23"
+        ) from None
+    except (ValueError, ImportError) as error:  # of another scheme; of SOCKS without its library
         raise DownloadError(
             f"the proxy of this machine's settings cannot be used ({_line(error)}): correct HTTPS_PROXY and HTTP_PROXY"
         ) from None
@@ -233,7 +238,7 @@ def _check_answer(answer: httpx.Response, url: str) -> None:
     if "html" in answer.headers.get("Content-Type", "").lower():
         raise DownloadError(_page_message(url))
     length = answer.headers.get("Content-Length", "0")
-    if not length.isdigit() or int(length) > MOST_BYTES:
+    if not length.isdecimal() or int(length) > MOST_BYTES:
         raise DownloadError(
             f"{_shown(url)} says that it is {length[:30]} bytes, which no such file is: try again later"
         )

@@ -70,7 +70,7 @@ def _among(known: Iterable[str], kind: str, name: str) -> str:
 
 def _device(name: str) -> str:
     kind, _, number = name.partition(":")
-    if kind not in ("auto", "cpu", "cuda") or (number and not (kind == "cuda" and number.isdigit())):
+    if kind not in ("auto", "cpu", "cuda") or (number and not (kind == "cuda" and number.isdecimal())):
         raise ValueError("auto, cpu, cuda or cuda:1")
     return name
 

@@ -11,6 +11,8 @@ import pytest
 
 pytest.importorskip("onnx", reason="onnx comes with the extra train")
 
+import onnx
+
 import heatstream
 from heatstream import skeletons
 from heatstream.engine_builder.describe import Foreign, Part, describe_model
@@ -150,6 +152,18 @@ def test_what_is_no_network_is_refused(tmp_path: Path) -> None:
     ) as caught:
         describe_model(path, TWO_STAGE, tmp_path / "ours.onnx")
     assert ".part" not in str(caught.value)
+    graph = Graph()
+    small = graph.add("AveragePool", ["data"], "small", kernel_shape=[4, 4], strides=[4, 4])
+    graph.add("Cast", [small], "stage_0", to=8)  # texts
+    graph.save(path, ("data", [1, 3, 64, 64]), {"stage_0": 4})
+    model = onnx.load(path)
+    model.graph.output[0].type.tensor_type.elem_type = 8
+    onnx.save(model, path)
+    texts = Foreign((Part("stage_0"),), None, 4, own(3), **PLAIN)
+    with pytest.raises(ModelFileError, match="stage_0 is of object, not of numbers"):
+        describe_model(path, texts, tmp_path / "ours.onnx")
+    with pytest.raises(InputError, match="is the network itself: write the model file elsewhere"):
+        describe_model(path, texts, tmp_path / "." / "theirs.onnx")
     with pytest.raises(InputError, match="stride is 2, 4, 8 or 16"):
         describe_model(path, replace(TWO_STAGE, stride=5), tmp_path / "ours.onnx")
     with pytest.raises(InputError, match="names no channels"):

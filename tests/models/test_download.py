@@ -269,10 +269,11 @@ def test_nobody_there_and_a_dead_proxy_are_told(
     monkeypatch.setenv("HTTP_PROXY", f"http://user:secret@127.0.0.1:{server.port}")
     assert download("http://nowhere.invalid/weights.pth", tmp_path / "b").read_bytes() == CONTENT
     assert server.asked[-1][0] == "http://nowhere.invalid/weights.pth"
-    monkeypatch.setenv("HTTP_PROXY", "ftp://user:secret@127.0.0.1:1")
-    with pytest.raises(DownloadError, match="HTTPS_PROXY") as caught:
-        download("http://nowhere.invalid/weights.pth", tmp_path / "c")
-    assert "secret" not in str(caught.value)
+    for address in ("ftp://user:secret@127.0.0.1:1", "http://user:secret/1@127.0.0.1:1", "http://user:secret#1@host:1"):
+        monkeypatch.setenv("HTTP_PROXY", address)
+        with pytest.raises(DownloadError, match="HTTPS_PROXY") as caught:
+            download("http://nowhere.invalid/weights.pth", tmp_path / "c")
+        assert "secret" not in str(caught.value)
 
 
 def test_a_full_disk_is_told_before_and_in_the_middle(

@@ -111,6 +111,6 @@ def _colour(option: str, text: str) -> tuple[float, float, float]:
 
 def _size(text: str) -> tuple[int, int]:
     sides = text.lower().split("x")
-    if not all(side.isdigit() and int(side) % 64 == 0 and int(side) for side in sides) or len(sides) > 2:
+    if not all(side.isdecimal() and int(side) % 64 == 0 and int(side) for side in sides) or len(sides) > 2:
         raise InputError(f"--size {text!r} is not understood: give multiples of 64, such as 256x448")
     return int(sides[0]), int(sides[-1])

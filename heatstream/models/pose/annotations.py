@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from heatstream.errors import DatasetError
 from heatstream.extras import require
+from heatstream.frames import size_trouble
 from heatstream.models.pose.coco import Entry, malformed, number, read_coco
 from heatstream.skeletons import Skeleton
 
@@ -134,22 +135,35 @@ def _is_labelled(annotation: Entry) -> bool:
 def _union(segmentations: list[Any], size: tuple[int, int]) -> dict[str, Any]:
     """Return one run-length mask that covers every polygon and run-length mask."""
     coco = require("pycocotools.mask", extra="train", purpose="reading segmentations")
+    if trouble := size_trouble(*size):
+        raise ValueError(f"it {trouble}")
+    pieces = [each for found in segmentations for each in (found if isinstance(found, list) else [found])]
     parts: list[dict[str, Any]] = []
-    for segmentation in segmentations:
-        if not isinstance(segmentation, list):
-            counts = segmentation["counts"]
-            counts = _run_lengths(counts) if isinstance(counts, str) else counts
-            # pycocotools never returns from merging masks that do not cover the same pixels.
-            whole = all(type(count) is int and count >= 0 for count in counts) and sum(counts) == size[0] * size[1]
-            if tuple(segmentation["size"]) != size or not whole:
-                raise ValueError("the run lengths of a segmentation do not cover its photo")
-            segmentation = {"size": list(size), "counts": counts}
+    for piece in pieces:
+        checked = _checked_runs(piece, size) if isinstance(piece, dict) else [_checked_polygon(piece, size)]
         try:
-            found = coco.frPyObjects(segmentation, *size)
+            found = coco.frPyObjects(checked, *size)
         except Exception as error:  # that is what pycocotools raises, without a kind
             raise ValueError(f"a segmentation is wrong: {error}") from error
         parts += found if isinstance(found, list) else [found]
     return dict(coco.merge(parts))
+
+
+def _checked_runs(mask: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:
+    """A run-length mask of the photo: pycocotools never returns from merging masks that do not cover the same px."""
+    counts = _run_lengths(mask["counts"]) if isinstance(mask["counts"], str) else mask["counts"]
+    whole = all(type(count) is int and count >= 0 for count in counts) and sum(counts) == size[0] * size[1]
+    if tuple(mask["size"]) != size or not whole:
+        raise ValueError("the run lengths of a segmentation do not cover its photo")
+    return {"size": list(size), "counts": counts}
+
+
+def _checked_polygon(polygon: Any, size: tuple[int, int]) -> list[float]:
+    """A polygon in the photo or near it: pycocotools walks along its sides and crashes where they lead far."""
+    corners = np.asarray(polygon, np.float64)
+    if corners.ndim != 1 or len(corners) < 6 or len(corners) % 2 or not (np.abs(corners) <= 2 * max(size)).all():
+        raise ValueError("a polygon of a segmentation is not x and y of three corners or more, in or near its photo")
+    return list(corners.tolist())
 
 
 def _run_lengths(text: str) -> list[int]:

@@ -23,6 +23,9 @@ from heatstream.skeletons import SKELETONS, Skeleton
 
 __all__ = ["CocoKeypoints", "Entry", "file_name", "malformed", "number", "read_coco", "skeleton_of", "whole_number"]
 
+FARTHEST = 1_000_000
+"""Px; no photo is as large, and what is drawn or computed of larger numbers overflows."""
+
 Entry = dict[str, Any]
 """A JSON object of the file."""
 
@@ -243,7 +246,10 @@ def _completed(annotation: Entry, skeleton: Skeleton, path: Path) -> Entry:
     if len(values) != 3 * skeleton.num_keypoints:
         expected = f"not 3 x {skeleton.num_keypoints}"
         raise DatasetError(f"{path}: {name} has {len(values)} keypoint values, {expected}: correct the file")
-    keypoints = np.asarray(values, np.float64).reshape(-1, 3)
+    keypoints = np.asarray(values, np.float64)
+    if keypoints.ndim != 1:
+        raise ValueError("its keypoints are lists in a list")
+    keypoints = keypoints.reshape(-1, 3)
     box = annotation.get("bbox") or None
     if box is None:
         labelled = keypoints[keypoints[:, 2] > 0, :2]
@@ -252,8 +258,11 @@ def _completed(annotation: Entry, skeleton: Skeleton, path: Path) -> Entry:
             box = [*low.tolist(), *(high - low).tolist()]
     elif np.shape(box) != (4,):
         raise ValueError(f"its bbox {box} is not x, y, width, height")
-    if not (np.isfinite(keypoints).all() and (box is None or np.isfinite(np.asarray(box, np.float64)).all())):
-        raise DatasetError(f"{path}: a keypoint or the box of {name} is not a finite number: correct it")
+    places = np.concatenate([keypoints.ravel(), np.asarray([] if box is None else box, np.float64)])
+    if not (np.abs(places) <= FARTHEST).all():
+        raise DatasetError(
+            f"{path}: a keypoint or the box of {name} is not a finite number of px up to {FARTHEST:,}: correct it"
+        )
     return {
         **annotation,
         "keypoints": keypoints.ravel().tolist(),

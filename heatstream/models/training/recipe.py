@@ -242,7 +242,7 @@ def _inside(place: Any, name: str, key: str) -> Any:
 
 
 def _index(name: str, values: list[Any], key: str) -> int:
-    if name.isdigit() and int(name) < len(values):
+    if name.isdecimal() and int(name) < len(values):
         return int(name)
     raise RecipeError(f"there is no {key}.{name}: {nearest(name, [f'{key}.{i}' for i in range(len(values))])}")
 

@@ -25,6 +25,8 @@ FILE_ATTEMPTS = 16
 EXACT_COUNTS = frozenset({".avi", ".m4v", ".mov", ".mp4"})
 # Containers whose duration, and so that number, counts from time zero, although their first frame may come later.
 FROM_ZERO = frozenset({".mkv", ".webm"})
+# OpenCV's wheels open films of it, and decode them with special hardware alone.
+AV1 = cv2.VideoWriter.fourcc(*"AV01")
 # Containers with a display matrix, which may mirror.
 MIRRORED = frozenset({".m4v", ".mov", ".mp4"})
 
@@ -53,7 +55,13 @@ def open_video(path: Path) -> VideoFile:
         capture.turn(mirroring)
     first, _ = _read_on(capture, FILE_ATTEMPTS)
     if first is None:
+        av1 = capture.property(cv2.CAP_PROP_FOURCC) == AV1
         capture.close()
+        if av1:
+            raise SourceError(
+                f"{path} is AV1, which this OpenCV does not decode, or damaged: "
+                "try `ffmpeg -i FILE -c:v libx264 new.mp4`"
+            )
         raise SourceError(f"{path} is cut off or damaged before its first frame: record or copy it again")
     return VideoFile(
         capture,

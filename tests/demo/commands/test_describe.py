@@ -53,6 +53,7 @@ def test_a_network_of_others_finds_people_of_a_skeleton_of_ones_own(
         (("--skeleton", "coco-71"), "did you mean 'coco-17'"),
         (("--mean", "a,b"), "give three numbers"),
         (("--size", "100"), "give multiples of 64"),
+        (("--size", "²"), "give multiples of 64"),
         (("--skeleton", "nothing.toml"), "nothing.toml cannot be read"),
     ],
 )

@@ -222,6 +222,10 @@ def test_a_wrong_file_is_told_so_in_one_line(
         [[1, 2, 3, 4]],
         [[1, 2]],
         [["a", 1, 2, 3, 4, 5]],
+        [{"size": [48, 64], "counts": [5]}],
+        [[1, 1, float("nan"), 1, 5, 5]],
+        [[1, 1, float("inf"), 1, 5, 5]],
+        [[1, 1, 1e9, 1, 5, 5]],
     ],
 )
 def test_a_damaged_mask_is_refused(tmp_path: Path, segmentation: Any) -> None:

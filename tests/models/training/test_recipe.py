@@ -79,6 +79,7 @@ def test_set_reaches_into_a_set() -> None:
         ("data.sets.0.wieght=3", ["data.sets.0.wieght", "did you mean data.sets.weight?"]),
         ("data.sets.1.weight=3", ["data.sets.1", "data.sets.0"]),
         ("data.sets.first.weight=3", ["data.sets.first", "data.sets.0"]),
+        ("data.sets.².weight=3", ["data.sets.²", "data.sets.0"]),
         ("train.steps.more=3", ["train.steps", "is a value"]),
         ("train.steps.more.still=3", ["train.steps", "is a value"]),
         ("train.steps", ["train.steps", "section.key=value"]),

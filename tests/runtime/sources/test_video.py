@@ -5,13 +5,16 @@ from __future__ import annotations
 import struct
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from heatstream.runtime.sources import open_source
+from heatstream.errors import SourceError
+from heatstream.runtime.sources import open_source, video
 
 FPS = 25
 CORNERS = {"R": (0, 0, 250), "G": (0, 250, 0), "B": (250, 0, 0), "-": (0, 0, 0)}
@@ -99,3 +102,18 @@ def test_films_are_turned_and_mirrored_as_they_say(
     found = [frames[-1][height * y // 4, width * x // 4] for y in (1, 3) for x in (1, 3)]
     for name, pixel in zip(shown, found, strict=True):
         assert pixel == pytest.approx(CORNERS[name], abs=40)
+
+
+def test_av1_that_opencv_does_not_decode_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenCV's wheels open such a film and give no frame of it."""
+    path = tmp_path / "clip.webm"
+    path.write_bytes(b"\x1a\x45\xdf\xa3")
+    capture = SimpleNamespace(
+        size=(48, 64),
+        read=lambda: None,
+        close=lambda: None,
+        property=lambda number: video.AV1 if number == cv2.CAP_PROP_FOURCC else 0.0,
+    )
+    monkeypatch.setattr(video.opencv.Capture, "open", lambda *arguments: capture)
+    with pytest.raises(SourceError, match="is AV1, which this OpenCV does not decode"):
+        video.open_video(path)
