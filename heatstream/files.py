@@ -7,14 +7,17 @@ Everything that heatstream leaves behind in one piece is written here. Whether w
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from heatstream.errors import SinkError
+from heatstream.errors import HeatstreamError, SinkError
 
-__all__ = ["expanded", "replacing", "write_whole"]
+__all__ = ["expanded", "make_folder", "replacing", "write_whole"]
+
+ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # a path has lost one of its slashes
 
 
 def expanded(path: str | Path) -> Path:
@@ -23,6 +26,21 @@ def expanded(path: str | Path) -> Path:
         return Path(path).expanduser()
     except RuntimeError:
         return Path(path)
+
+
+def make_folder(folder: Path, error: type[HeatstreamError] = SinkError) -> None:
+    """Make a folder for results, and those above it; one that is there already is taken.
+
+    Raises:
+        SinkError: or `error`: it cannot be made, or is an address in the network.
+    """
+    if ADDRESS.match(str(folder)):
+        raise error(f"{folder} is an address: results are written to a folder of this machine, name one")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as reason:
+        trouble = (reason.strerror or str(reason)).lower()
+        raise error(f"the folder {folder} cannot be made ({trouble}): choose another") from reason
 
 
 @contextmanager

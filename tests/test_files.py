@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from heatstream.errors import SinkError
-from heatstream.files import replacing
+from heatstream.errors import SinkError, TrainingError
+from heatstream.files import make_folder, replacing
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path: Path) -> None:
@@ -65,3 +65,20 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
         temporary.write_text("new")
     assert link.is_symlink()
     assert path.read_text() == "new"
+
+
+def test_a_folder_is_made_with_those_above_it_and_one_that_is_there_is_taken(tmp_path: Path) -> None:
+    for _ in range(2):
+        make_folder(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+    (tmp_path / "file").touch()
+    with pytest.raises(TrainingError, match=r"file/c cannot be made .*: choose another"):
+        make_folder(tmp_path / "file" / "c", TrainingError)
+
+
+@pytest.mark.parametrize("address", ["http://nas.local/results", "s3://bucket/results"])
+def test_a_folder_in_the_network_is_refused(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SinkError, match="is an address"):
+        make_folder(Path(address))
+    assert list(tmp_path.iterdir()) == []

@@ -10,6 +10,7 @@ import typer
 
 from heatstream.demo.options import CONFIDENCE, MODEL, TRACKED
 from heatstream.demo.terminal.messages import print_message
+from heatstream.files import make_folder
 
 if TYPE_CHECKING:
     from heatstream.runtime.sources import Frame, Source
@@ -52,7 +53,7 @@ def demo(
         run_job([live], load(MODEL, confidence=TRACKED), job)
         return
     clip = AstronautClip()
-    _make_folder(output)
+    make_folder(output)
     job = RunOptions(
         saves=(output / "astronaut.mp4", output / "astronaut.png"),
         jsonl=output / "results.jsonl",
@@ -107,14 +108,3 @@ def _camera() -> Source | None:
     except SourceError as error:
         print_message(f"{str(error).partition(':')[0]}, so the demo uses its own clip and writes files")
         return None
-
-
-def _make_folder(folder: Path) -> None:
-    from heatstream.errors import SinkError
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SinkError(
-            f"the folder {folder} cannot be made ({error.strerror}): choose another with --output"
-        ) from None

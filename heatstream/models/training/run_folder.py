@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from heatstream.errors import RecipeError, SinkError, TrainingError, first_line
-from heatstream.files import replacing
+from heatstream.files import make_folder, replacing
 from heatstream.models.settings import AnyRecipe
 from heatstream.models.torch_import import torch
 from heatstream.models.training.recipe import differences, parse_recipe, write_recipe
@@ -64,11 +64,11 @@ class RunFolder:
         Raises:
             TrainingError: another training is at work in it, or it cannot be made.
         """
+        make_folder(self.path, TrainingError)
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
             lock = (self.path / ".lock").open("w")
         except OSError as error:
-            raise TrainingError(f"cannot make the folder {self.path} ({_reason(error)}): give another --out") from error
+            raise TrainingError(f"cannot write into {self.path} ({_reason(error)}): give another --out") from error
         with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

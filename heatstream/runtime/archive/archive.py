@@ -24,7 +24,7 @@ from typing import Any, Literal, get_args
 from filelock import FileLock, Timeout
 
 from heatstream.errors import InputError, SinkError
-from heatstream.files import replacing, write_whole
+from heatstream.files import make_folder, replacing, write_whole
 from heatstream.messages import header_message
 from heatstream.model_info import ModelInfo
 from heatstream.results import Result
@@ -64,7 +64,7 @@ class Archive:
         self._model = model
         self._format, self._smooth = format, smooth
         self._unfinished = folder / UNFINISHED
-        self._make(self._unfinished)
+        make_folder(self._unfinished)
         self._check({**about, "format": format, "smooth": smooth})
 
     @contextmanager
@@ -104,7 +104,7 @@ class Archive:
             SinkError: it cannot be written.
         """
         path = self._checkpoint(segment)
-        self._make(path.parent)
+        make_folder(path.parent)
         write_whole(path, data)
 
     def kept(self, segments: Sequence[Segment]) -> set[int]:
@@ -126,7 +126,7 @@ class Archive:
         """
         video = segments[0].video
         path = self.result_path(video)
-        self._make(path.parent)
+        make_folder(path.parent)
         first = self._found(segments[0])
         warnings: list[str] = []
         frames = 0
@@ -199,14 +199,6 @@ class Archive:
         except OSError:
             return self._unfinished / video.name / "missing"
         return self._unfinished / video.name / f"{found.st_size}-{found.st_mtime_ns}"
-
-    def _make(self, folder: Path) -> None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise SinkError(
-                f"the folder {folder} cannot be made ({(error.strerror or '').lower()}): choose another with --out"
-            ) from None
 
     def _check(self, about: dict[str, Any]) -> None:
         path = self.folder / ABOUT

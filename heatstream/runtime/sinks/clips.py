@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from heatstream.errors import SinkError
+from heatstream.files import make_folder
 from heatstream.results import Event, Result
 from heatstream.runtime.sinks.base import Draw
 from heatstream.runtime.sinks.video import VideoSink
@@ -49,10 +49,7 @@ class ClipRecorder:
     """
 
     def __init__(self, folder: Path, draw: Draw, *, fps: float | None, live: bool) -> None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise SinkError(f"{folder} cannot be made ({error.strerror}): choose another folder for clips") from None
+        make_folder(folder)
         self._folder = folder
         self._draw = draw
         self._fps = fps

@@ -45,7 +45,7 @@ def test_a_full_disk_is_one_error_and_leaves_the_old_checkpoint(room: int, tmp_p
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(TrainingError, match="--out"), RunFolder(tmp_path / "file" / "run").held():
+    with pytest.raises(TrainingError, match="choose another"), RunFolder(tmp_path / "file" / "run").held():
         raise AssertionError
 
 
