@@ -22,6 +22,7 @@ from heatstream.demo.options import (
     ShortSideOption,
 )
 from heatstream.demo.terminal.signals import SIGNAL_EXIT, StopSignals
+from heatstream.errors import InputError
 
 if TYPE_CHECKING:
     from heatstream.runtime.archive import FinderSettings, Video
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 __all__ = ["process"]
 
 SEGMENT_FRAMES = 1000
+
+WORKERS_PER_CORE = 4
+"""At most; each is a process with a network of its own."""
 
 
 def process(
@@ -100,6 +104,8 @@ def process(
 
     if result_format == "parquet":
         require("pyarrow", extra="parquet", purpose="results in Parquet")
+    if workers is not None and ray in (None, "local"):
+        _check_workers(workers)
     videos = find_videos(sources)
     settings = FinderSettings(
         model=model_path(model).resolve(),
@@ -139,6 +145,14 @@ def process(
         raise typer.Exit(SIGNAL_EXIT + (stop.received or 0))
     if report.failures:
         raise typer.Exit(1)
+
+
+def _check_workers(workers: int) -> None:
+    from heatstream.runtime.engines.onnx_engine import usable_cores
+
+    most = WORKERS_PER_CORE * usable_cores()
+    if workers > most:
+        raise InputError(f"--workers {workers} would take this machine's memory and be no faster: give at most {most}")
 
 
 def _look(

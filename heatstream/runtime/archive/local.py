@@ -41,7 +41,7 @@ def look_on_cores(
     Args:
         tasks: segments, and videos that are still to be cut into some.
         settings: how people are found.
-        workers: how many processes.
+        workers: how many processes at most; no more than there is something to do for.
         frames: of a segment, as of :func:`plan_segments`.
 
     Yields:
@@ -55,7 +55,7 @@ def look_on_cores(
     started: list[_Worker] = []
     try:
         while True:
-            while waiting and len(started) < workers:
+            while len(started) < workers and len(waiting) > sum(worker.task is None for worker in started):
                 started.append(_start(settings, frames))
             for worker in started:
                 if worker.ready and worker.task is None and waiting:

@@ -171,6 +171,14 @@ def test_what_fails_is_reported_and_stops_nothing(heatstream: Command, videos: P
     assert not (out / "failures.json").exists()
 
 
+def test_more_processes_than_the_machine_can_hold_are_refused(
+    heatstream: Command, videos: Path, tmp_path: Path
+) -> None:
+    done = heatstream("process", videos, "--out", tmp_path / "out", "-m", MODEL, "--workers", "100000")
+    assert (done.code, "give at most" in done.err) == (2, True)
+    assert not (tmp_path / "out").exists()
+
+
 def test_results_that_were_found_otherwise_are_not_mixed(heatstream: Command, videos: Path, tmp_path: Path) -> None:
     command = ("process", videos / "b/2.mp4", "--out", tmp_path, "-m", MODEL, "--workers", "1")
     assert heatstream(*command).code == 0
