@@ -139,6 +139,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             raise
         else:  # a name too long, a folder that may not be looked into
             print_message(f"{error.filename} cannot be used ({error.strerror}): check the path")
+    except MemoryError as error:
+        print_message(f"this machine has not enough memory ({error}): choose smaller sizes, or fewer things at once")
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
     sys.exit(EXIT_ERROR)

@@ -131,6 +131,7 @@ def bench(
     from heatstream.demo.benchmark.table import print_comparison, print_record
     from heatstream.demo.terminal.signals import SIGNAL_EXIT, StopSignals
     from heatstream.demo.terminal.tables import console_for
+    from heatstream.model_info import MOST_BATCH
 
     _check_outputs(json, plot, compare, models or [])
     old = None if compare is None else Record.read(compare)
@@ -139,7 +140,7 @@ def bench(
         sizes=size,
         short_sides=short_side,
         crowds=people,
-        batches=() if batch is None else _numbers("--batch", batch, least=1),
+        batches=() if batch is None else _numbers("--batch", batch, least=1, most=MOST_BATCH),
         fps=fps,
         device=device,
         engine=engine,
@@ -225,17 +226,21 @@ def _configs(
     """Every model in every size with every crowd; models that are not there, or not so, are refused at once."""
     from heatstream.demo.benchmark.cases import CaseConfig
     from heatstream.engine_builder.trt.model_source import read_model
+    from heatstream.kernels.settings import MOST_PEOPLE
+    from heatstream.model_info import LONGEST_SHORT_SIDE
     from heatstream.runtime.load import model_path
 
     paths = [model_path(model) for model in models]
     if sizes is not None and short_sides is not None:
         raise InputError("--size is the whole input and --short-side what frames make of it: leave one of them out")
-    chosen_short_sides = [None] if short_sides is None else list(_numbers("--short-side", short_sides, least=1))
+    chosen_short_sides = (
+        [None] if short_sides is None else list(_numbers("--short-side", short_sides, least=1, most=LONGEST_SHORT_SIDE))
+    )
     for path in paths if short_sides is not None else ():
         for short_side in chosen_short_sides:
             read_model(path, short_side=short_side)
     chosen_sizes = [None] if sizes is None else [_size(text) for text in sizes.split(",")]
-    chosen_crowds = [None] if crowds is None else list(_numbers("--people", crowds, least=0))
+    chosen_crowds = [None] if crowds is None else list(_numbers("--people", crowds, least=0, most=MOST_PEOPLE))
     return [
         CaseConfig(model, size=size, short_side=short_side, crowd=crowd, batches=batches, **rest)
         for model in models
@@ -257,13 +262,14 @@ def _size(text: str) -> tuple[int, int]:
     return height, width
 
 
-def _numbers(option: str, text: str, *, least: int) -> tuple[int, ...]:
+def _numbers(option: str, text: str, *, least: int, most: int) -> tuple[int, ...]:
     try:
         numbers = tuple(int(part) for part in text.split(","))
     except ValueError:
         raise InputError(f"{option} {text!r} is not understood: give numbers such as 1,4,8") from None
-    if min(numbers) < least:
-        raise InputError(f"{option} takes numbers from {least}, got {min(numbers)}")
+    for number in numbers:
+        if not least <= number <= most:
+            raise InputError(f"{option} takes numbers from {least} to {most}, got {number}")
     return numbers
 
 

@@ -132,7 +132,7 @@ def build(
     from heatstream.engine_builder.trt.gpus import local_gpu, parse_targets
     from heatstream.engine_builder.trt.model_source import read_model
     from heatstream.engine_builder.trt.toolkit import check_targets, choose_toolkit, open_toolkit
-    from heatstream.model_info import sized
+    from heatstream.model_info import MOST_BATCH, sized
     from heatstream.runtime.load import model_path
 
     path = model_path(model)
@@ -150,6 +150,8 @@ def build(
         print(f"{toolkit.title} is used: {why}")
     else:
         toolkit = open_toolkit(backend.value)
+    if batch > MOST_BATCH:
+        raise InputError(f"--batch takes numbers from 1 to {MOST_BATCH}, got {batch}")
     if size is not None and short_side is not None:
         raise InputError(f"--short-side {short_side} is --size {short_side}x{short_side}: leave one of them out")
     if size is not None and "any" in size.lower():

@@ -101,6 +101,7 @@ def test_a_model_without_a_file_is_one_line(heatstream: Command, model: str, wor
     [
         (("no.onnx",), "there is no model file no.onnx"),
         (("swahr-tiny", "--size", "any:256"), "an engine has one size"),
+        (("swahr-tiny", "--batch", "100000"), "--batch takes numbers from 1 to 1024, got 100000"),
         (("swahr-tiny", "--short-side", "300"), "a multiple of 64 px up to 2048, got 300: try 320"),
         (("swahr-tiny", "--short-side", "384", "--size", "384"), "leave one of them out"),
         (("h3r-mobile-68", "--short-side", "128"), "h3r-mobile-68 takes images of 128x128 px alone: leave it out"),
