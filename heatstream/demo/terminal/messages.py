@@ -7,8 +7,6 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-from heatstream.runtime.sources.addresses import shown_address
-
 if TYPE_CHECKING:
     from heatstream.results import Gap
 
@@ -35,7 +33,13 @@ def print_message(text: str) -> None:
 
 def without_passwords(text: str) -> str:
     """The text with scheme and host of addresses that hold an ``@``: an address may be given where a file belongs."""
-    return WITH_PASSWORD.sub(lambda address: shown_address(f"{address[1]}://{address[2]}"), text)
+
+    def shown(address: re.Match[str]) -> str:
+        from heatstream.runtime.sources.addresses import shown_address  # which takes all of the sources along
+
+        return shown_address(f"{address[1]}://{address[2]}")
+
+    return WITH_PASSWORD.sub(shown, text)
 
 
 def print_gap(name: str, gap: Gap) -> None:
