@@ -146,28 +146,19 @@ def _gif(kind: str, data: bytes) -> PictureHeader:
 
 def _tiff(kind: str, data: bytes) -> PictureHeader | None:
     order = "<" if data.startswith(b"II") else ">"
-    at = struct.unpack_from(order + "I", data, 4)[0]
-    count = struct.unpack_from(order + "H", data, at)[0]
+    # BigTIFF (version 43) has places and counts of 64 bits.
+    big = struct.unpack_from(order + "H", data, 2)[0] == 43
+    place, number, first, size = ("Q", "Q", 8, 20) if big else ("I", "H", 4, 12)
+    at = struct.unpack_from(order + place, data, first)[0]
+    count = struct.unpack_from(order + number, data, at)[0]
+    begin = at + struct.calcsize(order + number)
+    value = size - struct.calcsize(order + place)  # in an entry, at its end
     sides = {}
-    for entry in range(at + 2, at + 2 + 12 * count, 12):
+    for entry in range(begin, begin + size * count, size):
         tag, form = struct.unpack_from(order + "HH", data, entry)
         if tag in (256, 257):  # width, length
-            sides[tag] = struct.unpack_from(order + ("H" if form == 3 else "I"), data, entry + 8)[0]
-    several = struct.unpack_from(order + "I", data, at + 2 + 12 * count)[0] != 0
-    return PictureHeader(kind, sides[257], sides[256], several=several) if len(sides) == 2 else None
-
-
-def _bigtiff(kind: str, data: bytes) -> PictureHeader | None:
-    """Likewise, with places of 64 bits."""
-    order = "<" if data.startswith(b"II") else ">"
-    at = struct.unpack_from(order + "Q", data, 8)[0]
-    count = struct.unpack_from(order + "Q", data, at)[0]
-    sides = {}
-    for entry in range(at + 8, at + 8 + 20 * count, 20):
-        tag, form = struct.unpack_from(order + "HH", data, entry)
-        if tag in (256, 257):  # width, length
-            sides[tag] = struct.unpack_from(order + {3: "H", 4: "I"}.get(form, "Q"), data, entry + 12)[0]
-    several = struct.unpack_from(order + "Q", data, at + 8 + 20 * count)[0] != 0
+            sides[tag] = struct.unpack_from(order + {3: "H", 4: "I"}.get(form, place), data, entry + value)[0]
+    several = struct.unpack_from(order + place, data, begin + size * count)[0] != 0
     return PictureHeader(kind, sides[257], sides[256], several=several) if len(sides) == 2 else None
 
 
@@ -226,8 +217,8 @@ _KINDS = (
     (b"GIF8", "gif", _gif),
     (b"II*\0", "tiff", _tiff),
     (b"MM\0*", "tiff", _tiff),
-    (b"II+\0", "tiff", _bigtiff),
-    (b"MM\0+", "tiff", _bigtiff),
+    (b"II+\0", "tiff", _tiff),
+    (b"MM\0+", "tiff", _tiff),
     (b"\0\0\0\x0cjP  \r\n\x87\n", "jpeg2000", _jpeg2000),
     (b"\xff\x4f\xff\x51", "jpeg2000", _codestream),
     (b"P7\n", "netpbm", _pam),

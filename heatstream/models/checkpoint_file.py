@@ -131,8 +131,9 @@ def _has_rotted(path: Path) -> bool:
             # What would become larger than the file is not unpacked for this.
             plain = sum(entry.file_size for entry in archive.infolist()) <= path.stat().st_size
             return plain and archive.testzip() is not None
+    # zipfile's words: NotImplementedError for a compression that it does not know, RuntimeError for a locked archive.
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError):
-        return False  # torch's older format, or no checkpoint at all
+        return False  # torch's older format, or no checkpoint at all: torch says what it is
 
 
 def _refuse_other_kinds(path: Path) -> None:

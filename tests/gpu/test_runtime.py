@@ -34,8 +34,10 @@ def cupy() -> Any:
     try:
         devices = module.cuda.runtime.getDeviceCount()
     except module.cuda.runtime.CUDARuntimeError as error:
+        # Nothing here can run on a CPU; tests/runtime has it on stand-ins.
         pytest.skip(f"there is no usable NVIDIA GPU: {error}")
     if not devices:
+        # As above: the driver is there, the GPU is not.
         pytest.skip("there is no NVIDIA GPU")
     return module
 
@@ -52,6 +54,7 @@ def pipeline(request: pytest.FixtureRequest, model: Path) -> Iterator[GpuPosePip
     if request.param == "torch":
         torch = pytest.importorskip("torch", reason="torch is not installed")
         if not torch.cuda.is_available():
+            # A build for CPUs beside a GPU: the other engines are tested there.
             pytest.skip("this torch has no CUDA")
     else:
         try:
@@ -118,6 +121,7 @@ def test_frames_on_the_device_are_taken_as_they_are(pipeline: GpuPosePipeline, c
     if library == "torch":
         torch = pytest.importorskip("torch", reason="torch is not installed")
         if not torch.cuda.is_available():
+            # A build for CPUs beside a GPU: the other engines are tested there.
             pytest.skip("this torch has no CUDA")
         on_device = torch.from_numpy(frame()).cuda()
     elif library == "interface":
